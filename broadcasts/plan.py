@@ -1,0 +1,184 @@
+"""The plan: one delivery row per person, `queued` or `skipped` with the reason. Nobody is dropped silently.
+
+Set-based, chunk by chunk in key order, each chunk with its cursor in one transaction: a restart goes on after the last
+key. Keys ascend in the order of creation, so the oldest of several people at one address comes first and gets it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, case, exists, func, insert, literal, literal_column, null, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import CTE
+
+from audience.select import Audience, Chunk, candidates, next_chunk, values_of
+from consent import verdict
+from outbox.queue import BULK
+from store.ids import new_id
+from store.tables import addresses, broadcasts, deliveries, profile_addresses
+from store.types import Key, UTCDateTime
+
+CHUNK = 1000  # people per transaction: some 20 ms of the writer's time on SQLite
+
+
+async def plan_chunk(conn: AsyncConnection, broadcast_id: str, *, now: datetime, size: int = CHUNK) -> bool:
+    """Plan the next chunk in the caller's transaction; returns whether there may be more.
+
+    When there is no more, the broadcast stands at `sending`, or at `scheduled` if its time has not come. Another
+    replica that plans the same broadcast is left to it.
+    """
+    row = (
+        await conn.execute(
+            select(broadcasts)
+            .where(broadcasts.c.id == broadcast_id, broadcasts.c.status == "planning")
+            .with_for_update(skip_locked=True)
+        )
+    ).one_or_none()
+    if row is None:
+        return False
+    audience = Audience.from_json(row.audience)
+    chunk = await next_chunk(conn, audience, after=row.plan_cursor, size=size)
+    if chunk is None:
+        waits = row.send_at is not None and row.send_at > now
+        await conn.execute(
+            update(broadcasts)
+            .where(broadcasts.c.id == broadcast_id)
+            .values(status="scheduled" if waits else "sending", planned_at=now, updated_at=now)
+        )
+        return False
+    await conn.execute(_insert(conn, row, _chosen(audience, chunk, row, now), now))
+    await _unknown_addresses(conn, audience, chunk, row, now)
+    await conn.execute(
+        update(broadcasts).where(broadcasts.c.id == broadcast_id).values(plan_cursor=chunk.keys[-1], updated_at=now)
+    )
+    return True
+
+
+def _chosen(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
+    """One row per person (or per distinct address) of a chunk: the address taken, and its verdict."""
+    asked = candidates(audience, chunk, channel=row.channel, preference_id=row.preference_id).subquery("asked")
+    answered = verdict.over(asked, now=now).cte("answered")
+    may = verdict.allowed(answered.c.reason)
+    if audience.kind == "addresses":
+        # Asked by address: a no of any of its profiles wins, then any send, then the oldest profile's reason.
+        no = answered.c.reason.in_([literal_column(f"'{reason}'") for reason in verdict.NO_REASONS])
+        preferred = [case((no, 0), (may, 1), else_=2), answered.c.profile_id]
+        partition = answered.c.address_id
+    else:
+        # The primary address if it is sendable, else the next that is.
+        preferred = [case((may, 0), else_=1), answered.c.primary.desc(), answered.c.position, answered.c.address_id]
+        partition = answered.c.profile_id
+    place = func.row_number().over(partition_by=partition, order_by=preferred).label("place")
+    ranked = select(answered, place).cte("ranked")
+    best = select(ranked).where(ranked.c.place == 1).cte("best")
+    # Of several people who could be sent to at one address the oldest profile gets it.
+    turn = (
+        func.row_number()
+        .over(
+            partition_by=[best.c.address_id, verdict.allowed(best.c.reason)],
+            order_by=best.c.profile_id,
+        )
+        .label("turn")
+    )
+    return select(best, turn).cte("chosen")
+
+
+def _insert(conn: AsyncConnection, row: Any, chosen: CTE, now: datetime) -> Any:
+    taken = exists(
+        select(1).where(
+            deliveries.c.broadcast_id == row.id,
+            deliveries.c.address_id == chosen.c.address_id,
+            deliveries.c.status != literal_column("'skipped'"),
+        )
+    ).correlate(chosen)
+    may = verdict.allowed(chosen.c.reason)
+    twice = and_(may, or_(chosen.c.turn > 1, taken))
+    sends = and_(may, ~twice)
+    return insert(deliveries).from_select(
+        _COLUMNS,
+        _rows(
+            conn,
+            row,
+            now,
+            profile_id=chosen.c.profile_id,
+            address_id=chosen.c.address_id,
+            address=null(),
+            status=case((sends, literal_column("'queued'")), else_=literal_column("'skipped'")),
+            reason=case((sends, null()), (twice, literal_column("'duplicate_address'")), else_=chosen.c.reason),
+        ).select_from(chosen),
+    )
+
+
+_COLUMNS = ["id", "broadcast_id", "profile_id", "address_id", "address", "channel", "connection", "class", "priority",
+            "preference_id", "status", "reason", "tries", "due_at", "created_at", "updated_at"]  # fmt: skip
+
+
+def _rows(conn: AsyncConnection, row: Any, now: datetime, **of: Any) -> Select[Any]:
+    at = literal(now, UTCDateTime())
+    due = literal(max(now, row.send_at) if row.send_at else now, UTCDateTime())
+    return select(
+        _random_id(conn).label("id"),
+        literal(row.id, Key()).label("broadcast_id"),
+        of["profile_id"],
+        of["address_id"],
+        of["address"],
+        literal(row.channel, Key()),
+        literal(row.connection, Key()),
+        literal_column("'marketing'"),
+        literal_column(str(BULK)),
+        literal(row.preference_id, Key()),
+        of["status"],
+        of["reason"],
+        literal_column("0"),
+        due,
+        at,
+        at,
+    )
+
+
+def _random_id(conn: AsyncConnection) -> Any:
+    """An id made by the database, for rows that are made there; in no order."""
+    if conn.dialect.name == "postgresql":
+        return literal_column("'msg_' || replace(gen_random_uuid()::text, '-', '')")
+    return literal_column("'msg_' || lower(hex(randomblob(16)))")
+
+
+async def _unknown_addresses(conn: AsyncConnection, audience: Audience, chunk: Chunk, row: Any, now: datetime) -> None:
+    """Addresses asked for that no profile has: each a row, skipped as `unknown_address`."""
+    if audience.kind != "addresses":
+        return
+    known = set(
+        (
+            await conn.execute(
+                select(addresses.c.hash)
+                .join(profile_addresses, profile_addresses.c.address_id == addresses.c.id)
+                .where(addresses.c.hash.in_(chunk.keys))
+            )
+        ).scalars()
+    )
+    missing = {digest: value for digest, value in values_of(audience, chunk.keys).items() if digest not in known}
+    if missing:
+        await conn.execute(
+            insert(deliveries),
+            [
+                {
+                    "id": new_id("msg"),
+                    "broadcast_id": row.id,
+                    "address": value,
+                    "channel": row.channel,
+                    "connection": row.connection,
+                    "class": "marketing",
+                    "priority": BULK,
+                    "preference_id": row.preference_id,
+                    "status": "skipped",
+                    "reason": "unknown_address",
+                    "tries": 0,
+                    "due_at": now,
+                    "created_at": now,
+                    "updated_at": now,
+                }
+                for value in missing.values()
+            ],
+        )

@@ -1,0 +1,85 @@
+"""The loop that plans broadcasts, one chunk a transaction, and closes those that are done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import select
+
+from broadcasts import plan, records
+from store.clock import Clock
+from store.engine import Database, is_away
+from store.tables import broadcasts
+
+log = structlog.get_logger("broadcasts")
+
+IDLE_SECONDS = 1.0
+
+
+class Planner:
+    """Plans what is `planning`, starts what is `scheduled` and due, marks what is `done`, until stopped."""
+
+    def __init__(self, database: Database, *, clock: Clock, on_planned: Callable[[], None]) -> None:
+        self._database = database
+        self._clock = clock
+        self._on_planned = on_planned
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._loop = asyncio.create_task(self._run(), name="planner")
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Finish the chunk under way; what is left is planned by the next start, or by another replica."""
+        self._stopping = True
+        self.wake()
+        if self._loop is not None:
+            await self._loop
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._round()
+            except Exception as error:
+                level = log.warning if is_away(error) else log.exception
+                level("planner.failed", error=type(error).__name__)
+            try:
+                await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+            except TimeoutError:
+                continue
+            self._wake.clear()
+
+    async def _round(self) -> None:
+        async with self._database.read() as conn:
+            open_ = [
+                (row.id, row.status)
+                for row in await conn.execute(
+                    select(broadcasts.c.id, broadcasts.c.status)
+                    .where(broadcasts.c.status.in_(["planning", "scheduled", "sending"]))
+                    .order_by(broadcasts.c.id)
+                )
+            ]
+        for broadcast_id, status in open_:
+            while status == "planning" and not self._stopping:
+                if not await self._plan_chunk(broadcast_id):
+                    self._on_planned()
+                    break
+        if open_:
+            await self._close()
+
+    async def _plan_chunk(self, broadcast_id: str) -> bool:
+        return await self._database.transact(lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock()))
+
+    async def _close(self) -> None:
+        now = self._clock()
+        started = await self._database.transact(lambda conn: records.start_scheduled(conn, now=now))
+        await self._database.transact(lambda conn: records.finish(conn, now=now))
+        if started:
+            self._on_planned()

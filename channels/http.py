@@ -1,0 +1,112 @@
+"""The gateway's one HTTP session towards providers, and one request on it with all that happened on the wire.
+
+Never a redirect, never a second try: what goes wrong is told, and the outcome table decides (`outcomes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import aiohttp
+from multidict import CIMultiDict
+
+from channels import lease
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+ANSWER_BYTES = 65_536  # a provider's answer is a few kB; more is not read
+CONNECT_SECONDS = 5.0
+CONNECTIONS = 200
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What happened on the wire: facts, filled in as they happen."""
+
+    began: bool = False  # a connection was handed over for writing: from here on a byte may have gone out
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=CIMultiDict)
+    body: bytes = b""
+    error: Exception | None = None  # what ended it, where it did not end by itself
+
+
+_exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+class AnswerTooLarge(Exception):
+    """The answer is longer than any provider's: not read to its end."""
+
+
+class LeasedConnector(aiohttp.TCPConnector):
+    """Hands over a connection only while the lease lasts: the last check before the first byte.
+
+    Raises LeaseOver after giving the connection back. Raising in TraceConfig hooks instead leaks the connection
+    and, when the pool is full, blocks it for ever (reliability.md; tried).
+    """
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109
+        connection = await super().connect(req, traces, timeout)
+        try:
+            lease.check()
+        except lease.LeaseOver:
+            connection.release()
+            raise
+        if (exchange := _exchange.get()) is not None:
+            exchange.began = True
+        return connection
+
+
+def open_session() -> aiohttp.ClientSession:
+    """The one session; the caller closes it. No cookies, no proxy from the environment, every wait bounded."""
+    return aiohttp.ClientSession(
+        connector=LeasedConnector(limit=CONNECTIONS, keepalive_timeout=15, ttl_dns_cache=30),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        timeout=aiohttp.ClientTimeout(total=30, sock_connect=CONNECT_SECONDS, sock_read=20),
+        max_line_size=8190,
+        max_field_size=8190,
+    )
+
+
+async def post(
+    session: aiohttp.ClientSession, url: str, *, data: bytes, headers: Mapping[str, str], seconds: float
+) -> Exchange:
+    """Post once and tell what happened; never follows a redirect.
+
+    Raises LeaseOver when the lease was over before the first byte; a cancellation passes through. Everything else
+    is in the Exchange: after the first byte even a surprise must end in a fact, or nobody knows what was sent.
+    """
+    exchange = Exchange()
+    token = _exchange.set(exchange)
+    try:
+        async with session.post(
+            url,
+            data=data,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds)),
+        ) as answer:
+            exchange.status, exchange.headers = answer.status, answer.headers
+            exchange.body = await _read(answer.content)
+    except lease.LeaseOver:
+        raise
+    except Exception as error:
+        exchange.error = error
+    finally:
+        _exchange.reset(token)
+    return exchange
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_BYTES:
+            raise AnswerTooLarge
+    return bytes(body)

@@ -1,0 +1,81 @@
+"""What stops a verdict without being a state: a pause the person asked for, a review, a suppression.
+
+Each locks the person or the address row and gives the address a new version, so that no claim overlooks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent.verdict import on, state_alias, stopped
+from store.locks import lock_addresses, lock_people
+from store.tables import addresses, consent_events, pauses, profile_addresses
+from store.upsert import upsert
+
+
+async def pause(conn: AsyncConnection, profile_id: str, *, channel: str | None, until: datetime) -> None:
+    """Let nothing marketing out on the channel (None: on any) before `until`."""
+    held = await lock_people(conn, [profile_id])
+    await upsert(conn, pauses, [{"profile_id": profile_id, "channel": channel or "", "until": until}])
+    await touch(conn, [address_id for address_id, _ in held[profile_id]])
+
+
+async def unpause(conn: AsyncConnection, profile_id: str, *, channel: str | None) -> None:
+    await conn.execute(delete(pauses).where(pauses.c.profile_id == profile_id, pauses.c.channel == (channel or "")))
+
+
+async def hold(conn: AsyncConnection, address_ids: Collection[str], *, message_id: str, now: datetime) -> None:
+    """Hold marketing to these addresses until somebody has decided what the message meant."""
+    await lock_addresses(conn, address_ids)
+    await conn.execute(
+        update(addresses).where(addresses.c.id.in_(set(address_ids))).values(held_at=now, held_message_id=message_id)
+    )
+    await touch(conn, address_ids)
+
+
+async def release(conn: AsyncConnection, address_ids: Collection[str]) -> None:
+    await conn.execute(
+        update(addresses).where(addresses.c.id.in_(set(address_ids))).values(held_at=None, held_message_id=None)
+    )
+
+
+async def suppress_leaving(
+    conn: AsyncConnection, profile_id: str, address_ids: Collection[str], *, now: datetime
+) -> None:
+    """Leave the profile's no behind on addresses that are about to leave it (the caller holds the locks).
+
+    Run before the links are removed. What was no for the address through `everything`, its channel or itself
+    stays no for whoever has it next, also after deletion and erasure.
+    """
+    link = profile_addresses
+    everything, channel, address = state_alias("everything"), state_alias("channel"), state_alias("address")
+    leaving = (
+        select(link.c.address_id)
+        .select_from(
+            link.outerjoin(everything, on(everything, link.c.profile_id, "everything", ""))
+            .outerjoin(channel, on(channel, link.c.profile_id, "channel", link.c.channel))
+            .outerjoin(address, on(address, link.c.profile_id, "address", link.c.address_id))
+        )
+        .where(link.c.profile_id == profile_id, link.c.address_id.in_(set(address_ids)))
+        .where(or_(*stopped(everything, channel, address)))
+    )
+    found = set((await conn.execute(leaving)).scalars())
+    if found:
+        await conn.execute(
+            update(addresses)
+            .where(and_(addresses.c.id.in_(found), addresses.c.suppressed_at.is_(None)))
+            .values(suppressed_at=now)
+        )
+    await touch(conn, address_ids)
+
+
+async def touch(conn: AsyncConnection, address_ids: Collection[str]) -> None:
+    """A claim compares nothing newer than the history: what is no event stands at the newest one."""
+    if not address_ids:
+        return
+    newest = select(func.coalesce(func.max(consent_events.c.seq), 0)).scalar_subquery()
+    await conn.execute(update(addresses).where(addresses.c.id.in_(set(address_ids))).values(version=newest))

@@ -1,0 +1,173 @@
+"""The one writer of consent: the history and the flags, in the caller's transaction.
+
+Doors do not call this; they call `outbox.heed.record`, which also stops what is queued.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import chain, reading
+from consent.moves import Refused, transition
+from consent.states import Change, Event
+from store.ids import new_id
+from store.locks import lock_people
+from store.tables import addresses, consent_chains, consent_events, consent_states, evidence
+from store.upsert import upsert
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An event with its place in the history."""
+
+    event: Event
+    seq: int
+    body: dict[str, object]  # the evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was appended, and every address whose verdict it may have moved."""
+
+    lines: tuple[Line, ...]
+    address_ids: frozenset[str]
+
+
+async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datetime) -> Recorded:
+    """Grant the changes, in order, and append them to the history; raises Refused for the first that must not be.
+
+    Locks the profiles and their address rows. When the transaction commits, history and flags are on disk together.
+    """
+    profile_ids = {change.profile_id for change in changes}
+    links = await lock_people(conn, profile_ids)
+    people = await reading.people(conn, links)
+    before = {profile_id: person.flags for profile_id, person in people.items()}
+    preference_links = await reading.linked_preferences(conn)
+    drafts: list[tuple[Event, Change]] = []
+    for change in changes:
+        moved = transition(
+            people[change.profile_id], change, links=preference_links, now=now, new_id=lambda: new_id("evt")
+        )
+        if moved.refusals:
+            raise Refused(change, moved.refusals)
+        people[change.profile_id] = reading.with_flags(people[change.profile_id], moved.flags)
+        drafts.extend((event, change) for event in moved.events)
+    if not drafts:
+        return Recorded((), frozenset())
+    lines = await _append(conn, drafts)
+    rows = [
+        reading.state_row(profile_id, subject, flag)
+        for profile_id, person in sorted(people.items())
+        for subject, flag in sorted(person.flags.items())
+        if before[profile_id].get(subject) != flag
+    ]
+    await upsert(conn, consent_states, rows)
+    concerned = await _mark_addresses(conn, links, lines)
+    return Recorded(tuple(lines), concerned)
+
+
+async def _append(conn: AsyncConnection, drafts: Sequence[tuple[Event, Change]]) -> list[Line]:
+    """Give the events their places, chain them, and write them with their evidence."""
+    first = await _take_seqs(conn, len(drafts))
+    heads = await _heads(conn, {event.profile_id for event, _ in drafts})
+    rows: list[dict[str, Any]] = []
+    bodies: list[dict[str, Any]] = []
+    lines: list[Line] = []
+    for (event, change), seq in zip(drafts, first, strict=True):
+        position, previous = heads.get(event.profile_id, (0, chain.START))
+        position += 1
+        salt, body = secrets.token_hex(16), dict(change.evidence)
+        proof = chain.evidence_hash(salt, body)
+        digest = chain.line_hash(event, seq=seq, position=position, evidence=proof, previous=previous)
+        heads[event.profile_id] = (position, digest)
+        rows.append(_event_row(event, seq, position, proof, previous, digest))
+        bodies.append({"event_id": event.id, "salt": salt, "body": body})
+        lines.append(Line(event, seq, body))
+    await conn.execute(insert(consent_events), rows)
+    await conn.execute(insert(evidence), bodies)
+    await _write_heads(conn, heads)
+    return lines
+
+
+async def _take_seqs(conn: AsyncConnection, count: int) -> list[int]:
+    """The next numbers of the history; taken under the profiles' locks, so a profile's lines ascend."""
+    if conn.dialect.name == "postgresql":
+        drawn = await conn.execute(
+            text("SELECT nextval('consent_event_seq') FROM generate_series(1, :count)"), {"count": count}
+        )
+        return sorted(drawn.scalars())
+    last = (await conn.execute(select(func.coalesce(func.max(consent_events.c.seq), 0)))).scalar_one()
+    return list(range(last + 1, last + 1 + count))
+
+
+async def _heads(conn: AsyncConnection, profile_ids: set[str]) -> dict[str, tuple[int, str]]:
+    rows = await conn.execute(select(consent_chains).where(consent_chains.c.profile_id.in_(profile_ids)))
+    return {row.profile_id: (row._mapping["count"], row.head) for row in rows}
+
+
+async def _write_heads(conn: AsyncConnection, heads: dict[str, tuple[int, str]]) -> None:
+    await upsert(
+        conn,
+        consent_chains,
+        [
+            {"profile_id": profile_id, "count": count, "head": head}
+            for profile_id, (count, head) in sorted(heads.items())
+        ],
+    )
+
+
+async def _mark_addresses(
+    conn: AsyncConnection, links: Mapping[str, Sequence[tuple[str, str]]], lines: Sequence[Line]
+) -> frozenset[str]:
+    """Set the version of every address row concerned, which is what a claim compares with; lift suppressions."""
+    versions: dict[str, int] = {}
+    lifted: set[str] = set()
+    for line in lines:
+        event = line.event
+        held = [address_id for address_id, _ in links[event.profile_id]]
+        if event.address_id is not None:
+            held.append(event.address_id)
+        versions |= dict.fromkeys(held, line.seq)
+        if event.to_state == "yes" and event.address_id and event.personal and not event.superseded:
+            lifted.add(event.address_id)  # only a word from that very address lifts its suppression
+    await conn.execute(
+        update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq")),
+        [{"address": address_id, "seq": seq} for address_id, seq in sorted(versions.items())],
+    )
+    if lifted:
+        await conn.execute(update(addresses).where(addresses.c.id.in_(lifted)).values(suppressed_at=None))
+    return frozenset(versions)
+
+
+def _event_row(event: Event, seq: int, position: int, proof: str, previous: str, digest: str) -> dict[str, Any]:
+    return {
+        "seq": seq,
+        "id": event.id,
+        "change_id": event.change_id,
+        "profile_id": event.profile_id,
+        "position": position,
+        "subject_kind": event.subject.kind,
+        "subject_key": event.subject.key,
+        "address_id": event.address_id,
+        "with_address": event.with_address,
+        "from_state": event.from_state,
+        "to_state": event.to_state,
+        "basis": event.basis,
+        "expires_at": event.expires_at,
+        "at": event.at,
+        "provider_at": event.provider_at,
+        "source": event.source,
+        "actor": event.actor,
+        "via": event.via,
+        "superseded": event.superseded,
+        "evidence_hash": proof,
+        "previous_hash": previous,
+        "hash": digest,
+    }

@@ -1,0 +1,189 @@
+"""What a change comes to: the guards, the events, and the effects on linked subjects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from consent.states import (
+    EVERYTHING,
+    MACHINE,
+    RECORDED,
+    STAFF,
+    WIDTH,
+    Change,
+    Event,
+    Flag,
+    Moved,
+    Person,
+    Refusal,
+    State,
+    Subject,
+    Wish,
+    apply,
+    state_of,
+)
+
+
+class Refused(Exception):
+    """A change that must not be granted; nothing of its transaction may be kept."""
+
+    def __init__(self, change: Change, refusals: Sequence[Refusal]) -> None:
+        super().__init__(", ".join(f"{r.subject.kind} {r.subject.key}: {r.why}" for r in refusals))
+        self.change = change
+        self.refusals = tuple(refusals)
+
+
+Links = Mapping[str, str]  # preference id → the channel it is linked to
+
+
+def transition(person: Person, change: Change, *, links: Links, now: datetime, new_id: Callable[[], str]) -> Moved:
+    """Grant a change, or refuse all of it.
+
+    Wider subjects first, then narrower ones, then the effects: `everything` yes is a yes on every channel the
+    person has an address for, and linked preferences follow their channel. What the change names itself an
+    effect never touches, and an effect of a link never sets off another.
+    """
+    wishes = _expanded(person, change)
+    refusals = tuple(r for wish, _ in wishes if (r := _refused(person, change, wish)) is not None)
+    if refusals:
+        return Moved((), person.flags, refusals)
+    move = _Move(person, change, now, new_id)
+    for wish, via in wishes:
+        move.grant(wish, via)
+    for wish in _linked(person, change, move.flags, links):
+        if _refused(person, change, wish) is None:
+            move.grant(wish, "link")
+    return Moved(tuple(move.events), move.flags)
+
+
+class _Move:
+    """The events of one change as they come, each seeing the flags that the ones before it left."""
+
+    def __init__(self, person: Person, change: Change, now: datetime, new_id: Callable[[], str]) -> None:
+        self.flags = dict(person.flags)
+        self.events: list[Event] = []
+        self._channels = person.channels
+        self._change = change
+        self._now = now
+        self._new_id = new_id
+
+    def grant(self, wish: Wish, via: str | None) -> None:
+        change = self._change
+        before = state_of(self.flags, wish.subject)
+        if before == wish.to and (via is not None or not _worth_repeating(change, wish)):
+            return
+        if change.source == "provider" and wish.to == "yes" and via is None and before != "no":
+            return  # a provider's own START or `resume` turns a no into yes, never a silence
+        event = Event(
+            id=self._new_id(),
+            change_id=change.change_id,
+            profile_id=change.profile_id,
+            subject=wish.subject,
+            address_id=change.address_id,
+            with_address=change.with_address and wish.subject.kind == "channel" and via is None,
+            from_state=before,
+            to_state=wish.to,
+            basis=(wish.basis or "express") if wish.to == "yes" else None,
+            expires_at=wish.expires_at if wish.to == "yes" else None,
+            at=self._now,
+            # Effects happen when we learn of them, in the order of arrival.
+            provider_at=change.said_at if via is None else None,
+            source=change.source,
+            actor=change.actor,
+            via=via,
+            superseded=False,
+        )
+        after = apply(self.flags, event, self._channels)
+        if after[wish.subject].event_id != event.id:
+            event = replace(event, superseded=True)
+        self.flags = after
+        self.events.append(event)
+
+
+def _expanded(person: Person, change: Change) -> list[tuple[Wish, str | None]]:
+    """The wishes from wide to narrow, with what `everything` yes brings along."""
+    named = {wish.subject for wish in change.wishes}
+    wishes: list[tuple[Wish, str | None]] = []
+    for wish in sorted(change.wishes, key=lambda w: WIDTH[w.subject.kind]):
+        wishes.append((wish, None))
+        if wish.subject != EVERYTHING or wish.to != "yes":
+            continue
+        for channel in dict.fromkeys(channel for _, channel in person.addresses):
+            subject = Subject("channel", channel)
+            if subject not in named:
+                wishes.append((Wish(subject, "yes", wish.basis, wish.expires_at), "everything"))
+        for address_id, _ in person.addresses:
+            subject = Subject("address", address_id)
+            if subject not in named and state_of(person.flags, subject) == "no":
+                wishes.append((Wish(subject, "yes", wish.basis, wish.expires_at), "everything"))
+    return wishes
+
+
+def _linked(person: Person, change: Change, flags: Mapping[Subject, Flag], links: Links) -> list[Wish]:
+    """What the links add to a change, seen from the flags before it and after it."""
+    named = {wish.subject for wish in change.wishes}
+    wishes: list[Wish] = []
+    for preference_id, channel in sorted(links.items()):
+        preference, linked = Subject("preference", preference_id), Subject("channel", channel)
+        before, after = state_of(person.flags, linked), state_of(flags, linked)
+        if preference not in named:
+            flag = flags.get(preference)
+            if before != "no" and after == "no" and flag is not None and flag.state == "yes":
+                wishes.append(Wish(preference, "no"))
+            elif before != "yes" and after == "yes" and flag is not None and flag.state == "no" and flag.via == "link":
+                wishes.append(Wish(preference, "yes"))
+        elif linked not in named and after != "yes" and _opens_channel(change, preference, flags):
+            wishes.append(Wish(linked, "yes"))
+    return wishes
+
+
+def _opens_channel(change: Change, preference: Subject, flags: Mapping[Subject, Flag]) -> bool:
+    """Whether a yes to a linked preference turns its channel: the person's, staff's, or one on evidence; no machine's."""
+    said = any(wish.subject == preference and wish.to == "yes" for wish in change.wishes)
+    took = (flag := flags.get(preference)) is not None and flag.change_id == change.change_id
+    if not said or not took:
+        return False
+    return change.personal or change.source in STAFF or (change.source in RECORDED and bool(change.evidence))
+
+
+def _worth_repeating(change: Change, wish: Wish) -> bool:
+    """A state said again is recorded when the person says it, or evidence comes with it; a bare sync is not."""
+    if wish.to == "not_asked":
+        return False
+    if change.source in MACHINE:
+        return False
+    if change.personal:
+        return True
+    return bool({"obtained_at", "how", "wording"} & set(change.evidence))
+
+
+def _refused(person: Person, change: Change, wish: Wish) -> Refusal | None:
+    """No machine undoes a person's no; a provider's word turns a no, never a silence."""
+    flag = person.flags.get(wish.subject)
+    state: State = flag.state if flag else "not_asked"
+    if flag is None or state != "no" or wish.to == "no":
+        return None
+    if change.source in MACHINE:
+        return Refusal(wish.subject, "machine")
+    if not flag.personal:
+        return None
+    if wish.to == "not_asked":
+        return Refusal(wish.subject, "persons_no")
+    if change.source in RECORDED | STAFF and not _answers(change, flag):
+        return Refusal(wish.subject, "needs_evidence")
+    return None
+
+
+def _answers(change: Change, flag: Flag) -> bool:
+    """Whether the evidence shows a yes obtained after that no, and how."""
+    obtained = change.evidence.get("obtained_at")
+    if isinstance(obtained, str):
+        try:
+            obtained = datetime.fromisoformat(obtained)
+        except ValueError:
+            return False
+    if not isinstance(obtained, datetime) or obtained.tzinfo is None:
+        return False
+    return obtained > flag.at and bool(change.evidence.get("how"))

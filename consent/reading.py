@@ -1,0 +1,107 @@
+"""Flags and people as the ledger finds them in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent.states import Event, Flag, Flags, Person, Subject
+from store.tables import addresses, consent_states, preferences
+
+
+async def flags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, dict[Subject, Flag]]:
+    """The present flags by profile; a subject never asked has none."""
+    found: dict[str, dict[Subject, Flag]] = {profile_id: {} for profile_id in profile_ids}
+    for row in await conn.execute(select(consent_states).where(consent_states.c.profile_id.in_(set(profile_ids)))):
+        found[row.profile_id][Subject(row.kind, row.key)] = flag_from(row)
+    return found
+
+
+async def people(conn: AsyncConnection, links: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, Person]:
+    """What a change needs to know, by profile; `links` are the addresses each has now (address id, channel)."""
+    flags = await flags_of(conn, links.keys())
+    channels = {address_id: channel for held in links.values() for address_id, channel in held}
+    gone = {subject.key for held in flags.values() for subject in held if subject.kind == "address"} - channels.keys()
+    if gone:
+        channels |= await channels_of(conn, gone)
+    return {profile_id: Person(flags[profile_id], tuple(held), channels) for profile_id, held in links.items()}
+
+
+async def channels_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:
+    rows = await conn.execute(select(addresses.c.id, addresses.c.channel).where(addresses.c.id.in_(set(address_ids))))
+    return {row.id: row.channel for row in rows}
+
+
+def with_flags(person: Person, flags: Flags) -> Person:
+    return replace(person, flags=flags)
+
+
+async def linked_preferences(conn: AsyncConnection) -> dict[str, str]:
+    """Preference id → the channel it is linked to."""
+    rows = await conn.execute(
+        select(preferences.c.id, preferences.c.linked_channel).where(preferences.c.linked_channel.is_not(None))
+    )
+    return {row.id: row.linked_channel for row in rows}
+
+
+def flag_from(row: Row[Any]) -> Flag:
+    return Flag(
+        state=row.state,
+        basis=row.basis,
+        expires_at=row.expires_at,
+        at=row.at,
+        order_at=row.order_at,
+        recorded_at=row.recorded_at,
+        source=row.source,
+        actor=row.actor,
+        via=row.via,
+        change_id=row.change_id,
+        event_id=row.event_id,
+        opens=row.opens,
+    )
+
+
+def state_row(profile_id: str, subject: Subject, flag: Flag) -> dict[str, Any]:
+    return {
+        "profile_id": profile_id,
+        "kind": subject.kind,
+        "key": subject.key,
+        "state": flag.state,
+        "basis": flag.basis,
+        "expires_at": flag.expires_at,
+        "at": flag.at,
+        "order_at": flag.order_at,
+        "recorded_at": flag.recorded_at,
+        "source": flag.source,
+        "actor": flag.actor,
+        "via": flag.via,
+        "change_id": flag.change_id,
+        "event_id": flag.event_id,
+        "opens": flag.opens,
+    }
+
+
+def event_from(row: Row[Any]) -> Event:
+    """One line of consent_events as a value."""
+    return Event(
+        id=row.id,
+        change_id=row.change_id,
+        profile_id=row.profile_id,
+        subject=Subject(row.subject_kind, row.subject_key),
+        address_id=row.address_id,
+        with_address=row.with_address,
+        from_state=row.from_state,
+        to_state=row.to_state,
+        basis=row.basis,
+        expires_at=row.expires_at,
+        at=row.at,
+        provider_at=row.provider_at,
+        source=row.source,
+        actor=row.actor,
+        via=row.via,
+        superseded=row.superseded,
+    )

@@ -1,0 +1,253 @@
+"""How states move: pure functions from flags and a change to events, and from events to flags.
+
+The same `apply` serves the live path, `ledger rebuild` and the checks. No clock, no database, no logger.
+The rules are those of docs/consent-and-the-law.md; each sentence has a test named after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+State = Literal["yes", "no", "not_asked"]
+Kind = Literal["everything", "channel", "address", "preference"]
+CHANNELS = ("sms", "whatsapp", "email", "voice", "post")
+STATES = ("yes", "no", "not_asked")
+BASES = ("express", "implied", "soft_opt_in")
+
+# Who or what speaks. The first line is the person's own act, by whichever door it came.
+PERSONAL = frozenset({"keyword", "form", "confirmation", "preference_centre", "unsubscribe_link", "one_click",
+                      "complaint", "provider"})  # fmt: skip
+STAFF = frozenset({"disposition", "portal"})
+RECORDED = frozenset({"api", "import"})
+MACHINE = frozenset({"segment", "program", "click", "merge", "default"})
+SOURCES = PERSONAL | STAFF | RECORDED | MACHINE
+
+
+def is_personal(source: str, actor: str) -> bool:
+    """Whether the person spoke, as opposed to staff or a machine."""
+    return source in PERSONAL or actor == "customer" or actor.endswith(" for customer")
+
+
+_RANK = {"no": 2, "not_asked": 1, "yes": 0}  # of two at one time the stricter stands: ties are no
+WIDTH = {"everything": 0, "channel": 1, "address": 2, "preference": 3}
+
+
+class Subject(NamedTuple):
+    """What a yes or no is about. `key`: '' | the channel | the address's id | the preference's id."""
+
+    kind: Kind
+    key: str
+
+
+EVERYTHING = Subject("everything", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One subject, and what it is to become."""
+
+    subject: Subject
+    to: State
+    basis: str | None = None  # of a yes; express when absent
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One act about one profile: everything in it stands under one `change_id`."""
+
+    profile_id: str
+    change_id: str
+    wishes: tuple[Wish, ...]
+    source: str
+    actor: str
+    address_id: str | None = None  # the address the act came from, where it is proved to come from one
+    with_address: bool = False  # a channel's wish turns that address too (STOP, START, the provider's word)
+    said_at: datetime | None = None  # by somebody else's clock; never believed to be later than ours
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def personal(self) -> bool:
+        return is_personal(self.source, self.actor)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the history, before it has its place in the chain."""
+
+    id: str
+    change_id: str
+    profile_id: str
+    subject: Subject
+    address_id: str | None
+    with_address: bool
+    from_state: State
+    to_state: State
+    basis: str | None
+    expires_at: datetime | None
+    at: datetime
+    provider_at: datetime | None
+    source: str
+    actor: str
+    via: str | None
+    superseded: bool
+
+    @property
+    def effective_at(self) -> datetime:
+        return min(self.provider_at, self.at) if self.provider_at is not None else self.at
+
+    @property
+    def order_at(self) -> datetime:
+        """The effective time; a no said at a coarser clock stands at the end of that clock's tick.
+
+        So two times are compared at the coarser precision and ties are no, and yet the order is total:
+        whatever the order of arrival, the same event is the last.
+        """
+        effective = self.effective_at
+        if self.to_state != "no" or self.provider_at is None or effective != self.provider_at:
+            return effective
+        if effective.microsecond == 0:
+            return effective + timedelta(microseconds=999_999)
+        return effective + timedelta(microseconds=999) if effective.microsecond % 1000 == 0 else effective
+
+    @property
+    def personal(self) -> bool:
+        return is_personal(self.source, self.actor)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """The present state of one subject, and the event it comes from."""
+
+    state: State
+    basis: str | None
+    expires_at: datetime | None
+    at: datetime
+    order_at: datetime
+    recorded_at: datetime
+    source: str
+    actor: str
+    via: str | None
+    change_id: str
+    event_id: str
+    opens: bool = False  # a yes later than the no on the next wider subject: it opens that alone
+
+    @property
+    def personal(self) -> bool:
+        return is_personal(self.source, self.actor)
+
+
+Flags = Mapping[Subject, Flag]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a change needs to know of a profile."""
+
+    flags: Flags
+    addresses: tuple[tuple[str, str], ...] = ()  # (address id, channel) it has now
+    channels: Mapping[str, str] = field(default_factory=dict)  # of every address its flags name, had or have
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A wish that must not be granted; with one refusal nothing of the change happens."""
+
+    subject: Subject
+    why: Literal["needs_evidence", "persons_no", "machine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a change comes to: events to append, and the flags after them."""
+
+    events: tuple[Event, ...]
+    flags: Flags
+    refusals: tuple[Refusal, ...] = ()
+
+
+def state_of(flags: Flags, subject: Subject) -> State:
+    flag = flags.get(subject)
+    return flag.state if flag else "not_asked"
+
+
+# --- the fold ---------------------------------------------------------------------------------
+
+
+def _flag(event: Event) -> Flag:
+    return Flag(
+        state=event.to_state,
+        basis=event.basis,
+        expires_at=event.expires_at,
+        at=event.effective_at,
+        order_at=event.order_at,
+        recorded_at=event.at,
+        source=event.source,
+        actor=event.actor,
+        via=event.via,
+        change_id=event.change_id,
+        event_id=event.id,
+    )
+
+
+def _order(flag: Flag) -> tuple[datetime, int, float, int]:
+    """A total order over what was said about one subject; of two like answers at one time the weaker is later."""
+    expires = flag.expires_at.timestamp() if flag.expires_at else float("inf")
+    return (flag.order_at, _RANK[flag.state], -expires, BASES.index(flag.basis) if flag.basis else 0)
+
+
+def is_later(flag: Flag, than: Flag | None) -> bool:
+    """Whether what `flag` says was said after `than`; of the very same time the one that arrives stands."""
+    return than is None or _order(flag) >= _order(than)
+
+
+def _opens(narrow: Flag | None, wide: Flag | None) -> bool:
+    """Whether a yes opens its subject under a no on the wider one: said later, or after it in one change."""
+    if narrow is None or wide is None or narrow.state != "yes" or wide.state != "no":
+        return False
+    return narrow.change_id == wide.change_id or narrow.order_at > wide.order_at
+
+
+def apply(flags: Flags, event: Event, channels: Mapping[str, str]) -> dict[Subject, Flag]:
+    """The flags after one event, whatever the order of arrival.
+
+    `channels` gives the channel of an address's id, for the address's place under its channel.
+    """
+    after = dict(flags)
+    flag = _flag(event)
+    for subject in touched(event):
+        if is_later(flag, after.get(subject)):
+            after[subject] = flag
+    return _reopened(after, channels)
+
+
+def touched(event: Event) -> tuple[Subject, ...]:
+    """The subjects whose flags an event concerns: its own, and for STOP and START the address it came from."""
+    if event.with_address and event.address_id is not None:
+        return (event.subject, Subject("address", event.address_id))
+    return (event.subject,)
+
+
+def _reopened(flags: dict[Subject, Flag], channels: Mapping[str, str]) -> dict[Subject, Flag]:
+    for subject, flag in flags.items():
+        if subject.kind == "channel":
+            wide = flags.get(EVERYTHING)
+        elif subject.kind == "address":
+            wide = flags.get(Subject("channel", channels.get(subject.key, "")))
+        else:
+            continue
+        opens = _opens(flag, wide)
+        if opens != flag.opens:
+            flags[subject] = replace(flag, opens=opens)
+    return flags
+
+
+def fold(events: Iterable[Event], channels: Mapping[str, str]) -> dict[Subject, Flag]:
+    """The flags of one profile after its history, given in the order of arrival."""
+    flags: dict[Subject, Flag] = {}
+    for event in events:
+        flags = apply(flags, event, channels)
+    return flags

@@ -1,0 +1,295 @@
+"""Consent over the API: flags set on somebody's word, the history, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import Field, StringConstraints, field_validator
+from sqlalchemy import literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import history, preferences, verdict
+from consent.history import HistoryLine
+from consent.states import CHANNELS, EVERYTHING, SOURCES, Change, State, Subject, Wish
+from gateway.api import people
+from gateway.api.base import Body, Call, Route, answer, listing, parse_time
+from gateway.problems import invalid
+from outbox import heed
+from profiles.addresses import AddressBook, BadAddress
+from profiles.records import Profile
+from store.ids import new_id
+from store.tables import profile_addresses, profiles
+from store.types import Key
+
+Channel = Literal["sms", "whatsapp", "email", "voice", "post"]
+StateName = Literal["yes", "no", "not_asked"]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class By(Body):
+    """Who said it: the customer to the caller, or an agent on the customer's word."""
+
+    kind: Literal["customer", "agent"]
+    name: Name | None = None
+
+
+class ConsentIn(Body):
+    """A change of consent; what is absent stays."""
+
+    by: By | None = None
+    at: datetime | None = None
+    wording: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    basis: Literal["express", "implied", "soft_opt_in"] | None = None
+    expires_at: datetime | None = None
+    everything: StateName | None = None
+    channels: dict[Channel, StateName] = Field(default_factory=dict)
+    addresses: dict[str, StateName] = Field(default_factory=dict)
+    preferences: dict[str, StateName] = Field(default_factory=dict)
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("at", "expires_at")
+    @classmethod
+    def _zoned(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("the time needs a zone, such as Z or +01:00")
+        return value
+
+    @field_validator("evidence")
+    @classmethod
+    def _dated(cls, value: dict[str, Any]) -> dict[str, Any]:
+        obtained = value.get("obtained_at")
+        if obtained is not None:
+            try:
+                zoned = datetime.fromisoformat(str(obtained)).tzinfo is not None
+            except ValueError:
+                zoned = False
+            if not zoned:
+                raise ValueError("obtained_at: use an RFC 3339 time with a zone, such as 2026-11-22T09:30:00Z")
+        return value
+
+
+async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: ConsentIn) -> heed.Heeded:
+    """Record what the body says of the profile, in the caller's transaction; raises Problem, ledger.Refused."""
+    wishes = await _wishes(conn, profile, body, call.house.book)
+    if not wishes:
+        raise invalid("", "name at least one of everything, channels, addresses, preferences")
+    evidence = dict(body.evidence)
+    if body.wording is not None:
+        evidence["wording"] = body.wording
+    if body.by is not None and body.by.name is not None:
+        evidence["by"] = {"kind": body.by.kind, "name": body.by.name}
+    change = Change(
+        profile_id=profile.id,
+        change_id=new_id("chg"),
+        wishes=tuple(wishes),
+        source="api",
+        actor=_actor(call, body.by),
+        said_at=body.at,
+        evidence=evidence,
+    )
+    return await heed.record(conn, [change], now=call.house.now())
+
+
+def _actor(call: Call, by: By | None) -> str:
+    if by is None:
+        return call.actor
+    if by.kind == "customer":
+        return f"{call.actor} for customer"
+    return f"{call.actor} for agent:{by.name}" if by.name else f"{call.actor} for agent"
+
+
+async def _wishes(conn: AsyncConnection, profile: Profile, body: ConsentIn, book: AddressBook) -> list[Wish]:
+    def wish(subject: Subject, to: State) -> Wish:
+        return Wish(subject, to, body.basis, body.expires_at)
+
+    wishes: list[Wish] = []
+    if body.everything is not None:
+        wishes.append(wish(EVERYTHING, body.everything))
+    wishes += [wish(Subject("channel", channel), to) for channel, to in body.channels.items()]
+    held = {f"{a.channel}:{a.value}".casefold(): a.address_id for a in profile.addresses}
+    for text, to in body.addresses.items():
+        try:
+            address = str(book.parse_tagged(text)).casefold()
+        except BadAddress as error:
+            raise invalid(f"addresses.{text}", str(error)) from error
+        if address not in held:
+            raise invalid(f"addresses.{text}", "the profile has no such address")
+        wishes.append(wish(Subject("address", held[address]), to))
+    known = await preferences.by_names(conn, body.preferences)
+    for name, to in body.preferences.items():
+        if name not in known:
+            raise invalid(f"preferences.{name}", "there is no such preference")
+        wishes.append(wish(Subject("preference", known[name]), to))
+    return wishes
+
+
+async def patch(call: Call) -> web.Response:
+    """Set flags of a profile, on somebody's word."""
+    body = call.body(ConsentIn)
+
+    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
+        profile = await people.require(conn, call.id)
+        heeded = await apply(conn, call, profile, body)
+        shown = (await people.view_one(conn, call.id))["consent"]
+        ids = [line.event.id for line in heeded.lines]
+        lines = await history.by_ids(conn, ids)
+        return heeded, {
+            "change_id": heeded.lines[0].event.change_id if heeded.lines else None,
+            "events": [line_shown(line) for line in lines],
+            "consent": shown,
+        }
+
+    heeded, document = await call.house.database.transact(work)
+    await heeded.settled(call.house.database)
+    return answer(document)
+
+
+# --- the history ------------------------------------------------------------------------------
+
+
+def line_shown(line: HistoryLine) -> dict[str, Any]:
+    subject: dict[str, Any] = {"kind": line.kind}
+    if line.kind == "channel":
+        subject["channel"] = line.key
+    elif line.kind == "address":
+        subject |= {"channel": line.subject_channel, "address": line.subject_value}
+    elif line.kind == "preference":
+        subject["name"] = line.preference
+    return {
+        "id": line.id,
+        "seq": line.seq,
+        "change_id": line.change_id,
+        "profile_id": line.profile_id,
+        "subject": subject,
+        "address": line.address,
+        "with_address": line.with_address,
+        "from": line.from_state,
+        "to": line.to_state,
+        "basis": line.basis,
+        "expires_at": line.expires_at,
+        "at": line.at,
+        "provider_at": line.provider_at,
+        "source": line.source,
+        "actor": line.actor,
+        "via": line.via,
+        "superseded": line.superseded,
+        "evidence": line.evidence,
+        "hash": line.hash,
+    }
+
+
+async def profile_history(call: Call) -> web.Response:
+    """The history of a profile, the newest first; it outlives the profile."""
+    call.query()
+    after, limit = call.page()
+    async with call.house.database.read() as conn:
+        lines = await history.read(conn, history.Filter(profile_id=call.id), before=_seq(after), limit=limit)
+        if not lines and after is None:
+            await people.require(conn, call.id)
+    return listing([line_shown(line) for line in lines], [str(line.seq) for line in lines], limit)
+
+
+async def consent_events(call: Call) -> web.Response:
+    """Every opt-in and opt-out, the newest first."""
+    query = call.query("since", "until", "source", "actor", "subject", "channel", "format")
+    after, limit = call.page()
+    if query.get("format", "json") != "json":
+        raise invalid("format", "only json is there yet")
+    if (source := query.get("source")) is not None and source not in SOURCES:
+        raise invalid("source", f"use one of {', '.join(sorted(SOURCES))}")
+    if (kind := query.get("subject")) is not None and kind not in ("everything", "channel", "address", "preference"):
+        raise invalid("subject", "use one of everything, channel, address, preference")
+    if (channel := query.get("channel")) is not None and channel not in CHANNELS:
+        raise invalid("channel", f"use one of {', '.join(CHANNELS)}")
+    chosen = history.Filter(
+        since=parse_time(query["since"], "since") if "since" in query else None,
+        until=parse_time(query["until"], "until") if "until" in query else None,
+        source=source,
+        actor=query.get("actor"),
+        kind=kind,
+        channel=channel,
+    )
+    async with call.house.database.read() as conn:
+        lines = await history.read(conn, chosen, before=_seq(after), limit=limit)
+    return listing([line_shown(line) for line in lines], [str(line.seq) for line in lines], limit)
+
+
+def _seq(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not cursor.isdecimal() or len(cursor) > 18:
+        raise invalid("cursor", "use the `next` of an earlier answer as it is")
+    return int(cursor)
+
+
+# --- the verdict ------------------------------------------------------------------------------
+
+
+async def get_verdict(call: Call) -> web.Response:
+    """May we send this person marketing on this channel now, and why."""
+    query = call.query("channel", "preference", "address")
+    channel = query.get("channel")
+    if channel not in CHANNELS:
+        raise invalid("channel", f"use one of {', '.join(CHANNELS)}")
+    async with call.house.database.read() as conn:
+        profile = await people.require(conn, call.id)
+        preference_id = await preferences.require(conn, query["preference"]) if "preference" in query else None
+        address_id = _address_id(call, profile, channel, query.get("address"))
+        asked = (
+            select(
+                profiles.c.id.label("profile_id"),
+                profile_addresses.c.address_id,
+                literal(channel, Key()).label("channel"),
+                literal(preference_id, Key()).label("preference_id"),
+                literal("marketing", Key()).label("class"),
+            )
+            .select_from(
+                profiles.outerjoin(
+                    profile_addresses,
+                    (profile_addresses.c.profile_id == profiles.c.id) & (profile_addresses.c.channel == channel),
+                )
+            )
+            .where(profiles.c.id == profile.id)
+            .order_by(profile_addresses.c.is_primary.desc(), profile_addresses.c.position)
+        )
+        if address_id is not None:
+            asked = asked.where(profile_addresses.c.address_id == address_id)
+        found = {
+            row.address_id: row
+            for row in await conn.execute(verdict.over(asked.subquery("asked"), now=call.house.now()))
+        }
+    return answer(_chosen(profile, channel, found))
+
+
+def _address_id(call: Call, profile: Profile, channel: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        wanted = call.house.book.parse(channel, text)
+    except BadAddress as error:
+        raise invalid("address", str(error)) from error
+    for held in profile.addresses:
+        if held.channel == channel and held.value.casefold() == wanted.value.casefold():
+            return held.address_id
+    raise invalid("address", "the profile has no such address")
+
+
+def _chosen(profile: Profile, channel: str, found: Mapping[str | None, Any]) -> dict[str, Any]:
+    """The primary address if it may be sent to, else the next that may; else the primary's reason."""
+    held = [a for a in profile.addresses if a.channel == channel and a.address_id in found]
+    if not held:
+        return {"allowed": False, "reason": "no_address", "address": None}
+    held.sort(key=lambda a: (not verdict.is_allowed(found[a.address_id].reason), not a.primary))
+    reason = found[held[0].address_id].reason
+    return {"allowed": verdict.is_allowed(reason), "reason": reason, "address": held[0].value}
+
+
+ROUTES: Sequence[Route] = (
+    Route("PATCH", "/v1/profiles/{id}/consent", patch, "consent:write", ConsentIn, (200, 404, 409)),
+    Route("GET", "/v1/profiles/{id}/history", profile_history, "consent:read", None, (200, 404)),
+    Route("GET", "/v1/profiles/{id}/verdict", get_verdict, "consent:read", None, (200, 404)),
+    Route("GET", "/v1/consent-events", consent_events, "consent:read"),
+)

@@ -1,0 +1,214 @@
+"""Profiles over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from aiohttp import web
+from pydantic import Field, StringConstraints, field_validator
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway import audit
+from gateway.api import consent, people
+from gateway.api.base import Body, Call, Route, answer, check_text, listing
+from gateway.api.consent import Channel, ConsentIn
+from gateway.problems import Problem, invalid
+from outbox import heed
+from outbox import people as flows
+from outbox.people import Draft, Wanted
+from profiles import records
+from profiles.addresses import BadAddress
+from profiles.search import Search, find
+
+Text = Annotated[str, StringConstraints(max_length=500)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
+MOST_ADDRESSES = 100
+
+
+class AddressIn(Body):
+    channel: Channel
+    value: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    primary: bool = False
+
+
+class ProfileIn(Body):
+    """What may be said of a profile; in a PATCH what is absent stays, null empties."""
+
+    external_id: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    locale: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
+    timezone: Text | None = None
+    attributes: dict[str, Any] | None = None
+    tags: Annotated[list[Tag], Field(max_length=1000)] | None = None
+    addresses: Annotated[list[AddressIn], Field(max_length=MOST_ADDRESSES)] | None = None
+    phones: Annotated[list[str], Field(max_length=MOST_ADDRESSES)] | None = None  # each an sms and a voice address
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            raise ValueError("use a name of the time zone database, such as Europe/Madrid")
+        return value
+
+
+class NewProfileIn(ProfileIn):
+    """A new profile, with what the person has said already."""
+
+    consent: ConsentIn | None = None
+
+
+def _draft(call: Call, body: ProfileIn) -> Draft:
+    given = body.model_fields_set
+    names = {name: getattr(body, name) for name in records.NAMES if name in given}
+    addresses: list[Wanted] | None = None
+    if body.addresses is not None or body.phones is not None:
+        addresses = [
+            _wanted(call, a.channel, a.value, a.primary, f"addresses.{i}") for i, a in enumerate(body.addresses or ())
+        ]
+        for index, number in enumerate(body.phones or ()):
+            addresses += [_wanted(call, channel, number, False, f"phones.{index}") for channel in ("sms", "voice")]
+        _one_primary(addresses)
+    tags = body.tags if body.tags is not None else ([] if "tags" in given else None)
+    attributes = body.attributes
+    if "attributes" in given and attributes is None:
+        raise invalid("attributes", "null would empty it all: name what is to go, each with null")
+    return Draft(names, attributes, tags, addresses)
+
+
+def _wanted(call: Call, channel: str, value: str, primary: bool, field: str) -> Wanted:
+    try:
+        return Wanted(call.house.book.parse(channel, value), primary)
+    except BadAddress as error:
+        raise invalid(f"{field}.value" if field.startswith("addresses") else field, str(error)) from error
+
+
+def _one_primary(addresses: Sequence[Wanted]) -> None:
+    primary = [w.address.channel for w in addresses if w.primary]
+    twice = {channel for channel in primary if primary.count(channel) > 1}
+    if twice:
+        raise invalid("addresses", f"more than one primary address on {', '.join(sorted(twice))}")
+
+
+async def create(call: Call) -> web.Response:
+    """Make a profile."""
+    body = call.body(NewProfileIn)
+    _needs_consent_scope(call, body)
+
+    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
+        return await _make(conn, call, body)
+
+    heeded, document = await call.house.database.transact(work)
+    await heeded.settled(call.house.database)
+    return answer(document, status=201)
+
+
+def _needs_consent_scope(call: Call, body: NewProfileIn) -> None:
+    if body.consent is not None and not call.key.may("consent:write"):
+        raise Problem(403, "forbidden", "The key does not open this", "`consent` needs the scope consent:write")
+
+
+async def _make(conn: AsyncConnection, call: Call, body: NewProfileIn) -> tuple[heed.Heeded, dict[str, Any]]:
+    profile_id = await flows.create(conn, _draft(call, body), now=call.house.now())
+    heeded = heed.Heeded()
+    if body.consent is not None:
+        heeded = await consent.apply(conn, call, await people.require(conn, profile_id), body.consent)
+    return heeded, await people.view_one(conn, profile_id)
+
+
+async def search(call: Call) -> web.Response:
+    """Find profiles, in the order of their making."""
+    query = call.query("q", "address", "external_id", "tag")
+    after, limit = call.page()
+    address_hash = None
+    if "address" in query:
+        try:
+            address_hash = call.house.book.parse_tagged(query["address"]).hash
+        except BadAddress as error:
+            raise invalid("address", str(error)) from error
+    wanted = Search(query.get("q"), address_hash, query.get("external_id"), query.get("tag"))
+    async with call.house.database.read() as conn:
+        ids = await find(conn, wanted, after=after, limit=limit)
+        items = await people.view(conn, ids)
+    return listing(items, ids, limit)
+
+
+async def get(call: Call) -> web.Response:
+    """Read a profile."""
+    async with call.house.database.read() as conn:
+        return answer(await people.view_one(conn, call.id))
+
+
+async def patch(call: Call) -> web.Response:
+    """Change what is named of a profile."""
+    body = call.body(ProfileIn)
+
+    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
+        await people.require(conn, call.id)
+        heeded = await flows.change(conn, call.id, _draft(call, body), now=call.house.now())
+        return heeded, await people.view_one(conn, call.id)
+
+    heeded, document = await call.house.database.transact(work)
+    await heeded.settled(call.house.database)
+    return answer(document)
+
+
+async def put_by_external_id(call: Call) -> web.Response:
+    """Create the profile with this external id, or change what is named of it."""
+    body = call.body(NewProfileIn)
+    _needs_consent_scope(call, body)
+    external_id = call.request.match_info["external_id"]
+    check_text(external_id, "external_id")
+    if len(external_id) > 255:
+        raise invalid("external_id", "at most 255 characters")
+    if body.external_id not in (None, external_id):
+        raise invalid("external_id", "the path names another one")
+    body = body.model_copy(update={"external_id": external_id})
+    body.model_fields_set.add("external_id")
+
+    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any], int]:
+        found = await records.by_external_id(conn, external_id)
+        if found is None:
+            return (*await _make(conn, call, body), 201)
+        heeded = await flows.change(conn, found, _draft(call, body), now=call.house.now())
+        if body.consent is not None:
+            said = await consent.apply(conn, call, await people.require(conn, found), body.consent)
+            heeded = heed.Heeded(said.lines, heeded.closed | said.closed)
+        return heeded, await people.view_one(conn, found), 200
+
+    heeded, document, status = await call.house.database.transact(work)
+    await heeded.settled(call.house.database)
+    return answer(document, status=status)
+
+
+async def delete(call: Call) -> web.Response:
+    """Delete a profile; its history stays, and every no on its addresses."""
+
+    async def work(conn: AsyncConnection) -> heed.Heeded:
+        await people.require(conn, call.id)
+        now = call.house.now()
+        await audit.note(conn, call.actor, "profile.deleted", call.id, {}, now=now)
+        return await flows.remove(conn, call.id, now=now)
+
+    heeded = await call.house.database.transact(work)
+    await heeded.settled(call.house.database)
+    return web.Response(status=204)
+
+
+ROUTES: Sequence[Route] = (
+    Route("POST", "/v1/profiles", create, "profiles:write", NewProfileIn, (201, 409)),
+    Route("GET", "/v1/profiles", search, "profiles:read"),
+    Route(
+        "PUT",
+        "/v1/profiles/by-external-id/{external_id}",
+        put_by_external_id,
+        "profiles:write",
+        NewProfileIn,
+        (200, 201),
+    ),
+    Route("GET", "/v1/profiles/{id}", get, "profiles:read", None, (200, 404)),
+    Route("PATCH", "/v1/profiles/{id}", patch, "profiles:write", ProfileIn, (200, 404, 409)),
+    Route("DELETE", "/v1/profiles/{id}", delete, "profiles:write", None, (204, 404)),
+)

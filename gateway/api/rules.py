@@ -1,0 +1,216 @@
+"""Rules over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import StringConstraints, field_validator, model_validator
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import preferences
+from gateway import audit
+from gateway.api.base import Body, Call, Route, answer, listing
+from gateway.problems import invalid, not_found
+from inbox import rulebook
+from inbox.rulebook import RuleRow
+from inbox.trial import Trial, attempt
+from rules.keywords import check_keyword
+
+RuleChannel = Literal["sms", "whatsapp", "email"]
+
+
+class SubjectIn(Body):
+    kind: Literal["channel", "everything", "preference"] = "channel"
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> SubjectIn:
+        if (self.kind == "preference") != (self.name is not None):
+            raise ValueError("`name` goes with the kind preference, and only with it")
+        return self
+
+
+Keyword = Annotated[str, StringConstraints(min_length=1, max_length=160)]
+Reply = Annotated[str, StringConstraints(max_length=1600)]
+
+
+class RuleIn(Body):
+    channel: RuleChannel
+    received_on: str | None = None
+    keyword: Keyword
+    match: Literal["starts_with", "exact"] = "starts_with"
+    action: Literal["opt_in", "opt_out", "reply_only"]
+    subject: SubjectIn = SubjectIn()
+    reply: Reply | None = None
+    active: bool = True
+
+    @field_validator("keyword")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        check_keyword(value)
+        return value
+
+
+class RulePatch(Body):
+    channel: RuleChannel | None = None
+    received_on: str | None = None
+    keyword: Keyword | None = None
+    match: Literal["starts_with", "exact"] | None = None
+    action: Literal["opt_in", "opt_out", "reply_only"] | None = None
+    subject: SubjectIn | None = None
+    reply: Reply | None = None
+    active: bool | None = None
+
+    @field_validator("keyword")
+    @classmethod
+    def _usable(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_keyword(value)
+        return value
+
+
+class TestIn(Body):
+    channel: RuleChannel
+    received_on: str | None = None
+    text: Annotated[str, StringConstraints(max_length=100_000)]
+    email_subject: str | None = None
+
+
+def shown(row: RuleRow) -> dict[str, Any]:
+    rule = row.rule
+    subject: dict[str, Any] = {"kind": rule.subject_kind}
+    if rule.subject_name is not None:
+        subject["name"] = rule.subject_name
+    return {
+        "id": rule.id,
+        "channel": rule.channel,
+        "received_on": rule.received_on,
+        "keyword": rule.keyword,
+        "match": rule.match,
+        "action": rule.action,
+        "subject": subject,
+        "reply": rule.reply,
+        "active": rule.active,
+        "builtin": rule.builtin is not None,
+        "pack": rule.builtin,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+
+
+async def _columns(conn: AsyncConnection, given: dict[str, Any], subject: SubjectIn | None) -> dict[str, Any]:
+    columns = {name: value for name, value in given.items() if name != "subject"}
+    if subject is not None:
+        columns["subject_kind"] = subject.kind
+        columns["preference_id"] = None
+        if subject.name is not None:
+            known = await preferences.by_names(conn, [subject.name])
+            if subject.name not in known:
+                raise invalid("subject.name", "there is no such preference")
+            columns["preference_id"] = known[subject.name]
+    return columns
+
+
+async def create(call: Call) -> web.Response:
+    """Make a rule; it holds for the next message."""
+    body = call.body(RuleIn)
+    now = call.house.now()
+
+    async def work(conn: AsyncConnection) -> RuleRow:
+        values = await _columns(conn, body.model_dump(exclude={"subject"}), body.subject)
+        rule_id = await rulebook.create(conn, values, now=now)
+        await audit.note(conn, call.actor, "rule.created", rule_id, {"keyword": body.keyword}, now=now)
+        return (await rulebook.read(conn, rule_id=rule_id))[0]
+
+    return answer(shown(await call.house.database.transact(work)), status=201)
+
+
+async def listed(call: Call) -> web.Response:
+    """The rules, built-in ones too."""
+    call.query()
+    after, limit = call.page()
+    async with call.house.database.read() as conn:
+        rows = await rulebook.read(conn, after=after, limit=limit)
+    return listing([shown(row) for row in rows], [row.rule.id for row in rows], limit)
+
+
+async def _require(conn: AsyncConnection, rule_id: str) -> RuleRow:
+    found = await rulebook.read(conn, rule_id=rule_id)
+    if not found:
+        raise not_found("rule")
+    return found[0]
+
+
+async def get(call: Call) -> web.Response:
+    """Read a rule."""
+    async with call.house.database.read() as conn:
+        return answer(shown(await _require(conn, call.id)))
+
+
+async def patch(call: Call) -> web.Response:
+    """Change a rule; it holds for the next message."""
+    body = call.body(RulePatch)
+    for name in ("channel", "keyword", "match", "action", "active", "subject"):
+        if name in body.model_fields_set and getattr(body, name) is None:
+            raise invalid(name, "cannot be null")
+    now = call.house.now()
+
+    async def work(conn: AsyncConnection) -> dict[str, Any]:
+        before = await _require(conn, call.id)
+        values = await _columns(conn, body.model_dump(include=body.model_fields_set - {"subject"}), body.subject)
+        if values:
+            await rulebook.change(conn, call.id, values, now=now)
+            await audit.note(conn, call.actor, "rule.changed", call.id, {"fields": sorted(values)}, now=now)
+        document = shown(await _require(conn, call.id))
+        if before.rule.builtin is not None and before.rule.action == "opt_out" and body.active is False:
+            document["warning"] = f"people who write {before.rule.keyword} are no longer opted out by this rule"
+        return document
+
+    return answer(await call.house.database.transact(work))
+
+
+async def delete(call: Call) -> web.Response:
+    """Delete a rule; a built-in one can only be switched off."""
+    now = call.house.now()
+
+    async def work(conn: AsyncConnection) -> None:
+        await _require(conn, call.id)
+        await rulebook.remove(conn, call.id, now=now)
+        await audit.note(conn, call.actor, "rule.deleted", call.id, {}, now=now)
+
+    await call.house.database.transact(work)
+    return web.Response(status=204)
+
+
+async def test(call: Call) -> web.Response:
+    """What a message would do, and why; nothing is kept."""
+    body = call.body(TestIn)
+    async with call.house.database.read() as conn:
+        trial = await attempt(
+            conn, body.text, channel=body.channel, received_on=body.received_on, organisation=call.house.desk.organisation,
+            contact=call.house.desk.contact,
+        )  # fmt: skip
+    return answer(trial_shown(trial))
+
+
+def trial_shown(trial: Trial) -> dict[str, Any]:
+    return {
+        "matched": shown(trial.matched) if trial.matched else None,
+        "normalized": trial.normalized,
+        "changes": trial.changes,
+        "reply": trial.reply,
+        "review": trial.review,
+        "others": [{"rule": shown(row), "why": why} for row, why in trial.others],
+    }
+
+
+ROUTES: Sequence[Route] = (
+    Route("POST", "/v1/rules", create, "configure", RuleIn, (201,)),
+    Route("GET", "/v1/rules", listed, "configure"),
+    Route("POST", "/v1/rules/test", test, "configure", TestIn, (200,)),
+    Route("GET", "/v1/rules/{id}", get, "configure", None, (200, 404)),
+    Route("PATCH", "/v1/rules/{id}", patch, "configure", RulePatch, (200, 404)),
+    Route("DELETE", "/v1/rules/{id}", delete, "configure", None, (204, 404, 409)),
+)

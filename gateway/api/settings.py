@@ -1,0 +1,107 @@
+"""Defaults and preferences over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import defaults, preferences
+from consent.preferences import Preference
+from gateway import audit
+from gateway.api.base import Body, Call, Route, answer, listing
+from gateway.api.consent import Channel, Name
+from gateway.problems import invalid
+
+YesNo = Literal["yes", "no"]
+
+
+class DefaultsIn(Body):
+    sms: YesNo | None = None
+    whatsapp: YesNo | None = None
+    email: YesNo | None = None
+    voice: YesNo | None = None
+    post: YesNo | None = None
+
+
+class PreferenceIn(Body):
+    name: Name
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    description: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    selected_by_default: bool = False
+    active: bool = True
+    linked_channel: Channel | None = None
+    contexts: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(default_factory=list)
+    partner: Name | None = None
+
+
+async def get_defaults(call: Call) -> web.Response:
+    """The answer per channel for profiles made now that are never asked."""
+    async with call.house.database.read() as conn:
+        return answer(await defaults.current(conn))
+
+
+async def patch_defaults(call: Call) -> web.Response:
+    """Change the defaults; nobody already known changes."""
+    body = call.body(DefaultsIn)
+    states = body.model_dump(exclude_none=True)
+    for name in body.model_fields_set - states.keys():
+        raise invalid(name, "cannot be null: use yes or no")
+    now = call.house.now()
+
+    async def work(conn: AsyncConnection) -> dict[str, str]:
+        if not states:
+            return await defaults.current(conn)
+        await audit.note(conn, call.actor, "defaults.changed", None, states, now=now)
+        return await defaults.change(conn, states, actor=call.actor, now=now)
+
+    return answer(await call.house.database.transact(work))
+
+
+def shown(preference: Preference) -> dict[str, Any]:
+    return {
+        "id": preference.id,
+        "name": preference.name,
+        "text": preference.text,
+        "description": preference.description,
+        "selected_by_default": preference.selected_by_default,
+        "active": preference.active,
+        "linked_channel": preference.linked_channel,
+        "contexts": list(preference.contexts),
+        "partner": preference.partner,
+        "created_at": preference.created_at,
+        "updated_at": preference.updated_at,
+    }
+
+
+async def create_preference(call: Call) -> web.Response:
+    """Make a preference: a question put to customers."""
+    body = call.body(PreferenceIn)
+    now = call.house.now()
+
+    async def work(conn: AsyncConnection) -> Preference:
+        made = await preferences.create(conn, **body.model_dump(), now=now)
+        await audit.note(conn, call.actor, "preference.created", made.id, {"name": made.name}, now=now)
+        return made
+
+    return answer(shown(await call.house.database.transact(work)), status=201)
+
+
+async def list_preferences(call: Call) -> web.Response:
+    """The preferences, in the order of their making."""
+    call.query()
+    after, limit = call.page()
+    async with call.house.database.read() as conn:
+        found = await preferences.listed(conn, after=after, limit=limit)
+    return listing([shown(p) for p in found], [p.id for p in found], limit)
+
+
+ROUTES: Sequence[Route] = (
+    Route("GET", "/v1/settings/defaults", get_defaults, "configure"),
+    Route("PATCH", "/v1/settings/defaults", patch_defaults, "configure", DefaultsIn),
+    Route("POST", "/v1/preferences", create_preference, "configure", PreferenceIn, (201, 409)),
+    Route("GET", "/v1/preferences", list_preferences, "configure"),
+)

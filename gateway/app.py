@@ -1,0 +1,149 @@
+"""The HTTP application: every room's routes, and how the parts start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+from aiohttp import web
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from broadcasts.planner import Planner
+from channels.http import open_session
+from gateway import webhooks
+from gateway.api import base, broadcasts, consent, messages, profiles, rules, settings
+from gateway.problems import Problem, from_exception
+from gateway.services import House, adapters_for, prepare
+from gateway.settings import Settings
+from inbox.receive import Desk
+from outbox import endings
+from outbox.dispatch import Dispatcher
+from outbox.sandbox import SandboxOutbox
+from store.clock import Clock, utcnow
+from store.engine import Database, is_away
+from store.migrate import is_current
+
+log = structlog.get_logger("gateway")
+
+SWEEP_SECONDS = 5
+ROUTES = (*profiles.ROUTES, *consent.ROUTES, *rules.ROUTES, *settings.ROUTES, *broadcasts.ROUTES, *messages.ROUTES)
+DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
+SCHEDULER: web.AppKey[AsyncIOScheduler] = web.AppKey("scheduler", AsyncIOScheduler)
+
+
+def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
+    """The application; its parts start with it and stop, drained, when it is cleaned up."""
+    app = web.Application(client_max_size=base.BODY_BYTES, middlewares=[_problems])
+    app[DRAINING] = asyncio.Event()
+    base.mount(app, ROUTES)
+    webhooks.mount(app)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.cleanup_ctx.append(lambda started: _parts(started, settings_, clock))
+    app.on_response_prepare.append(_headers)
+    return app
+
+
+async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> AsyncIterator[None]:
+    database = Database(settings_.database.url)
+    try:
+        async with open_session() as session:
+            house = await open_house(database, settings_, session, clock)
+            app[base.HOUSE] = house
+            app[webhooks.INBOX] = inbox = webhooks.open_inbox(house)
+            scheduler = app[SCHEDULER] = await start_loops(house)
+            yield
+            scheduler.shutdown(wait=False)
+            await inbox.drain()
+            await house.planner.stop()
+            await house.dispatcher.stop()
+    finally:
+        await database.dispose()
+
+
+async def open_house(database: Database, settings_: Settings, session: object, clock: Clock) -> House:
+    """Put the parts together on a database that is brought up to date."""
+    book = await prepare(database, settings_, now=clock())
+    adapters = adapters_for(settings_, session, SandboxOutbox(database, clock))  # type: ignore[arg-type]
+    desk = Desk(book, adapters, settings_.organisation.name, settings_.organisation.contact)
+    rates = {name: connection.rate for name, connection in settings_.connections.items()}
+    dispatcher = Dispatcher(database, adapters, rates=rates, clock=clock)
+    planner = Planner(database, clock=clock, on_planned=dispatcher.wake)
+    return House(settings_, database, clock, book, desk, adapters, dispatcher, planner)
+
+
+async def start_loops(house: House) -> AsyncIOScheduler:
+    """Start planner, dispatcher and the sweep for attempts whose process is gone."""
+
+    async def sweep(owners: list[str] | None = None) -> None:
+        try:
+            lost = await house.database.transact(lambda conn: endings.sweep(conn, now=house.now(), not_owned_by=owners))
+            if lost:
+                log.warning("attempts.in_doubt", count=lost)
+        except Exception as error:
+            level = log.warning if is_away(error) else log.exception
+            level("sweep.failed", error=type(error).__name__)
+
+    if house.database.dialect == "sqlite":
+        await sweep([house.dispatcher.owner])  # one gateway per file: what another began, it never finished
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(sweep, "interval", seconds=SWEEP_SECONDS, max_instances=1, coalesce=True)
+    scheduler.start()
+    house.planner.start()
+    house.dispatcher.start()
+    return scheduler
+
+
+# --- every answer -----------------------------------------------------------------------------
+
+
+@web.middleware
+async def _problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Exceptions become problem documents here, and nowhere else."""
+    try:
+        return await handler(request)
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        problem = from_exception(error)
+        if problem is None:
+            log.exception("request.failed", method=request.method, route=_route(request))
+            problem = Problem(500, "internal", "Something went wrong here", "it was logged; nothing was acknowledged")
+        elif problem.status == 503:
+            log.warning("database.away", method=request.method, route=_route(request))
+        return problem.response()
+
+
+def _route(request: web.Request) -> str:
+    """The route's pattern, which holds no value."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"
+
+
+async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "optgate"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """Alive."""
+    return base.answer({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Ready for traffic: the database answers and is up to date, the scheduler runs, no shut-down is under way."""
+    house = request.app[base.HOUSE]
+    if request.app[DRAINING].is_set():
+        return base.answer({"status": "draining"}, status=503)
+    try:
+        async with asyncio.timeout(3):
+            ready = await is_current(house.database) and request.app[SCHEDULER].running
+    except Exception as error:
+        if not is_away(error) and not isinstance(error, TimeoutError):
+            raise
+        ready = False
+    return base.answer({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)

@@ -1,0 +1,349 @@
+"""The command line. Every command runs beside a running gateway and takes effect at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import proof
+from gateway import keys, logs, serve
+from gateway.services import prepare
+from gateway.settings import ConfigError, Settings, load
+from inbox.trial import Trial, attempt
+from store.clock import utcnow
+from store.engine import Database, DatabaseAway, is_away
+from store.migrate import NewerDatabase, is_current, migrate
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Run a command; what went wrong is one line on standard error."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+
+
+class Usage(click.ClickException):
+    """The configuration is wrong."""
+
+    exit_code = 2
+
+
+class Failed(click.ClickException):
+    """The command could not be carried out."""
+
+    exit_code = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="optgate", message="%(version)s")
+def cli() -> None:
+    """Optgate: a messaging gateway that knows who said yes."""
+
+
+def with_config(command: Command) -> Command:
+    """Add --config, which every command takes after its own arguments."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="Configuration file; else OPTGATE_CONFIG, else ./optgate.toml.",
+    )(command)
+
+
+def _settings(config: Path | None) -> Settings:
+    try:
+        return load(config)
+    except ConfigError as error:
+        raise Usage(str(error)) from None
+
+
+def _run(work: Awaitable[T]) -> T:
+    async def awaited() -> T:
+        return await work
+
+    try:
+        return asyncio.run(awaited())
+    except (ConfigError, NewerDatabase, serve.CannotServe) as error:
+        raise Failed(str(error)) from None
+    except click.ClickException:
+        raise
+    except Exception as error:
+        if is_away(error) or isinstance(error, DatabaseAway):
+            raise Failed("the database cannot be reached; see [database] url") from None
+        raise
+
+
+async def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    database = Database(settings.database.url)
+    try:
+        await prepare(database, settings, now=utcnow())
+        return await work(database)
+    finally:
+        await database.dispose()
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+@cli.command("serve")
+@click.option("--first-steps", is_flag=True, help="Print three commands to try, with a fresh key in them.")
+@with_config
+def serve_command(first_steps: bool, config: Path | None) -> None:
+    """Migrate the database, then run the gateway."""
+    settings = _settings(config)
+    logs.set_up()
+    _run(serve.serve(settings, with_first_steps=first_steps))
+
+
+@cli.command()
+@with_config
+def worker(config: Path | None) -> None:
+    """Run dispatcher and scheduler only, on PostgreSQL."""
+    settings = _settings(config)
+    logs.set_up()
+    _run(serve.work(settings))
+
+
+@cli.command("migrate")
+@with_config
+def migrate_command(config: Path | None) -> None:
+    """Bring the database up to date."""
+    settings = _settings(config)
+
+    async def work() -> bool:
+        database = Database(settings.database.url)
+        try:
+            was_current = await is_current(database) if await _exists(database) else False
+            await migrate(database)
+            return was_current
+        finally:
+            await database.dispose()
+
+    click.echo("The database was up to date." if _run(work()) else "The database is up to date now.")
+
+
+async def _exists(database: Database) -> bool:
+    """Whether there is a database to ask; a SQLite file appears with its first transaction."""
+    return database.dialect != "sqlite" or await asyncio.to_thread(Path(str(database.url.database)).exists)
+
+
+@cli.command()
+@with_config
+def check(config: Path | None) -> None:
+    """Check configuration, database and ledger."""
+    settings = _settings(config)
+    click.echo(f"configuration: {len(settings.connections)} connections: {', '.join(settings.connections) or 'none'}")
+
+    async def work() -> int:
+        database = Database(settings.database.url)
+        try:
+            if not await _exists(database) or not await is_current(database):
+                click.echo("database: not up to date; `optgate migrate` or the next `optgate serve` mends that")
+                return 1
+            click.echo("database: up to date")
+            async with database.read() as conn:
+                findings = [finding async for finding in proof.verify(conn)]
+            click.echo(
+                f"ledger: {len(findings)} findings; see `optgate ledger verify`" if findings else "ledger: it verifies"
+            )
+            return 1 if findings else 0
+        finally:
+            await database.dispose()
+
+    sys.exit(_run(work()))
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+@cli.group()
+def key() -> None:
+    """Make, list and revoke API keys."""
+
+
+@key.command("create")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(keys.SCOPES),
+    help="What the key opens; without, all but admin.",
+)
+@with_config
+def key_create(name: str, scopes: tuple[str, ...], config: Path | None) -> None:
+    """Print a new API key, this once."""
+
+    async def work(database: Database) -> str:
+        try:
+            return await database.transact(lambda conn: keys.create(conn, name, scopes, now=utcnow()))
+        except keys.KeyNameTaken:
+            raise Failed(
+                f"there is a key named {name}: choose another name, or `optgate key revoke {name}` first"
+            ) from None
+
+    if not name.strip() or len(name) > 100:
+        raise Usage("a key needs a name of 1 to 100 characters")
+    click.echo(_run(_with_database(_settings(config), work)))
+
+
+@key.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_config
+def key_list(as_json: bool, config: Path | None) -> None:
+    """List the live keys."""
+
+    async def work(database: Database) -> Any:
+        async with database.read() as conn:
+            return await keys.listed(conn)
+
+    for found in _run(_with_database(_settings(config), work)):
+        scopes = sorted(found.scopes)
+        if as_json:
+            click.echo(json.dumps({"name": found.name, "scopes": scopes, "created_at": found.created_at.isoformat()}))
+        else:
+            click.echo(f"{found.name}\t{found.created_at:%Y-%m-%d}\t{' '.join(scopes)}")
+
+
+@key.command("revoke")
+@click.argument("name")
+@with_config
+def key_revoke(name: str, config: Path | None) -> None:
+    """End a key at once."""
+
+    async def work(database: Database) -> None:
+        try:
+            await database.transact(lambda conn: keys.revoke(conn, name, now=utcnow()))
+        except keys.UnknownKey:
+            raise Failed(f"there is no key named {name}") from None
+
+    _run(_with_database(_settings(config), work))
+
+
+# --- rules ------------------------------------------------------------------------------------
+
+
+@cli.group()
+def rules() -> None:
+    """Try the rules."""
+
+
+@rules.command("test")
+@click.argument("text")
+@click.option("--channel", required=True, type=click.Choice(["sms", "whatsapp", "email"]))
+@click.option("--received-on", help="The receiving number or mailbox.")
+@click.option("--json", "as_json", is_flag=True)
+@with_config
+def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, config: Path | None) -> None:
+    """Say what a message would do, and why."""
+    settings = _settings(config)
+
+    async def work(database: Database) -> Trial:
+        async with database.read() as conn:
+            return await attempt(
+                conn,
+                text,
+                channel=channel,
+                received_on=received_on,
+                organisation=settings.organisation.name,
+                contact=settings.organisation.contact,
+            )
+
+    trial = _run(_with_database(settings, work))
+    if as_json:
+        from gateway.api.base import spelled
+        from gateway.api.rules import trial_shown
+
+        click.echo(json.dumps(trial_shown(trial), default=spelled, ensure_ascii=False))
+    else:
+        click.echo(_told(trial))
+
+
+def _told(trial: Trial) -> str:
+    if trial.matched is None:
+        lines = [f"No rule matches {trial.normalized!r}: the message is kept, and no flag moves."]
+    else:
+        rule = trial.matched.rule
+        kind = "built-in rule" if rule.builtin else "rule"
+        lines = [f"{rule.keyword} ({rule.match}, {kind} {rule.id}) wins: {rule.action.replace('_', ' ')}"]
+        for change in trial.changes:
+            subject = change["subject"]
+            named = subject.get("name") or subject.get("address") or subject.get("channel") or ""
+            lines.append(f"  {subject['kind']} {named}".rstrip() + f" becomes {change['to']}")
+        lines.append(f"  reply: {trial.reply}" if trial.reply else "  no reply")
+    lines += [f"  not {row.rule.keyword} ({row.rule.id}): {why}" for row, why in trial.others]
+    return "\n".join(lines)
+
+
+# --- proof ------------------------------------------------------------------------------------
+
+
+@cli.group()
+def ledger() -> None:
+    """Check the history, or derive the states from it."""
+
+
+@ledger.command("verify")
+@with_config
+def ledger_verify(config: Path | None) -> None:
+    """Check every line of every chain; exit status 1 when one does not hold."""
+    _report(config, proof.verify, "The ledger verifies: no line is altered, missing or added.")
+
+
+@ledger.command("rebuild")
+@click.option("--check", is_flag=True, help="Only compare; write nothing.")
+@with_config
+def ledger_rebuild(check: bool, config: Path | None) -> None:
+    """Derive the present states from the history."""
+    if check:
+        _report(config, proof.rebuild_check, "The states equal the history's fold.")
+        return
+    count = _run(_with_database(_settings(config), lambda database: database.transact(proof.rebuild)))
+    click.echo(f"States were derived again; {count} differed.")
+
+
+def _report(config: Path | None, check: Callable[[AsyncConnection], AsyncIterator[Any]], well: str) -> None:
+    async def work(database: Database) -> int:
+        count = 0
+        async with database.read() as conn:
+            async for finding in check(conn):
+                click.echo(str(finding), err=True)
+                count += 1
+        return count
+
+    if _run(_with_database(_settings(config), work)):
+        sys.exit(1)
+    click.echo(well)
+
+
+@cli.command("verify")
+@with_config
+def verify_command(config: Path | None) -> None:
+    """Check the invariants on a live database; exit status 1 when one is violated."""
+    from gateway import verify
+
+    violations = _run(_with_database(_settings(config), verify.verify))
+    for violation in violations:
+        click.echo(str(violation), err=True)
+    if violations:
+        sys.exit(1)
+    click.echo(f"No violation of {', '.join(verify.CHECKED)}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Structured logs on standard error, without personal data.
+
+An allow-list: only fields named here are written as they are; of any other only that it was there. Exceptions are
+written as type and place, never with their message, which may quote what a person wrote.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+ALLOWED = frozenset(
+    {"event", "level", "logger", "timestamp", "connection", "error", "again_in_seconds", "attempt", "broadcast",
+     "status", "method", "route", "milliseconds", "address", "database", "count", "reason", "where", "version", "pid"}
+)  # fmt: skip
+
+
+def _without_personal_data(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    trouble = event.pop("exc_info", None)
+    if trouble:
+        error = trouble if isinstance(trouble, BaseException) else sys.exc_info()[1]
+        if error is not None:
+            event["error"] = type(error).__name__
+            event["where"] = " < ".join(
+                f"{frame.filename.rsplit('/', 2)[-2]}/{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+                for frame in reversed(traceback.extract_tb(error.__traceback__)[-6:])
+                if "/" in frame.filename
+            )
+    return {name: value if name in ALLOWED else "[not logged]" for name, value in event.items()}
+
+
+class _Foreign(logging.Handler):
+    """Libraries' own log lines: that they spoke, and how loud; their words may quote a request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger(record.name).log(
+            record.levelno, "library.spoke", **({"exc_info": error} if error is not None else {})
+        )
+
+
+def set_up(*, pretty: bool | None = None) -> None:
+    """JSON lines, or for a terminal something to read."""
+    terminal = sys.stderr.isatty() if pretty is None else pretty
+    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(sort_keys=True)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_personal_data,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_Foreign()], level=logging.WARNING, force=True)

@@ -1,0 +1,163 @@
+"""Errors as answers: RFC 9457 problem documents, and the one place where a domain error gets its status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from channels.values import Forged, Malformed
+from consent.moves import Refused
+from consent.preferences import NameTaken, UnknownPreference
+from inbox.rulebook import Builtin
+from profiles.records import ExternalIdTaken
+from store.engine import DatabaseAway, is_away
+
+TYPES = "https://optgate.dev/problems"  # names, not pages
+
+
+class Problem(Exception):
+    """An answer that is an error; `type` is the last part of the problem's type."""
+
+    def __init__(
+        self,
+        status: int,
+        type_: str,
+        title: str,
+        detail: str = "",
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(f"{status} {type_}")
+        self.status = status
+        self.headers = dict(headers or {})
+        self.document: dict[str, Any] = {"type": f"{TYPES}/{type_}", "title": title, "status": status}
+        if detail:
+            self.document["detail"] = detail
+        if errors:
+            self.document["errors"] = [dict(error) for error in errors]
+        self.document.update(more)
+
+    def response(self) -> web.Response:
+        return web.Response(
+            status=self.status,
+            body=json.dumps(self.document).encode(),
+            content_type="application/problem+json",
+            headers=self.headers,
+        )
+
+
+def invalid(field: str, message: str) -> Problem:
+    """422 for one field."""
+    return invalid_fields([{"field": field, "message": message}])
+
+
+def invalid_fields(errors: Sequence[Mapping[str, str]]) -> Problem:
+    detail = "; ".join(
+        f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in errors
+    )
+    return Problem(422, "invalid", "The request cannot be carried out as it is", detail[:1000], errors=errors)
+
+
+def not_found(what: str) -> Problem:
+    return Problem(404, "not-found", "Not found", f"there is no {what} here")
+
+
+def unauthorised() -> Problem:
+    return Problem(
+        401,
+        "unauthorised",
+        "An API key is needed",
+        "send `Authorization: Bearer KEY`; `optgate key create NAME` makes one",
+        headers={"WWW-Authenticate": 'Bearer realm="optgate"'},
+    )
+
+
+def away() -> Problem:
+    return Problem(
+        503,
+        "database-away",
+        "The database cannot be reached",
+        "nothing was written; try again",
+        headers={"Retry-After": "5"},
+    )
+
+
+def from_validation(error: ValidationError) -> Problem:
+    """422 with a line for each field; never the values."""
+    return invalid_fields(
+        [
+            {
+                "field": ".".join(str(part) for part in e["loc"]),
+                "message": "there is no such field"
+                if e["type"] == "extra_forbidden"
+                else str(e["msg"]).removeprefix("Value error, "),
+            }
+            for e in error.errors(include_input=False, include_url=False)
+        ]
+    )
+
+
+_REFUSALS = {
+    "needs_evidence": "the person said no: a yes needs `evidence` with `obtained_at` after that no, and `how`",
+    "persons_no": "the person said no: it cannot be set back to not asked",
+    "machine": "a no is never turned by a machine",
+}
+
+
+def _refused(error: Refused) -> Problem:
+    why = error.refusals[0].why
+    return Problem(
+        409,
+        {"needs_evidence": "needs-evidence", "persons_no": "persons-no", "machine": "persons-no"}[why],
+        "A person's no stands",
+        _REFUSALS[why],
+        errors=[
+            {"field": f"{r.subject.kind} {r.subject.key}".strip(), "message": _REFUSALS[r.why]} for r in error.refusals
+        ],
+    )
+
+
+def from_exception(error: Exception) -> Problem | None:
+    """The problem an exception stands for; None for a surprise."""
+    match error:
+        case Problem():
+            return error
+        case ValidationError():
+            return from_validation(error)
+        case Refused():
+            return _refused(error)
+        case Forged():
+            return Problem(403, "forged", "The signature does not hold")
+        case Malformed():
+            return Problem(400, "malformed", "The request cannot be understood", str(error))
+        case ExternalIdTaken():
+            return Problem(
+                409,
+                "external-id-taken",
+                "Another profile has this external id",
+                f"it is {error}",
+                profile_id=str(error),
+            )
+        case NameTaken():
+            return Problem(409, "name-taken", "The name is taken", "another preference has this name")
+        case UnknownPreference():
+            return invalid("preference", f"there is no preference named {str(error)!r}")
+        case Builtin():
+            return Problem(
+                409, "builtin-rule", "A built-in rule stays", "switch it off with `active: false`, or edit it"
+            )
+        case DatabaseAway():
+            return away()
+        case web.HTTPException():
+            return Problem(error.status, "http", error.reason, headers=_kept(error))
+    return away() if is_away(error) else None
+
+
+def _kept(error: web.HTTPException) -> dict[str, str]:
+    return {name: value for name, value in error.headers.items() if name in ("Allow", "Retry-After", "Location")}

@@ -1,0 +1,114 @@
+"""The running process: listen, print where, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from aiohttp import web
+
+from channels.http import open_session
+from gateway import app as gateway_app
+from gateway import first_steps
+from gateway.api.base import HOUSE
+from gateway.settings import Settings
+from store.clock import utcnow
+from store.engine import Database, normalise_url
+
+log = structlog.get_logger("gateway")
+
+DRAIN_SECONDS = 15.0  # for requests under way when a SIGTERM comes
+
+
+class CannotServe(Exception):
+    """The gateway cannot start; the message says what to do."""
+
+
+async def serve(settings: Settings, *, with_first_steps: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; raises CannotServe."""
+    with _only_one(settings):
+        app = gateway_app.build(settings)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS, handle_signals=False)
+        await runner.setup()
+        try:
+            port = await _listen(runner, settings)
+            stopping = _on_signal()
+            shown = f"http://{_bracketed(settings.server.host)}:{port}"
+            print(f"Optgate listens on {shown}", flush=True)  # noqa: T201 - where it is, for whoever started it
+            if with_first_steps:
+                print(first_steps.text(shown, await first_steps.new_key(app[HOUSE])), flush=True)  # noqa: T201
+            await stopping.wait()
+            app[gateway_app.DRAINING].set()
+            log.info("draining")
+        finally:
+            await runner.cleanup()
+
+
+async def work(settings: Settings) -> None:
+    """Dispatcher and scheduler only, until SIGTERM; for more machines on one PostgreSQL."""
+    if normalise_url(settings.database.url).get_backend_name() == "sqlite":
+        raise CannotServe("a worker needs PostgreSQL: on SQLite the one gateway does all the work")
+    database = Database(settings.database.url)
+    try:
+        async with open_session() as session:
+            house = await gateway_app.open_house(database, settings, session, utcnow)
+            scheduler = await gateway_app.start_loops(house)
+            print("Optgate's worker is at work", flush=True)  # noqa: T201
+            await _on_signal().wait()
+            scheduler.shutdown(wait=False)
+            await house.planner.stop()
+            await house.dispatcher.stop()
+    finally:
+        await database.dispose()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> int:
+    """Listen; returns the port, which the system chose where 0 was asked for."""
+    site = web.TCPSite(runner, settings.server.host, settings.server.port, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotServe(
+                f"port {settings.server.port} is in use: set [server] port, or OPTGATE_SERVER__PORT"
+            ) from error
+        raise CannotServe(
+            f"cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}"
+        ) from error
+    return int(runner.addresses[0][1])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _on_signal() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """Hold the SQLite file for one gateway; a second one is refused. PostgreSQL takes as many as come."""
+    url = normalise_url(settings.database.url)
+    if url.get_backend_name() != "sqlite" or url.database is None:
+        yield
+        return
+    try:
+        file = open(f"{url.database}.lock", "w")  # noqa: SIM115 - held as long as we serve
+    except OSError as error:
+        raise CannotServe(f"{url.database}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CannotServe(f"another gateway serves {url.database}: stop it first, or use PostgreSQL") from error
+        yield

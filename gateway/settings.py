@@ -1,0 +1,267 @@
+"""Configuration: file, then environment; the environment wins. A wrong option is an error that names it.
+
+    OPTGATE_SERVER__PORT=9000   OPTGATE_CONNECTIONS__SMS__AUTH_TOKEN=…
+
+config.example.toml shows every option with its default; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+import phonenumbers
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from rules.builtin import PACKS
+from store.engine import normalise_url
+
+PREFIX = "OPTGATE_"
+DEFAULT_FILE = "optgate.toml"
+# Variables with our prefix that are no options.
+_NOT_OPTIONS = ("OPTGATE_CONFIG", "OPTGATE_REQUIRE_", "OPTGATE_TEST_", "OPTGATE_NO_SKIP")
+
+YesNo = Literal["yes", "no"]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names option, problem and file, and never a secret."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str = "http://127.0.0.1:8080"
+    trusted_proxies: list[str] = []
+    secret: SecretStr | None = Field(default=None, min_length=16)
+
+    @field_validator("public_url")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("write it with https://, as providers and customers see it")
+        if parts.query or parts.fragment or parts.username:
+            raise ValueError("it must not hold a query, a fragment or a user")
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            ip_network(network, strict=False)
+        return value
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the public URL itself is this very machine's: then the sandbox needs no key."""
+        host = urlsplit(self.public_url).hostname or ""
+        if host == "localhost":
+            return True
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+class DatabaseSettings(Section):
+    url: str = "sqlite:///optgate.db"
+
+    @field_validator("url")
+    @classmethod
+    def _supported(cls, value: str) -> str:
+        try:
+            normalise_url(value)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                "not a database URL: use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+            ) from error
+        return value
+
+
+class Defaults(Section):
+    sms: YesNo = "no"
+    whatsapp: YesNo = "no"
+    email: YesNo = "no"
+    voice: YesNo = "no"
+    post: YesNo = "no"
+    region: str = "US"
+    timezone: str = "UTC"
+
+    @field_validator("region")
+    @classmethod
+    def _known_region(cls, value: str) -> str:
+        if value not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError("use the two letters of a country, such as US, GB or DE")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("use a name of the time zone database, such as Europe/Madrid")
+        return ZoneInfo(value).key
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {"sms": self.sms, "whatsapp": self.whatsapp, "email": self.email, "voice": self.voice, "post": self.post}
+
+
+class Organisation(Section):
+    name: str = "Example Theatre"
+    postal_address: str = ""
+    contact: str = ""
+    privacy_url: str = ""
+
+
+class Sending(Section):
+    quiet_hours: Literal["law", "off"] = "law"
+
+
+class RuleSettings(Section):
+    packs: list[Literal["en", "fr", "es", "de", "pt", "it"]] = Field(default_factory=lambda: list(PACKS))  # type: ignore[arg-type]
+
+
+class Twilio(Section):
+    provider: Literal["twilio"]
+    channel: Literal["sms", "whatsapp"]
+    account_sid: str = Field(pattern=r"^AC[0-9a-zA-Z]{1,64}$")
+    auth_token: SecretStr = Field(min_length=1)
+    sender: str | None = Field(default=None, alias="from")
+    messaging_service_sid: str | None = None
+    rate: float = Field(default=100.0, gt=0)
+    api_url: str | None = None
+    signing_keys: dict[str, SecretStr] = {}
+
+    @model_validator(mode="after")
+    def _has_sender(self) -> Twilio:
+        if not self.sender and not self.messaging_service_sid:
+            raise ValueError("needs `from` or `messaging_service_sid`")
+        return self
+
+
+class Sandbox(Section):
+    provider: Literal["sandbox"] = "sandbox"
+    channel: Literal["sms", "whatsapp", "email"]
+    sender: str | None = Field(default=None, alias="from")
+    rate: float = Field(default=100.0, gt=0)
+    delay_seconds: float = Field(default=0.0, ge=0, le=60)
+    failures: dict[str, float] = {}
+
+
+Connection = Annotated[Twilio | Sandbox, Field(discriminator="provider")]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    server: Server = Server()
+    database: DatabaseSettings = DatabaseSettings()
+    defaults: Defaults = Defaults()
+    organisation: Organisation = Organisation()
+    sending: Sending = Sending()
+    rules: RuleSettings = RuleSettings()
+    connections: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Connection] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def sandboxes() -> dict[str, Sandbox]:
+    """The connections of a gateway without a configuration file: one sandbox per channel."""
+    return {channel: Sandbox(channel=channel) for channel in ("sms", "whatsapp", "email")}
+
+
+def find_file(named: Path | None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The configuration file: as named, else OPTGATE_CONFIG, else optgate.toml here, else none.
+
+    Raises ConfigError when a file that was named is not there.
+    """
+    asked = named or (Path(environ["OPTGATE_CONFIG"]) if environ.get("OPTGATE_CONFIG") else None)
+    if asked is not None:
+        if not asked.is_file():
+            raise ConfigError(f"{asked}: there is no such configuration file")
+        return asked
+    return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+
+
+def load(named: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raises ConfigError."""
+    file = find_file(named, environ)
+    _refuse_unknown_variables(environ)
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        settings = FromFile()
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not TOML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError("\n".join(_problem(e, file, environ) for e in error.errors(include_input=False))) from None
+    if file is None and not settings.connections:
+        return settings.model_copy(update={"connections": sandboxes()})
+    return settings
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    for name in environ:
+        if not name.upper().startswith(PREFIX) or name.upper().startswith(_NOT_OPTIONS):
+            continue
+        section, _, option = name.upper().removeprefix(PREFIX).partition("__")
+        if section.lower() not in Settings.model_fields or not option:
+            known = ", ".join(sorted(Settings.model_fields))
+            raise ConfigError(
+                f"{name}: there is no such option; write {PREFIX}SECTION__OPTION with one of the sections {known}"
+            )
+
+
+def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
+    """One line: where it stands, which option, what is wrong."""
+    # A connection's provider stands in the location as the union's tag: it is no option's name.
+    parts = [
+        str(p)
+        for i, p in enumerate(error["loc"])
+        if not (i == 2 and error["loc"][0] == "connections" and p in ("twilio", "sandbox"))
+    ]
+    variable = PREFIX + "__".join(parts).upper()
+    where = variable if variable in {name.upper() for name in environ} else str(file or "the configuration")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "there is no such option"
+    section, option = ".".join(parts[:-1]), parts[-1] if parts else ""
+    return f"{where}: {f'[{section}] ' if section else ''}{option}: {message}"

@@ -1,0 +1,63 @@
+"""What providers send us: bytes in, values through the inbox, an answer once it is durable."""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+
+from channels.sandbox import Sandbox
+from channels.values import Inbound, WebhookRequest
+from gateway.api.base import HOUSE, authenticated
+from gateway.problems import Problem, not_found, unauthorised
+from gateway.services import House
+from inbox.receive import Answer, receive
+from outbox import heed
+from store.group import GroupCommit
+
+log = structlog.get_logger("webhooks")
+
+BODY_BYTES = 262_144
+INBOX: web.AppKey[GroupCommit[Inbound, Answer]] = web.AppKey("inbox", GroupCommit)
+
+
+def open_inbox(house: House) -> GroupCommit[Inbound, Answer]:
+    """The way in: messages that arrive together are kept in one transaction."""
+    return GroupCommit(house.database, lambda conn, batch: receive(conn, batch, desk=house.desk, now=house.now()))
+
+
+async def inbound(request: web.Request) -> web.Response:
+    """Keep a message and do what it asks; answered only when it is on disk and no send against it can begin."""
+    house = request.app[HOUSE]
+    adapter = house.adapters.get(request.match_info["connection"])
+    if adapter is None:
+        raise not_found("connection")
+    if (
+        isinstance(adapter, Sandbox)
+        and not house.settings.server.is_loopback
+        and await authenticated(request, house) is None
+    ):
+        raise unauthorised()
+    raw = WebhookRequest(request.method, request.raw_path, request.headers, await _body(request))
+    messages = adapter.receive(raw)
+    answers = [await request.app[INBOX].submit(message) for message in messages]
+    await heed.settle(house.database, {address_id for answer in answers for address_id in answer.closed})
+    if not answers:
+        return web.Response()
+    http = answers[0].http
+    if any(not adapter.replies_in_answer for _ in answers):
+        house.dispatcher.wake()
+    return web.Response(body=http.body, content_type=http.content_type, charset="utf-8")
+
+
+async def _body(request: web.Request) -> bytes:
+    """At most BODY_BYTES, decompressed ones counted; raises Problem 413."""
+    received = bytearray()
+    async for part in request.content.iter_any():
+        received += part
+        if len(received) > BODY_BYTES:
+            raise Problem(413, "too-large", "The request is too large", f"at most {BODY_BYTES} bytes")
+    return bytes(received)
+
+
+def mount(app: web.Application) -> None:
+    app.router.add_post("/webhooks/{connection}", inbound)

@@ -1,0 +1,6 @@
+"""The door in: what people write to us is kept, and done.
+
+Lives here: `receive` (the way of a message), `identity` (who wrote), `receipts` (each event once, for ever),
+`rulebook` (the rules as rows). Its tables: rules, receipts, messages, rule_replies.
+May know: outbox, consent, profiles, rules, channels, store.
+"""

@@ -1,0 +1,236 @@
+"""The way of a message: who wrote it, which rule it meets, what that changes, what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from channels.values import Adapter, HttpAnswer, Inbound
+from consent.states import EVERYTHING, Change, State, Subject, Wish
+from inbox import identity, receipts
+from inbox.identity import Sender
+from inbox.receipts import EventKey, Receipt
+from inbox.rulebook import RuleCache, Rules
+from outbox import heed, queue
+from profiles.addresses import AddressBook
+from rules import replies
+from rules.values import Rule
+from store.ids import new_id
+from store.tables import messages as messages_table
+from store.tables import rule_replies
+from store.upsert import upsert
+
+QUIET = timedelta(minutes=10)  # one reply per address and rule
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the inbox knows of the house it serves."""
+
+    book: AddressBook
+    adapters: Mapping[str, Adapter]  # by connection
+    organisation: str
+    contact: str = ""
+    rules: RuleCache = field(default_factory=RuleCache)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the provider is answered, once `closed` is settled."""
+
+    http: HttpAnswer
+    closed: frozenset[str] = frozenset()  # addresses an opt-out in the message closes
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """A message on its way through."""
+
+    message: Inbound
+    sender: Sender
+    message_id: str = field(default_factory=lambda: new_id("msg"))
+    change_id: str | None = None
+    rule: Rule | None = None
+    reply: str | None = None
+
+    @property
+    def key(self) -> EventKey:
+        return (self.message.account, self.message.provider_id)
+
+
+async def receive(conn: AsyncConnection, messages: Sequence[Inbound], *, desk: Desk, now: datetime) -> list[Answer]:
+    """Keep the messages and do what they ask, in the caller's transaction.
+
+    Returns an answer for each, in order; the first answer again for a message seen before. When the transaction has
+    committed, an opt-out is on disk; the caller answers 2xx only after `heed.settle` of the answer's `closed`.
+    """
+    first: dict[EventKey, Inbound] = {}
+    for message in messages:
+        first.setdefault((message.account, message.provider_id), message)
+    answers = {key: Answer(http) for key, http in (await receipts.known(conn, first)).items()}
+    fresh = [message for key, message in first.items() if key not in answers]
+    if fresh:
+        answers |= await _take_in(conn, fresh, desk=desk, now=now)
+    return [answers[message.account, message.provider_id] for message in messages]
+
+
+async def _take_in(
+    conn: AsyncConnection, fresh: Sequence[Inbound], *, desk: Desk, now: datetime
+) -> dict[EventKey, Answer]:
+    senders = await identity.resolve(conn, fresh, book=desk.book, now=now)
+    rules = await desk.rules.current(conn)
+    arrivals = [_Arrival(message, sender) for message, sender in zip(fresh, senders, strict=True)]
+    changes: list[Change] = []
+    for arrival in arrivals:
+        arrival.rule = _rule(arrival.message, rules)
+        changes += _changes(arrival, rules)
+    heeded = await heed.record(conn, changes, now=now)
+    await _choose_replies(conn, arrivals, desk, now)
+    await conn.execute(insert(messages_table), [_message_row(arrival, now) for arrival in arrivals])
+    await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
+    given = {
+        a.key: Answer(
+            desk.adapters[a.message.connection].answer(a.message, a.reply), heeded.closed & a.sender.address_ids
+        )
+        for a in arrivals
+    }
+    await receipts.keep(conn, [Receipt(a.key, a.message_id, given[a.key].http) for a in arrivals], now=now)
+    return given
+
+
+# --- what it asks for -------------------------------------------------------------------------
+
+
+def _rule(message: Inbound, rules: Rules) -> Rule | None:
+    """The rule that wins; none where the provider has decided already."""
+    if message.verdict is not None:
+        return None
+    decision = rules.book.decide(
+        message.text, channel=message.channel, receiver=message.receiver, payload=message.payload
+    )
+    return decision.rule
+
+
+def _changes(arrival: _Arrival, rules: Rules) -> Iterable[Change]:
+    """The change of consent that the message is, for every profile of its address."""
+    message, rule = arrival.message, arrival.rule
+    action = message.verdict or (rule.action if rule else None)
+    if action not in ("opt_in", "opt_out"):
+        return
+    subject = _subject(message, rule, rules)
+    to: State = "yes" if action == "opt_in" else "no"
+    arrival.change_id = new_id("chg")
+    for profile_id in arrival.sender.profile_ids:
+        yield Change(
+            profile_id=profile_id,
+            change_id=arrival.change_id,
+            wishes=(Wish(subject, to),),
+            source="provider" if message.verdict else "keyword",
+            actor="customer",
+            address_id=arrival.sender.address_id,
+            with_address=message.channel in ("sms", "whatsapp"),
+            said_at=message.provider_at,
+            evidence=_evidence(arrival),
+        )
+
+
+def _subject(message: Inbound, rule: Rule | None, rules: Rules) -> Subject:
+    if rule is None or rule.subject_kind == "channel":
+        return Subject("channel", message.channel)
+    if rule.subject_kind == "everything":
+        return EVERYTHING
+    return Subject("preference", rules.preference_ids[rule.id])
+
+
+def _evidence(arrival: _Arrival) -> dict[str, Any]:
+    message, rule = arrival.message, arrival.rule
+    return {
+        "message_id": arrival.message_id,
+        "provider_id": message.provider_id,
+        "connection": message.connection,
+        "text": message.text,
+        "from": message.sender,
+        "to": message.receiver,
+        **({"rule": {"id": rule.id, "keyword": rule.keyword, "match": rule.match}} if rule else {}),
+        **({"provider_verdict": message.verdict} if message.verdict else {}),
+    }
+
+
+# --- what is answered -------------------------------------------------------------------------
+
+
+async def _choose_replies(conn: AsyncConnection, arrivals: Sequence[_Arrival], desk: Desk, now: datetime) -> None:
+    """Give each arrival its rule's reply: once per address and rule in ten minutes, never to ourselves."""
+    asking = [
+        (arrival, rule)
+        for arrival in arrivals
+        if (rule := arrival.rule) is not None
+        and not any(arrival.message.sender in adapter.own_addresses for adapter in desk.adapters.values())
+    ]
+    keys = {(a.message.channel, a.message.sender, rule.id) for a, rule in asking}
+    if not keys:
+        return
+    recent = await conn.execute(
+        select(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).where(
+            tuple_(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).in_(sorted(keys)),
+            rule_replies.c.at > now - QUIET,
+        )
+    )
+    spent = {(row.channel, row.sender, row.rule_id) for row in recent}
+    given: set[tuple[str, str, str]] = set()
+    for arrival, rule in asking:
+        key = (arrival.message.channel, arrival.message.sender, rule.id)
+        text = replies.reply_to(rule, organisation=desk.organisation, contact=desk.contact)
+        if key in spent or key in given or not text:
+            continue
+        arrival.reply = text
+        given.add(key)
+    await upsert(
+        conn,
+        rule_replies,
+        [{"channel": c, "sender": s, "rule_id": r, "at": now} for c, s, r in sorted(given)],
+    )
+
+
+def _reply_out(arrival: _Arrival, desk: Desk) -> queue.Reply | None:
+    """The reply as a message of ours: gone with the answer, or to be sent."""
+    if arrival.reply is None or arrival.sender.address_id is None:
+        return None
+    return queue.Reply(
+        profile_id=arrival.sender.profile_ids[0],
+        address_id=arrival.sender.address_id,
+        channel=arrival.message.channel,
+        connection=arrival.message.connection,
+        body=arrival.reply,
+        in_reply_to=arrival.message_id,
+        rule_id=arrival.rule.id if arrival.rule else None,
+        sent=desk.adapters[arrival.message.connection].replies_in_answer,
+    )
+
+
+def _message_row(arrival: _Arrival, now: datetime) -> dict[str, Any]:
+    message = arrival.message
+    return {
+        "id": arrival.message_id,
+        "connection": message.connection,
+        "channel": message.channel,
+        "account": message.account,
+        "provider_id": message.provider_id,
+        "address_id": arrival.sender.address_id,
+        "profile_id": arrival.sender.profile_ids[0] if arrival.sender.profile_ids else None,
+        "sender": message.sender,
+        "receiver": message.receiver,
+        "body": message.text,
+        "payload": message.payload,
+        "fields": dict(message.fields),
+        "verdict": message.verdict,
+        "rule_id": arrival.rule.id if arrival.rule else None,
+        "change_id": arrival.change_id,
+        "provider_at": message.provider_at,
+        "created_at": now,
+    }

@@ -1,0 +1,197 @@
+"""Claims: the last consent check, in the transaction whose commit is the moment a send begins.
+
+    1. deliveries … FOR UPDATE SKIP LOCKED, their broadcasts FOR SHARE
+    2. their address rows, sorted, FOR SHARE
+    3. in a new statement: the verdict, and the version it was taken at
+    4. one attempt each, state `sending`
+
+Locking the flags instead of the address row, or joining the verdict into the locking statement, lets sends begin
+after an opt-out was acknowledged: an unasked flag is no row, and a joined verdict is read before the lock is had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnClause, bindparam, exists, literal_column, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import verdict
+from store.ids import new_id
+from store.locks import lock_addresses
+from store.tables import addresses, attempts, broadcasts, deliveries
+from store.upsert import insert_for
+
+_QUEUED: ColumnClause[str] = literal_column("'queued'")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that may be sent now, until the lease is over."""
+
+    attempt_id: str
+    delivery_id: str
+    profile_id: str
+    address_id: str
+    address: str
+    channel: str
+    content: dict[str, Any]
+    tries: int  # this one counted
+
+
+def _due(connection: str, now: datetime) -> Any:
+    return (
+        deliveries.c.connection == connection,
+        deliveries.c.status == _QUEUED,
+        deliveries.c.due_at <= now,
+        or_(
+            deliveries.c.broadcast_id.is_(None),
+            exists(
+                select(1).where(
+                    broadcasts.c.id == deliveries.c.broadcast_id,
+                    broadcasts.c.status == literal_column("'sending'"),
+                    broadcasts.c.held.is_(None),
+                )
+            ),
+        ),
+    )
+
+
+async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime) -> bool:
+    """Whether a claim on this connection could find something."""
+    found = await conn.execute(select(deliveries.c.id).where(*_due(connection, now)).limit(1))
+    return found.first() is not None
+
+
+async def claim(
+    conn: AsyncConnection, connection: str, *, limit: int, owner: str, now: datetime
+) -> tuple[list[Claim], int]:
+    """Take up to `limit` deliveries for sending; returns the claims, and how many were looked at.
+
+    Only what is returned may be sent, only after this transaction's commit has been seen to succeed, and only
+    while the lease that began before the transaction lasts. What the verdict stops is skipped with its reason.
+    """
+    if conn.dialect.name == "postgresql":
+        await conn.execute(text("SET LOCAL statement_timeout = 500"))
+        await conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 500"))
+    rows = (
+        await conn.execute(
+            select(deliveries)
+            .where(*_due(connection, now))
+            .order_by(deliveries.c.priority, deliveries.c.due_at, deliveries.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    ).all()
+    looked_at = len(rows)
+    if not rows:
+        return [], 0
+    contents = await _hold_broadcasts(conn, {row.broadcast_id for row in rows if row.broadcast_id})
+    rows = [row for row in rows if row.broadcast_id is None or row.broadcast_id in contents]
+    await lock_addresses(conn, {row.address_id for row in rows}, share=True)
+    verdicts = await _verdicts(conn, [row.id for row in rows], now)
+    claims: list[Claim] = []
+    taken: list[dict[str, Any]] = []
+    skipped: list[dict[str, Any]] = []
+    for row in rows:
+        answer = verdicts.get(row.id)
+        reason = answer.reason if answer is not None else "no_address"  # the profile is gone
+        if answer is None or not verdict.is_allowed(reason):
+            skipped.append({"delivery": row.id, "why": reason})
+            continue
+        attempt_id = new_id("att")
+        taken.append(_attempt(row, attempt_id, answer.version, owner, now))
+        claims.append(
+            Claim(
+                attempt_id,
+                row.id,
+                row.profile_id,
+                row.address_id,
+                answer.value,
+                row.channel,
+                row.content if row.content is not None else contents[row.broadcast_id],
+                row.tries + 1,
+            )
+        )
+    begun = await _begin(conn, taken)
+    skipped += [{"delivery": c.delivery_id, "why": "duplicate_address"} for c in claims if c.attempt_id not in begun]
+    claims = [c for c in claims if c.attempt_id in begun]
+    await _mark(conn, claims, skipped, now)
+    return claims, looked_at
+
+
+async def _hold_broadcasts(conn: AsyncConnection, ids: set[str]) -> dict[str, dict[str, Any]]:
+    """The content of those broadcasts that are sending still, held against pause and cancel until the commit."""
+    if not ids:
+        return {}
+    rows = await conn.execute(
+        select(broadcasts.c.id, broadcasts.c.content)
+        .where(broadcasts.c.id.in_(sorted(ids)), broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
+        .order_by(broadcasts.c.id)
+        .with_for_update(read=True)
+    )
+    return {row.id: row.content for row in rows}
+
+
+async def _verdicts(conn: AsyncConnection, ids: Sequence[str], now: datetime) -> dict[str, Any]:
+    asked = (
+        select(
+            deliveries.c.id,
+            deliveries.c.profile_id,
+            deliveries.c.address_id,
+            deliveries.c.channel,
+            deliveries.c.preference_id,
+            deliveries.c["class"],
+            addresses.c.value,
+        )
+        .join(addresses, addresses.c.id == deliveries.c.address_id)
+        .where(deliveries.c.id.in_(ids))
+        .subquery("asked")
+    )
+    return {row.id: row for row in await conn.execute(verdict.over(asked, now=now))}
+
+
+def _attempt(row: Any, attempt_id: str, version: int, owner: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": attempt_id,
+        "delivery_id": row.id,
+        "broadcast_id": row.broadcast_id,
+        "profile_id": row.profile_id,
+        "address_id": row.address_id,
+        "channel": row.channel,
+        "class": row._mapping["class"],
+        "preference_id": row.preference_id,
+        "consent_version": version,
+        "state": "sending",
+        "owner": owner,
+        "at": now,
+    }
+
+
+async def _begin(conn: AsyncConnection, taken: Sequence[dict[str, Any]]) -> set[str]:
+    """Insert the attempts; returns the ids of those that no earlier attempt forbids (invariant I3)."""
+    if not taken:
+        return set()
+    statement = insert_for(conn, attempts).values(list(taken)).on_conflict_do_nothing().returning(attempts.c.id)
+    return set((await conn.execute(statement)).scalars())
+
+
+async def _mark(
+    conn: AsyncConnection, claims: Sequence[Claim], skipped: Sequence[dict[str, Any]], now: datetime
+) -> None:
+    if claims:
+        await conn.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_([c.delivery_id for c in claims]))
+            .values(status="sending", tries=deliveries.c.tries + 1, updated_at=now)
+        )
+    if skipped:
+        await conn.execute(
+            update(deliveries)
+            .where(deliveries.c.id == bindparam("delivery"))
+            .values(status="skipped", reason=bindparam("why"), updated_at=now),
+            list(skipped),
+        )

@@ -1,0 +1,144 @@
+"""How attempts ended, written down: in groups, and never backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from channels.values import Outcome
+from consent.states import Change, Subject, Wish
+from outbox import heed
+from outbox.claims import Claim
+from outbox.outcomes import Abandoned, Ruling, rule
+from outbox.protocol import ABANDONED_AFTER_SECONDS
+from outbox.statuses import below
+from profiles.links import holders
+from store.ids import new_id
+from store.tables import addresses, attempts, deliveries
+
+UNKNOWN_AFTER = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An attempt and how it ended."""
+
+    claim: Claim
+    outcome: Outcome | Abandoned
+    connection: str
+
+
+async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datetime) -> None:
+    """Write the rulings; a provider's "this person opted out" goes through the one door, in the same transaction."""
+    rulings = [(ending, rule(ending.outcome, tries=ending.claim.tries)) for ending in endings]
+    await _heed_providers(conn, rulings, now)
+    await conn.execute(
+        update(attempts)
+        .where(attempts.c.id == bindparam("attempt"), attempts.c.state.in_(["sending", "in_doubt"]))
+        .values(
+            state=bindparam("to"),
+            provider_id=bindparam("provider"),
+            error=bindparam("why"),
+            ended_at=now,
+        ),
+        [
+            {"attempt": e.claim.attempt_id, "to": r.attempt, "provider": r.provider_id, "why": r.error}
+            for e, r in rulings
+        ],
+    )
+    for status in sorted({ruling.delivery for _, ruling in rulings}):
+        await _move(conn, status, [(e, r) for e, r in rulings if r.delivery == status], now)
+    unreachable = sorted({e.claim.address_id for e, r in rulings if r.undeliverable})
+    if unreachable:
+        await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
+
+
+async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Ending, Ruling]], now: datetime) -> None:
+    """Move deliveries up to `status`; back to `queued` only from `sending`, when it is certain nothing was sent."""
+    allowed = ["sending"] if status == "queued" else below(status)
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.id == bindparam("delivery"), deliveries.c.status.in_(allowed))
+        .values(
+            status=status,
+            error=bindparam("why"),
+            provider_id=bindparam("provider"),
+            due_at=bindparam("due"),
+            tries=deliveries.c.tries - bindparam("uncounted"),
+            updated_at=now,
+        )
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "delivery": e.claim.delivery_id,
+            "why": r.error,
+            "provider": r.provider_id,
+            "due": now + timedelta(seconds=r.again_in_seconds or 0.0),
+            "uncounted": int(r.attempt == "abandoned"),
+        }
+        for e, r in rulings
+    ]
+    await conn.execute(statement, rows)
+    if status == "queued":
+        # What was claimed when its person opted out was passed over by that opt-out: it is decided now.
+        await heed.skip_queued(conn, {e.claim.address_id for e, _ in rulings}, now=now)
+
+
+async def _heed_providers(conn: AsyncConnection, rulings: Sequence[tuple[Ending, Ruling]], now: datetime) -> None:
+    said_no = [(e, r) for e, r in rulings if r.opted_out]
+    if not said_no:
+        return
+    people = await holders(conn, {e.claim.address_id for e, _ in said_no})
+    changes = [
+        Change(
+            profile_id=profile_id,
+            change_id=new_id("chg"),
+            wishes=(Wish(Subject("channel", e.claim.channel), "no"),),
+            source="provider",
+            actor="customer",
+            address_id=e.claim.address_id,
+            with_address=e.claim.channel in ("sms", "whatsapp"),
+            evidence={"connection": e.connection, "error": r.error, "attempt": e.claim.attempt_id},
+        )
+        for e, r in said_no
+        for profile_id in people.get(e.claim.address_id, ())
+    ]
+    await heed.record(conn, changes, now=now)
+
+
+async def sweep(conn: AsyncConnection, *, now: datetime, not_owned_by: Sequence[str] | None = None) -> int:
+    """Put attempts in doubt whose process never told how they ended; returns how many.
+
+    That is every attempt older than ABANDONED_AFTER_SECONDS; where `not_owned_by` names the only dispatchers alive,
+    every attempt of another one. What has been in doubt for a day becomes `unknown`: shown, never sent again.
+    """
+    lost = attempts.c.state == literal_column("'sending'")
+    if not_owned_by is None:
+        lost &= attempts.c.at < now - timedelta(seconds=ABANDONED_AFTER_SECONDS)
+    else:
+        lost &= attempts.c.owner.not_in(list(not_owned_by))
+    rows = (
+        await conn.execute(
+            update(attempts)
+            .where(lost)
+            .values(state="in_doubt", error="the process ended before the provider's answer was kept", ended_at=now)
+            .returning(attempts.c.delivery_id)
+        )
+    ).scalars()
+    ids = list(rows)
+    if ids:
+        await conn.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_(ids), deliveries.c.status.in_(below("in_doubt")))
+            .values(status="in_doubt", updated_at=now)
+        )
+    old = select(deliveries.c.id).where(
+        deliveries.c.status == "in_doubt", deliveries.c.updated_at < now - UNKNOWN_AFTER
+    )
+    await conn.execute(update(deliveries).where(deliveries.c.id.in_(old)).values(status="unknown", updated_at=now))
+    return len(ids)

@@ -1,0 +1,123 @@
+"""People made, changed and removed, with all that it means for what may be sent.
+
+An address given or taken can change a verdict, so it takes the same locks as a change of consent, leaves a no
+behind, and stops what is queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import defaults, holds
+from outbox import heed
+from profiles import links, records
+from profiles.addresses import Address
+from store.locks import lock_people
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An address a profile is to have."""
+
+    address: Address
+    primary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is said of a profile. Absent names stay as they are; None addresses and tags too."""
+
+    names: Mapping[str, str | None] = field(default_factory=dict)  # of records.NAMES
+    attributes: Mapping[str, Any] | None = None  # an RFC 7396 merge patch
+    tags: Sequence[str] | None = None  # replaced as given
+    addresses: Sequence[Wanted] | None = None  # replaced as given
+
+
+async def create(conn: AsyncConnection, draft: Draft, *, now: datetime) -> str:
+    """A new profile; returns its id. Raises records.ExternalIdTaken."""
+    await _external_id_is_free(conn, draft, None)
+    fields = {**draft.names, "attributes": records.merged({}, draft.attributes or {})}
+    version = await defaults.current_version(conn)
+    [profile_id] = await records.make(conn, [fields], defaults_version=version, now=now)
+    await records.set_tags(conn, profile_id, draft.tags or ())
+    await _arrange(conn, profile_id, draft.addresses or (), now=now)
+    return profile_id
+
+
+async def change(conn: AsyncConnection, profile_id: str, draft: Draft, *, now: datetime) -> heed.Heeded:
+    """Change what the draft names. Raises records.ExternalIdTaken."""
+    held = await lock_people(conn, [profile_id])
+    await _external_id_is_free(conn, draft, profile_id)
+    values: dict[str, Any] = dict(draft.names)
+    if draft.attributes is not None:
+        [profile] = await records.read(conn, [profile_id])
+        values["attributes"] = records.merged(profile.attributes, draft.attributes)
+    await records.change(conn, profile_id, values, now=now)
+    if draft.tags is not None:
+        await records.set_tags(conn, profile_id, draft.tags)
+    if draft.addresses is None:
+        return heed.Heeded()
+    touched = await _arrange(conn, profile_id, draft.addresses, now=now, held=[a for a, _ in held[profile_id]])
+    await heed.skip_queued(conn, touched, now=now)
+    return heed.Heeded(closed=frozenset(touched))
+
+
+async def remove(conn: AsyncConnection, profile_id: str, *, now: datetime) -> heed.Heeded:
+    """Delete a profile. Its history stays; every no it had said stays on its addresses."""
+    held = await lock_people(conn, [profile_id])
+    address_ids = [address_id for address_id, _ in held[profile_id]]
+    await holds.suppress_leaving(conn, profile_id, address_ids, now=now)
+    await links.take(conn, profile_id, address_ids)
+    await heed.skip_queued(conn, address_ids, now=now)
+    await records.remove(conn, profile_id)
+    return heed.Heeded(closed=frozenset(address_ids))
+
+
+async def _external_id_is_free(conn: AsyncConnection, draft: Draft, profile_id: str | None) -> None:
+    external_id = draft.names.get("external_id")
+    if external_id is None:
+        return
+    owner = await records.by_external_id(conn, external_id)
+    if owner is not None and owner != profile_id:
+        raise records.ExternalIdTaken(owner)
+
+
+async def _arrange(
+    conn: AsyncConnection, profile_id: str, wanted: Sequence[Wanted], *, now: datetime, held: Sequence[str] = ()
+) -> list[str]:
+    """Give, take and order addresses until they are as wanted; returns the ids of those given or taken."""
+    ids = await links.ensure_addresses(conn, (w.address for w in wanted), now=now)
+    placed = _placed(profile_id, wanted, ids)
+    new = [link for link in placed if link.address_id not in held]
+    gone = sorted(set(held) - {link.address_id for link in placed})
+    if gone:
+        await holds.suppress_leaving(conn, profile_id, gone, now=now)
+        await links.take(conn, profile_id, gone)
+    await links.give(conn, new, now=now)
+    for link in placed:
+        if link.address_id in held:
+            await links.arrange(conn, link)
+    given = [link.address_id for link in new]
+    await holds.touch(conn, given)
+    return given + gone
+
+
+def _placed(profile_id: str, wanted: Sequence[Wanted], ids: Mapping[str, str]) -> list[links.Link]:
+    """Each address once, in order; on a channel where none is named primary the first is."""
+    distinct: dict[str, Wanted] = {}
+    for want in wanted:
+        known = distinct.get(want.address.hash)
+        distinct[want.address.hash] = Wanted(want.address, want.primary or (known is not None and known.primary))
+    named = {want.address.channel for want in distinct.values() if want.primary}
+    placed: list[links.Link] = []
+    for position, (digest, want) in enumerate(distinct.items()):
+        channel = want.address.channel
+        first = channel not in named
+        named.add(channel)
+        placed.append(links.Link(profile_id, ids[digest], channel, want.primary or first, position))
+    return placed

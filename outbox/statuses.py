@@ -1,0 +1,25 @@
+"""The words for how far a delivery has come, and the one direction they move in."""
+
+from __future__ import annotations
+
+# A report moves a delivery to a higher rank, never to a lower one. `skipped` and `cancelled` are ends of their own.
+RANK = {
+    "queued": 0,
+    "sending": 1,
+    "in_doubt": 2,
+    "unknown": 3,
+    "accepted": 4,
+    "sent": 5,
+    "failed": 6,
+    "undelivered": 6,
+    "delivered": 7,
+    "read": 8,
+}
+STATUSES = (*RANK, "skipped", "cancelled")
+# Reasons of `skipped` besides the verdict's own. The list is closed.
+SKIP_REASONS = ("unknown_address", "duplicate_address", "window_closed", "frequency_capped", "too_late")
+
+
+def below(status: str) -> list[str]:
+    """The statuses that `status` may follow."""
+    return [name for name, rank in RANK.items() if rank < RANK[status]]

@@ -1,0 +1,118 @@
+"""What an address is, and when two are the same. Pure.
+
+Numbers are E.164 by libphonenumber's metadata, taken when *possible* rather than *valid*: numbering plans change
+faster than metadata. A mailbox keeps its local part as written and is compared case-insensitively; its domain is
+lower-cased and IDNA. An address is found by a keyed hash of its canonical form, so that what must outlive a person
+(a suppression) needs no plain value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+CHANNELS = ("sms", "whatsapp", "email", "voice", "post")
+PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
+# Meta's business-scoped user id: a country's letters, a dot, letters and digits.
+_SCOPED_ID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9_-]{1,128}")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+
+class BadAddress(ValueError):
+    """The value is no address on its channel; the message says why, fit for whoever typed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A normalised address. Equal hashes are the same address."""
+
+    channel: str
+    value: str
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.channel}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBook:
+    """How addresses are read: the key of their hashes (made at first start, never rotated) and the home region."""
+
+    key: bytes
+    region: str = "US"
+
+    def parse(self, channel: str, value: str) -> Address:
+        """Normalise a plain value, or `channel:value` of the same channel; raises BadAddress."""
+        if channel not in CHANNELS:
+            raise BadAddress(f"{channel!r} is no channel: use one of {', '.join(CHANNELS)}")
+        value = value.strip().removeprefix(f"{channel}:").strip()
+        if "\x00" in value or not value:
+            raise BadAddress("an address cannot be empty" if not value else "an address cannot contain a NUL character")
+        if channel in PHONE_CHANNELS:
+            normalised = canonical = self._phone(channel, value)
+        elif channel == "email":
+            normalised = _mailbox(value)
+            canonical = normalised.casefold()
+        else:
+            normalised = " ".join(value.split())
+            canonical = normalised.casefold()
+        return Address(channel, normalised, self.hash(channel, canonical))
+
+    def parse_tagged(self, text: str) -> Address:
+        """Normalise `channel:value`; raises BadAddress."""
+        channel, colon, value = text.partition(":")
+        if not colon or channel not in CHANNELS:
+            raise BadAddress(f"say which channel, as in sms:+14155550123 (one of {', '.join(CHANNELS)})")
+        return self.parse(channel, value)
+
+    def hash(self, channel: str, canonical: str) -> str:
+        return hmac.new(self.key, f"{channel}\x00{canonical}".encode(), hashlib.sha256).hexdigest()
+
+    def _phone(self, channel: str, value: str) -> str:
+        if channel == "whatsapp" and _SCOPED_ID.fullmatch(value):
+            return value
+        if _E164.fullmatch(value) and value.startswith("+1") and len(value) == 12:
+            return value  # the commonest form is its own normal form
+        # In a query's text a plus may arrive as a blank, and be trimmed: a full number with no plus is tried with it.
+        try:
+            number = phonenumbers.parse(value, None if value.startswith("+") else self.region)
+        except phonenumbers.NumberParseException as error:
+            raise BadAddress(f"not a phone number: {_reason(error)}") from error
+        if not value.startswith("+") and not phonenumbers.is_possible_number(number):
+            try:
+                number = phonenumbers.parse("+" + value, None)
+            except phonenumbers.NumberParseException as error:
+                raise BadAddress(f"not a phone number: {_reason(error)}") from error
+        if number.extension:
+            raise BadAddress("not a phone number for messages: it has an extension")
+        if not phonenumbers.is_possible_number(number):
+            raise BadAddress("not a possible phone number: write it with + and the country code")
+        return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _reason(error: phonenumbers.NumberParseException) -> str:
+    reasons = {
+        phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: "write it with + and the country code",
+        phonenumbers.NumberParseException.TOO_SHORT_NSN: "it is too short",
+        phonenumbers.NumberParseException.TOO_SHORT_AFTER_IDD: "it is too short",
+        phonenumbers.NumberParseException.TOO_LONG: "it is too long",
+    }
+    return reasons.get(error.error_type, "it holds no number")
+
+
+def _mailbox(value: str) -> str:
+    try:
+        checked = validate_email(value, check_deliverability=False, allow_smtputf8=True)
+    except EmailNotValidError as error:
+        raise BadAddress(f"not an e-mail address: {error}") from error
+    return f"{checked.local_part}@{checked.ascii_domain.lower()}"
+
+
+def is_number(value: str) -> bool:
+    """Whether a normalised value is a phone number, the form that channels share."""
+    return _E164.fullmatch(value) is not None

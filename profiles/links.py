@@ -1,0 +1,153 @@
+"""Who has which address. The caller holds the locks of `store.locks` where a profile exists already."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, delete, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from profiles.addresses import Address
+from store.ids import new_id
+from store.locks import lock_addresses
+from store.tables import addresses, profile_addresses
+from store.upsert import insert_missing
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An address a profile has."""
+
+    address_id: str
+    channel: str
+    value: str
+    primary: bool
+    status: str
+
+
+async def ensure_addresses(
+    conn: AsyncConnection, wanted: Iterable[Address], *, now: datetime, lock: bool = True
+) -> dict[str, str]:
+    """Hash → id of a row for each address, made where there is none and locked; an erased one gets its value back."""
+    distinct = {address.hash: address for address in wanted}
+    if not distinct:
+        return {}
+    found = await find_addresses(conn, distinct)
+    missing = [address for digest, address in sorted(distinct.items()) if digest not in found]
+    if missing:
+        await insert_missing(
+            conn,
+            addresses,
+            [
+                {"id": new_id("adr"), "channel": a.channel, "value": a.value, "hash": a.hash, "created_at": now}
+                for a in missing
+            ],
+        )
+        found = await find_addresses(conn, distinct)
+    if lock:
+        await lock_addresses(conn, found.values())
+    blank = select(addresses.c.hash).where(addresses.c.hash.in_(distinct), addresses.c.value.is_(None))
+    for digest in (await conn.execute(blank)).scalars().all():
+        await conn.execute(update(addresses).where(addresses.c.hash == digest).values(value=distinct[digest].value))
+    return found
+
+
+async def find_addresses(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, str]:
+    """Hash → id, of the rows there are."""
+    rows = await conn.execute(select(addresses.c.hash, addresses.c.id).where(addresses.c.hash.in_(list(hashes))))
+    return {row.hash: row.id for row in rows}
+
+
+async def holders(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, list[str]]:
+    """Address id → the profiles that have it, the oldest first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    rows = await conn.execute(
+        select(profile_addresses.c.address_id, profile_addresses.c.profile_id)
+        .where(profile_addresses.c.address_id.in_(list(address_ids)))
+        .order_by(profile_addresses.c.profile_id)
+    )
+    for row in rows:
+        found[row.address_id].append(row.profile_id)
+    return dict(found)
+
+
+async def held_by(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, list[Held]]:
+    """Profile → its addresses, in their order."""
+    found: dict[str, list[Held]] = {profile_id: [] for profile_id in profile_ids}
+    rows = await conn.execute(
+        select(
+            profile_addresses.c.profile_id,
+            addresses.c.id,
+            addresses.c.channel,
+            addresses.c.value,
+            profile_addresses.c.is_primary,
+            addresses.c.status,
+        )
+        .join(addresses, addresses.c.id == profile_addresses.c.address_id)
+        .where(profile_addresses.c.profile_id.in_(list(profile_ids)))
+        .order_by(profile_addresses.c.profile_id, profile_addresses.c.position, addresses.c.id)
+    )
+    for row in rows:
+        found[row.profile_id].append(Held(row.id, row.channel, row.value or "", row.is_primary, row.status))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """That a profile has an address, as it is to be."""
+
+    profile_id: str
+    address_id: str
+    channel: str
+    primary: bool
+    position: int
+
+
+async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -> None:
+    """Let profiles have addresses they have not yet."""
+    await insert_missing(
+        conn,
+        profile_addresses,
+        [
+            {
+                "profile_id": link.profile_id,
+                "address_id": link.address_id,
+                "channel": link.channel,
+                "is_primary": link.primary,
+                "position": link.position,
+                "since": now,
+            }
+            for link in links
+        ],
+    )
+
+
+async def arrange(conn: AsyncConnection, link: Link) -> None:
+    """Give an address its place and whether it is the primary one of its channel."""
+    await conn.execute(
+        update(profile_addresses)
+        .where(
+            and_(profile_addresses.c.profile_id == link.profile_id, profile_addresses.c.address_id == link.address_id)
+        )
+        .values(is_primary=link.primary, position=link.position)
+    )
+
+
+async def take(conn: AsyncConnection, profile_id: str, address_ids: Collection[str]) -> None:
+    """Let a profile have these addresses no longer; a value that nobody has any more is forgotten."""
+    await conn.execute(
+        delete(profile_addresses).where(
+            profile_addresses.c.profile_id == profile_id, profile_addresses.c.address_id.in_(list(address_ids))
+        )
+    )
+    await conn.execute(
+        update(addresses)
+        .where(
+            addresses.c.id.in_(list(address_ids)),
+            ~exists(select(1).where(profile_addresses.c.address_id == addresses.c.id)),
+        )
+        .values(value=None)
+    )

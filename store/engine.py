@@ -1,0 +1,171 @@
+"""How a transaction opens.
+
+SQLite: one connection writes (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`) and alone checkpoints; readers are
+read-only and never wait. Without `BEGIN IMMEDIATE` concurrent read-then-write transactions lose updates without
+an error. PostgreSQL: READ COMMITTED; rows are locked in the order of `store.locks`; a transaction that met a
+serialisation failure, a deadlock or a race is run once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+# PostgreSQL's class 40: serialization_failure, deadlock_detected. https://www.postgresql.org/docs/current/errcodes-appendix.html
+_RETRIED = {"40001", "40P01"}
+# Two that insert the same new thing: the second finds it when it runs again. Any other integrity error is an error.
+_RACED_CONSTRAINTS = ("pk_receipts", "uq_addresses_hash", "uq_consent_events_profile_position")
+# Connection trouble, shut-down and start-up, too many connections, cancelled by a time-out.
+_AWAY = ("08", "57P", "53", "57014", "55P03", "25P03")
+
+
+T = TypeVar("T")
+
+
+class Raced(Exception):
+    """Another transaction changed what this one had read before it held the locks: run it again."""
+
+
+class DatabaseAway(Exception):
+    """The database cannot be asked now. Nothing was acknowledged; try again later."""
+
+
+def normalise_url(url: str) -> URL:
+    """`sqlite:///file` and `postgresql://…` as the async drivers want them.
+
+    Raises ValueError for any other database, and for SQLite in memory, which no two connections share.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError("SQLite needs a file: sqlite:///optgate.db, or sqlite:////var/lib/optgate/optgate.db")
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise ValueError(f"{backend} is not supported: use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be asked, as opposed to having refused what it was asked."""
+    if isinstance(error, DatabaseAway | PoolTimeoutError | ConnectionError | OSError):
+        return True
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated or _sqlstate(error).startswith(_AWAY):
+            return True
+        return isinstance(error, OperationalError | InterfaceError) and not _sqlstate(error)
+    return False
+
+
+def _is_race(error: DBAPIError) -> bool:
+    if isinstance(error, IntegrityError):
+        return any(name in str(error.orig) for name in _RACED_CONSTRAINTS)
+    return _sqlstate(error) in _RETRIED
+
+
+def _on_connect_sqlite(statements: tuple[str, ...]) -> Callable[[Any, Any], None]:
+    def connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver opens no transaction by itself
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.close()
+
+    return connected
+
+
+def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=size, max_overflow=0, pool_timeout=30, connect_args={"timeout": 10}, hide_parameters=True
+    )
+    event.listen(engine.sync_engine, "connect", _on_connect_sqlite(pragmas))
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class Database:
+    """One database: `write()` and `read()` open transactions, everything else joins one."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = normalise_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self._writer = _sqlite_engine(
+                self.url,
+                begin="BEGIN IMMEDIATE",
+                size=1,
+                pragmas=(
+                    "PRAGMA journal_mode=WAL",
+                    "PRAGMA synchronous=FULL",
+                    "PRAGMA foreign_keys=ON",
+                    "PRAGMA temp_store=MEMORY",
+                    "PRAGMA cache_size=-32000",
+                ),
+            )
+            self._reader = _sqlite_engine(
+                self.url,
+                begin="BEGIN",
+                size=4,
+                pragmas=("PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0", "PRAGMA temp_store=MEMORY"),
+            )
+        else:
+            self._writer = self._reader = create_async_engine(
+                self.url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=10,
+                pool_pre_ping=True,
+                hide_parameters=True,  # they hold personal data, and errors are logged
+                connect_args={"timeout": 5, "server_settings": {"application_name": "optgate", "jit": "off"}},
+            )
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that writes: committed at the end, rolled back on an exception."""
+        async with self._writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads what is committed (of the primary: there is no other)."""
+        async with self._reader.begin() as connection:
+            yield connection
+
+    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run `work` in a write transaction, and once more if it raced; raises DatabaseAway, chained."""
+        for last in (False, True):
+            try:
+                async with self.write() as connection:
+                    return await work(connection)
+            except Raced:
+                if last:
+                    raise
+            except DBAPIError as error:
+                if _is_race(error) and not last:
+                    continue
+                if is_away(error):
+                    raise DatabaseAway(type(error).__name__) from error
+                raise
+            except (PoolTimeoutError, OSError) as error:
+                raise DatabaseAway(type(error).__name__) from error
+        raise AssertionError("unreachable")
+
+    async def dispose(self) -> None:
+        """Close every connection; the readers first, so that the writer's last close checkpoints."""
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+        await self._writer.dispose()

@@ -1,0 +1,77 @@
+"""Group commit: what arrives together is written together, and answered after the commit.
+
+One transaction costs one wait for the disk however much it holds. While one runs, the next group gathers;
+there is no timer. An item that fails alone fails alone: a group that raised is run again one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.engine import Database, DatabaseAway
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Unit = Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
+
+
+class GroupCommit(Generic[Item, Result]):
+    """`await submit(item)` returns the item's result once the transaction that holds it has committed."""
+
+    def __init__(self, database: Database, unit: Unit[Item, Result], *, most: int = 128) -> None:
+        self._database = database
+        self._unit = unit
+        self._most = most
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Result:
+        """Raises DatabaseAway when nothing was committed, else whatever the unit raised for this item."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run())
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        while self._runner is not None and not self._runner.done():
+            await asyncio.wait([self._runner])
+
+    async def _run(self) -> None:
+        while self._waiting:
+            group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            try:
+                await self._commit(group)
+            except DatabaseAway as error:
+                _fail(group, error)
+            except Exception as error:
+                if len(group) == 1:
+                    _fail(group, error)
+                else:
+                    await self._one_by_one(group)
+
+    async def _commit(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        items = [item for item, _ in group]
+        results = await self._database.transact(lambda conn: self._unit(conn, items))
+        for (_, future), result in zip(group, results, strict=True):
+            if not future.done():  # the one who asked may have gone
+                future.set_result(result)
+
+    async def _one_by_one(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        for entry in group:
+            try:
+                await self._commit([entry])
+            except Exception as error:
+                _fail([entry], error)
+
+
+def _fail(group: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,52 @@
+"""Bring the database up to date, from inside the program: no alembic.ini, safe when replicas start at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from store.engine import Database
+
+# Any number will do, as long as every replica asks for the same one.
+_ADVISORY_LOCK = 7_367_832_001
+
+
+class NewerDatabase(Exception):
+    """The database was migrated by a newer Optgate than this one."""
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    if connection is not None:
+        config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise NewerDatabase(f"the database is at migration {current}, which this version of Optgate does not know")
+    command.upgrade(_config(connection), "head")
+
+
+async def migrate(database: Database) -> None:
+    """Run every migration that is missing, in one transaction; raises NewerDatabase."""
+    async with database.write() as connection:
+        await connection.run_sync(_upgrade)
+
+
+async def is_current(database: Database) -> bool:
+    """Whether the database stands at the newest migration."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    async with database.read() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return current == head

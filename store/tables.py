@@ -1,0 +1,396 @@
+"""The data dictionary: every table, the room that owns it, and what its words mean.
+
+A table is written by its owner only; any room above may read it in its own statements.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Sequence,
+    SmallInteger,
+    Table,
+    Text,
+    false,
+    text,
+    true,
+)
+
+from store.types import Json, Key, UTCDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# --- the house itself (owner: gateway) --------------------------------------------------------
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", Key, primary_key=True),  # secret: signs links · address_key: hashes addresses, never rotates
+    Column("value", Json, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Key, nullable=False),
+    Column("hash", Key, nullable=False, unique=True),  # SHA-256 of the key; the key itself is never stored
+    Column("scopes", Json, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("revoked_at", UTCDateTime),
+    # A name is free again once its key is revoked.
+    Index("uq_api_keys_live_name", "name", unique=True, sqlite_where=text("revoked_at IS NULL"),
+          postgresql_where=text("revoked_at IS NULL")),
+)  # fmt: skip
+
+audit = Table(
+    "audit",  # who did what that is not consent: keys, rules, settings, broadcasts, deletions
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at", UTCDateTime, nullable=False, index=True),
+    Column("actor", Text, nullable=False),  # key:NAME | user:NAME | system
+    Column("action", Text, nullable=False),  # such as rule.updated
+    Column("target", Key),
+    Column("detail", Json),  # never personal data
+)
+
+# --- people (owner: profiles) -----------------------------------------------------------------
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("external_id", Key, unique=True),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("locale", Text),
+    Column("timezone", Text),
+    Column("attributes", Json, nullable=False),
+    Column("defaults_version", Integer, nullable=False),  # the defaults in force when the profile was made
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False, index=True),
+)
+
+profile_tags = Table(
+    "profile_tags",
+    metadata,
+    Column("profile_id", Key, ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", Key, primary_key=True),
+    Index("ix_profile_tags_tag", "tag", "profile_id"),
+)
+
+addresses = Table(
+    "addresses",  # one row per distinct (channel, value), for ever: what outlives the person hangs on the hash
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("channel", Key, nullable=False),  # sms | whatsapp | email | voice | post
+    Column("value", Key),  # normalised; NULL once nobody has it any more
+    Column("hash", Key, nullable=False, unique=True),  # HMAC of channel and canonical value under `address_key`
+    Column("status", Text, nullable=False, server_default="ok"),  # ok | undeliverable | invalid
+    Column("version", BigInteger, nullable=False, server_default="0"),  # seq of the last event concerning it; the lock
+    Column("suppressed_at", UTCDateTime),  # it left a profile that had said no
+    Column("held_at", UTCDateTime),  # a message from it waits for review
+    Column("held_message_id", Key),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+profile_addresses = Table(
+    "profile_addresses",
+    metadata,
+    Column("profile_id", Key, ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True),
+    Column("address_id", Key, ForeignKey("addresses.id"), primary_key=True),
+    Column("channel", Key, nullable=False),  # as in addresses
+    Column("is_primary", Boolean, nullable=False, server_default=false()),
+    Column("position", Integer, nullable=False),
+    Column("since", UTCDateTime, nullable=False),  # a channel's yes said before does not cover it
+    Index("ix_profile_addresses_address_id", "address_id", "profile_id"),
+)
+
+# --- consent (owner: consent) -----------------------------------------------------------------
+
+event_seq = Sequence("consent_event_seq", metadata=metadata)  # PostgreSQL; on SQLite the writer counts
+
+defaults = Table(
+    "defaults",  # never changed: a new version is added
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("channel", Key, primary_key=True),
+    Column("state", Text, nullable=False),  # yes | no
+    Column("set_at", UTCDateTime, nullable=False),
+    Column("set_by", Text, nullable=False),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Key, nullable=False, unique=True),
+    Column("text", Text, nullable=False),
+    Column("description", Text),
+    Column("selected_by_default", Boolean, nullable=False, server_default=false()),
+    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("linked_channel", Key),
+    Column("contexts", Json, nullable=False),
+    Column("partner", Text),
+    Column("position", Integer, nullable=False, server_default="0"),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
+consent_events = Table(
+    "consent_events",  # the history: triggers refuse UPDATE and DELETE
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Key, nullable=False, unique=True),
+    Column("change_id", Key, nullable=False, index=True),
+    Column("profile_id", Key, nullable=False),  # no foreign key: the history outlives the person
+    Column("position", BigInteger, nullable=False),  # in the profile's chain, from 1
+    Column("subject_kind", Text, nullable=False),  # everything | channel | address | preference
+    Column("subject_key", Key, nullable=False),  # '' | the channel | the address's id | the preference's id
+    Column("address_id", Key),  # the address the act came from
+    Column("with_address", Boolean, nullable=False),  # the act turns that address's flag too (STOP, START)
+    Column("from_state", Text, nullable=False),  # yes | no | not_asked
+    Column("to_state", Text, nullable=False),
+    Column("basis", Text),  # of a yes: express | implied | soft_opt_in
+    Column("expires_at", UTCDateTime),
+    Column("at", UTCDateTime, nullable=False),  # when we recorded it
+    Column("provider_at", UTCDateTime),  # when it was said, where somebody else's clock tells
+    Column("source", Text, nullable=False),  # see consent.states.SOURCES
+    Column("actor", Text, nullable=False),
+    Column("via", Text),  # NULL: said; link | everything: the effect of what was said about another subject
+    Column("superseded", Boolean, nullable=False),  # it arrived after something said later
+    Column("evidence_hash", Key, nullable=False),
+    Column("previous_hash", Key, nullable=False),
+    Column("hash", Key, nullable=False),
+    Index("uq_consent_events_profile_position", "profile_id", "position", unique=True),
+    Index("ix_consent_events_at", "at"),
+    Index("ix_consent_events_address_id", "address_id"),
+)
+
+evidence = Table(
+    "evidence",  # apart from the history, so that it can be erased and the chain still verifies
+    metadata,
+    Column("event_id", Key, primary_key=True),
+    Column("salt", Key),  # NULL once erased
+    Column("body", Json),  # NULL once erased
+    Column("erased_at", UTCDateTime),
+)
+
+consent_chains = Table(
+    "consent_chains",  # the head of each profile's chain: finds a missing last line
+    metadata,
+    Column("profile_id", Key, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("head", Key, nullable=False),
+)
+
+consent_states = Table(
+    "consent_states",  # the fold of the history; a subject never asked has no row
+    metadata,
+    Column("profile_id", Key, primary_key=True),
+    Column("kind", Key, primary_key=True),
+    Column("key", Key, primary_key=True),
+    Column("state", Text, nullable=False),  # yes | no | not_asked
+    Column("basis", Text),
+    Column("expires_at", UTCDateTime),
+    Column("at", UTCDateTime, nullable=False),  # effective
+    Column("order_at", UTCDateTime, nullable=False),  # effective, a coarse no at the end of its second
+    Column("recorded_at", UTCDateTime, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("via", Text),
+    Column("change_id", Key, nullable=False),
+    Column("event_id", Key, nullable=False),
+    Column("opens", Boolean, nullable=False),  # a yes later than the no on the next wider subject
+    Index("ix_consent_states_subject", "kind", "key", "state"),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("profile_id", Key, primary_key=True),
+    Column("channel", Key, primary_key=True),  # '' is all
+    Column("until", UTCDateTime, nullable=False),
+)
+
+# --- the door in (owner: inbox) ---------------------------------------------------------------
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("channel", Key, nullable=False),
+    Column("received_on", Key),
+    Column("keyword", Text, nullable=False),
+    Column("match", Text, nullable=False),  # starts_with | exact
+    Column("action", Text, nullable=False),  # opt_in | opt_out | reply_only
+    Column("subject_kind", Text, nullable=False),  # channel | everything | preference
+    Column("preference_id", Key, ForeignKey("preferences.id")),
+    Column("reply", Text),  # NULL: the default of the action; '': silence
+    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("builtin", Text),  # the pack it comes from
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
+receipts = Table(
+    "receipts",  # every event a provider ever told us, with the answer it got: a replay gets the same bytes
+    metadata,
+    Column("account", Key, primary_key=True),
+    Column("provider_id", Key, primary_key=True),
+    Column("message_id", Key, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("received_at", UTCDateTime, nullable=False),
+)
+
+messages = Table(
+    "messages",  # what people wrote to us
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("connection", Key, nullable=False),
+    Column("channel", Key, nullable=False),
+    Column("account", Key, nullable=False),
+    Column("provider_id", Key, nullable=False),
+    Column("address_id", Key),  # NULL: the sender is no address
+    Column("profile_id", Key),  # the oldest profile of the address
+    Column("sender", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("payload", Text),
+    Column("fields", Json, nullable=False),
+    Column("verdict", Text),  # the provider's own: opt_in | opt_out | help
+    Column("rule_id", Key),
+    Column("change_id", Key),
+    Column("provider_at", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+    Index("ix_messages_profile_id", "profile_id", "id"),
+    Index("ix_messages_address_id", "address_id", "id"),
+)
+
+rule_replies = Table(
+    "rule_replies",  # one reply per address and rule in ten minutes
+    metadata,
+    Column("channel", Key, primary_key=True),
+    Column("sender", Key, primary_key=True),
+    Column("rule_id", Key, primary_key=True),
+    Column("at", UTCDateTime, nullable=False),
+)
+
+# --- the door out (owner: outbox) -------------------------------------------------------------
+
+deliveries = Table(
+    "deliveries",  # one message to one person; what is meant to happen
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("broadcast_id", Key),
+    Column("profile_id", Key),
+    Column("address_id", Key),
+    Column("address", Key),  # as asked for, where no profile has it
+    Column("channel", Key, nullable=False),
+    Column("connection", Key, nullable=False),
+    Column("class", Key, nullable=False),  # marketing | transactional | service
+    Column("priority", SmallInteger, nullable=False),  # 0 replies · 1 single messages · 2 broadcasts
+    Column("preference_id", Key),
+    Column("content", Json),  # NULL: the broadcast's
+    Column("status", Key, nullable=False),  # see outbox.statuses
+    Column("reason", Text),  # of skipped
+    Column("error", Text),
+    Column("provider_id", Key),
+    Column("rule_id", Key),  # of a reply
+    Column("in_reply_to", Key),  # the inbound message
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("due_at", UTCDateTime, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Index("ix_deliveries_queue", "connection", "priority", "due_at", "id", sqlite_where=text("status = 'queued'"),
+          postgresql_where=text("status = 'queued'")),
+    Index("ix_deliveries_queued_address", "address_id", sqlite_where=text("status = 'queued'"),
+          postgresql_where=text("status = 'queued'")),
+    Index("ix_deliveries_broadcast", "broadcast_id", "status", "reason"),
+    # A broadcast reaches an address once; what it skips may stand beside.
+    Index("uq_deliveries_broadcast_address", "broadcast_id", "address_id", unique=True,
+          sqlite_where=text("status <> 'skipped' AND broadcast_id IS NOT NULL"),
+          postgresql_where=text("status <> 'skipped' AND broadcast_id IS NOT NULL")),
+    Index("ix_deliveries_profile_id", "profile_id", "id"),
+)  # fmt: skip
+
+attempts = Table(
+    "attempts",  # one try to hand a delivery to the provider; what did happen
+    metadata,
+    Column("id", Key, primary_key=True),  # the tag in the status callback's URL
+    Column("delivery_id", Key, nullable=False, index=True),
+    Column("broadcast_id", Key),
+    Column("profile_id", Key, nullable=False),
+    Column("address_id", Key, nullable=False),
+    Column("channel", Key, nullable=False),
+    Column("class", Key, nullable=False),
+    Column("preference_id", Key),
+    Column("consent_version", BigInteger, nullable=False),  # the address's version the verdict was taken at
+    Column("state", Key, nullable=False),  # sending | abandoned | not_sent | rejected | accepted | in_doubt
+    Column("owner", Key, nullable=False),  # the dispatcher's id
+    Column("provider_id", Key),
+    Column("error", Text),
+    Column("at", UTCDateTime, nullable=False),
+    Column("ended_at", UTCDateTime),
+    # One literal each: SQLite uses a partial index only for the very predicate it was made with.
+    Index("ix_attempts_sending_address", "address_id", sqlite_where=text("state = 'sending'"),
+          postgresql_where=text("state = 'sending'")),
+    # Invariant I3, at most one.
+    Index("uq_attempts_once", "broadcast_id", "channel", "address_id", unique=True,
+          sqlite_where=text("broadcast_id IS NOT NULL AND state IN ('sending', 'accepted', 'in_doubt')"),
+          postgresql_where=text("broadcast_id IS NOT NULL AND state IN ('sending', 'accepted', 'in_doubt')")),
+)  # fmt: skip
+
+sandbox_messages = Table(
+    "sandbox_messages",  # what the sandbox connections sent
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("connection", Key, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+)
+
+# --- one message to many (owner: broadcasts) --------------------------------------------------
+
+broadcasts = Table(
+    "broadcasts",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("channel", Key, nullable=False),
+    Column("connection", Key, nullable=False),
+    Column("content", Json, nullable=False),
+    Column("audience", Json, nullable=False),
+    Column("preference_id", Key),
+    Column("send_at", UTCDateTime),
+    Column("quiet_hours", Json),
+    Column("rate", Numeric(asdecimal=False)),  # messages a second
+    Column("status", Key, nullable=False),  # planning | scheduled | sending | paused | done | cancelled
+    Column("held", Text),  # why marketing on the channel waits, such as gap_repair
+    Column("plan_cursor", Key),  # the last key that is planned; a restart goes on behind it
+    Column("planned_at", UTCDateTime),
+    Column("done_at", UTCDateTime),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Index("ix_broadcasts_status", "status"),
+)
