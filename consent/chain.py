@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from consent.states import Event
 
@@ -29,6 +30,17 @@ def _spelled(value: object) -> str:
 
 def _time(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def plain(value: Mapping[str, object]) -> dict[str, Any]:
+    """The value as a JSON column gives it back, whichever database: times spelled, whole numbers without a point."""
+    result: dict[str, Any] = json.loads(canonical(value), parse_float=_number)
+    return result
+
+
+def _number(digits: str) -> float | int:
+    number = float(digits)
+    return int(number) if number.is_integer() else number
 
 
 def evidence_hash(salt: str, body: Mapping[str, object]) -> str:

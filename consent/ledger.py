@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, text, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import chain, reading
@@ -45,9 +45,12 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
 
     Locks the profiles and their address rows. When the transaction commits, history and flags are on disk together.
     """
+    if not changes:
+        return Recorded((), frozenset())
     profile_ids = {change.profile_id for change in changes}
     links = await lock_people(conn, profile_ids)
-    people = await reading.people(conn, links)
+    named = {wish.subject.key for change in changes for wish in change.wishes if wish.subject.kind == "address"}
+    people = await reading.people(conn, links, named=named)
     before = {profile_id: person.flags for profile_id, person in people.items()}
     preference_links = await reading.linked_preferences(conn)
     drafts: list[tuple[Event, Change]] = []
@@ -83,7 +86,7 @@ async def _append(conn: AsyncConnection, drafts: Sequence[tuple[Event, Change]])
     for (event, change), seq in zip(drafts, first, strict=True):
         position, previous = heads.get(event.profile_id, (0, chain.START))
         position += 1
-        salt, body = secrets.token_hex(16), dict(change.evidence)
+        salt, body = secrets.token_hex(16), chain.plain(change.evidence)
         proof = chain.evidence_hash(salt, body)
         digest = chain.line_hash(event, seq=seq, position=position, evidence=proof, previous=previous)
         heads[event.profile_id] = (position, digest)
@@ -128,7 +131,7 @@ async def _mark_addresses(
 ) -> frozenset[str]:
     """Set the version of every address row concerned, which is what a claim compares with; lift suppressions."""
     versions: dict[str, int] = {}
-    lifted: set[str] = set()
+    lifting: list[dict[str, Any]] = []
     for line in lines:
         event = line.event
         held = [address_id for address_id, _ in links[event.profile_id]]
@@ -136,13 +139,16 @@ async def _mark_addresses(
             held.append(event.address_id)
         versions |= dict.fromkeys(held, line.seq)
         if event.to_state == "yes" and event.address_id and event.personal and not event.superseded:
-            lifted.add(event.address_id)  # only a word from that very address lifts its suppression
+            lifting.append({"address": event.address_id, "about": event.subject.key, "said": event.effective_at})
     await conn.execute(
         update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq")),
         [{"address": address_id, "seq": seq} for address_id, seq in sorted(versions.items())],
     )
-    if lifted:
-        await conn.execute(update(addresses).where(addresses.c.id.in_(lifted)).values(suppressed_at=None))
+    if lifting:
+        # Only a word from that very address lifts its suppression: about it or its channel, said after the no it keeps.
+        about = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))
+        of = and_(addresses.c.id == bindparam("address"), addresses.c.suppressed_at < bindparam("said"), about)
+        await conn.execute(update(addresses).where(of).values(suppressed_at=None), lifting)
     return frozenset(versions)
 
 

@@ -18,7 +18,6 @@ from consent.states import (
     Moved,
     Person,
     Refusal,
-    State,
     Subject,
     Wish,
     apply,
@@ -66,16 +65,15 @@ class _Move:
         self.events: list[Event] = []
         self._channels = person.channels
         self._change = change
-        self._now = now
+        # A clock set back must not make what is said now look older than what was said before.
+        self._now = max([now, *(flag.recorded_at for flag in person.flags.values())])
         self._new_id = new_id
 
     def grant(self, wish: Wish, via: str | None) -> None:
         change = self._change
         before = state_of(self.flags, wish.subject)
-        if before == wish.to and (via is not None or not _worth_repeating(change, wish)):
+        if before == wish.to and (via == "link" or not _worth_repeating(change, wish)):
             return
-        if change.source == "provider" and wish.to == "yes" and via is None and before != "no":
-            return  # a provider's own START or `resume` turns a no into yes, never a silence
         event = Event(
             id=self._new_id(),
             change_id=change.change_id,
@@ -88,8 +86,9 @@ class _Move:
             basis=(wish.basis or "express") if wish.to == "yes" else None,
             expires_at=wish.expires_at if wish.to == "yes" else None,
             at=self._now,
-            # Effects happen when we learn of them, in the order of arrival.
-            provider_at=change.said_at if via is None else None,
+            # Effects come in the order of arrival, and are as old as the word they come from: a younger yes would
+            # outlive a no that was said in between.
+            provider_at=change.said_at,
             source=change.source,
             actor=change.actor,
             via=via,
@@ -107,6 +106,12 @@ def _expanded(person: Person, change: Change) -> list[tuple[Wish, str | None]]:
     named = {wish.subject for wish in change.wishes}
     wishes: list[tuple[Wish, str | None]] = []
     for wish in sorted(change.wishes, key=lambda w: WIDTH[w.subject.kind]):
+        if change.source == "provider" and wish.to == "yes" and state_of(person.flags, wish.subject) != "no":
+            # A provider's own START or `resume` turns a no into yes, never a silence.
+            address = Subject("address", change.address_id or "")
+            if change.with_address and state_of(person.flags, address) == "no":
+                wishes.append((replace(wish, subject=address), None))
+            continue
         wishes.append((wish, None))
         if wish.subject != EVERYTHING or wish.to != "yes":
             continue
@@ -132,15 +137,19 @@ def _linked(person: Person, change: Change, flags: Mapping[Subject, Flag], links
             flag = flags.get(preference)
             if before != "no" and after == "no" and flag is not None and flag.state == "yes":
                 wishes.append(Wish(preference, "no"))
-            elif before != "yes" and after == "yes" and flag is not None and flag.state == "no" and flag.via == "link":
+            elif before != "yes" and after == "yes" and change.personal and flag is not None and _by_link(flag):
                 wishes.append(Wish(preference, "yes"))
         elif linked not in named and after != "yes" and _opens_channel(change, preference, flags):
             wishes.append(Wish(linked, "yes"))
     return wishes
 
 
+def _by_link(flag: Flag) -> bool:
+    return flag.state == "no" and flag.via == "link"
+
+
 def _opens_channel(change: Change, preference: Subject, flags: Mapping[Subject, Flag]) -> bool:
-    """Whether a yes to a linked preference turns its channel: the person's, staff's, or one on evidence; no machine's."""
+    """Whether a yes to a linked preference turns its channel: by the person, staff, or on evidence; by no machine."""
     said = any(wish.subject == preference and wish.to == "yes" for wish in change.wishes)
     took = (flag := flags.get(preference)) is not None and flag.change_id == change.change_id
     if not said or not took:
@@ -160,20 +169,32 @@ def _worth_repeating(change: Change, wish: Wish) -> bool:
 
 
 def _refused(person: Person, change: Change, wish: Wish) -> Refusal | None:
-    """No machine undoes a person's no; a provider's word turns a no, never a silence."""
-    flag = person.flags.get(wish.subject)
-    state: State = flag.state if flag else "not_asked"
-    if flag is None or state != "no" or wish.to == "no":
+    """No machine undoes a person's no, be it by a yes to the same or, opening it, by one to something narrower."""
+    if wish.to == "no":
         return None
-    if change.source in MACHINE:
-        return Refusal(wish.subject, "machine")
-    if not flag.personal:
-        return None
-    if wish.to == "not_asked":
-        return Refusal(wish.subject, "persons_no")
-    if change.source in RECORDED | STAFF and not _answers(change, flag):
-        return Refusal(wish.subject, "needs_evidence")
+    for flag in _noes_over(person, wish):
+        if change.source in MACHINE:
+            return Refusal(wish.subject, "machine")
+        if not flag.personal:
+            continue
+        if wish.to == "not_asked":
+            return Refusal(wish.subject, "persons_no")
+        if change.source in RECORDED | STAFF and not _answers(change, flag):
+            return Refusal(wish.subject, "needs_evidence")
     return None
+
+
+def _noes_over(person: Person, wish: Wish) -> list[Flag]:
+    """The noes that granting the wish would undo: on its subject, and where a yes opens, on the next wider one."""
+    own = person.flags.get(wish.subject)
+    wide: Flag | None = None
+    if wish.to == "yes" and wish.subject.kind == "channel":
+        wide = person.flags.get(EVERYTHING)
+    elif wish.to == "yes" and wish.subject.kind == "address":
+        wide = person.flags.get(Subject("channel", person.channels.get(wish.subject.key, "")))
+    if own is not None and own.opens:
+        wide = None
+    return [flag for flag in (own, wide) if flag is not None and flag.state == "no"]
 
 
 def _answers(change: Change, flag: Flag) -> bool:
@@ -186,4 +207,4 @@ def _answers(change: Change, flag: Flag) -> bool:
             return False
     if not isinstance(obtained, datetime) or obtained.tzinfo is None:
         return False
-    return obtained > flag.at and bool(change.evidence.get("how"))
+    return obtained > flag.order_at and bool(change.evidence.get("how"))

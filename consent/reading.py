@@ -21,11 +21,14 @@ async def flags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[
     return found
 
 
-async def people(conn: AsyncConnection, links: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, Person]:
-    """What a change needs to know, by profile; `links` are the addresses each has now (address id, channel)."""
+async def people(
+    conn: AsyncConnection, links: Mapping[str, Sequence[tuple[str, str]]], *, named: Collection[str] = ()
+) -> dict[str, Person]:
+    """What a change that names these addresses needs to know; `links` are those each has now (address id, channel)."""
     flags = await flags_of(conn, links.keys())
     channels = {address_id: channel for held in links.values() for address_id, channel in held}
-    gone = {subject.key for held in flags.values() for subject in held if subject.kind == "address"} - channels.keys()
+    flagged = {subject.key for held in flags.values() for subject in held if subject.kind == "address"}
+    gone = flagged.union(named) - channels.keys()
     if gone:
         channels |= await channels_of(conn, gone)
     return {profile_id: Person(flags[profile_id], tuple(held), channels) for profile_id, held in links.items()}

@@ -39,13 +39,13 @@ curl -s {url}/webhooks/sms -d '{{"from": "{start}", "to": "+12025550100", "body"
 
 2. See the flags turn, each with its proof.
 
-curl -s {url}/v1/consent-events -H 'Authorization: Bearer {key}'
+curl -s {url}/v1/consent-events -H 'Authorization: Bearer {key}' | python3 -m json.tool
 
 3. Send a broadcast to everybody, and see who got it and who was skipped, and why.
 
 curl -s {url}/v1/broadcasts -H 'Authorization: Bearer {key}' -d '{{
   "name": "Autumn season", "channel": "sms", "content": {{"body": "The autumn season is on sale."}},
   "audience": {{"all": true}}}}'
-curl -s {url}/v1/broadcasts -H 'Authorization: Bearer {key}'
-curl -s {url}/v1/sandbox/messages -H 'Authorization: Bearer {key}'
+curl -s {url}/v1/broadcasts -H 'Authorization: Bearer {key}' | python3 -m json.tool
+curl -s {url}/v1/sandbox/messages -H 'Authorization: Bearer {key}' | python3 -m json.tool
 """

@@ -172,7 +172,7 @@ def spelled(value: Any) -> Any:
 def answer(value: Any, *, status: int = 200) -> web.Response:
     return web.Response(
         status=status,
-        body=json.dumps(value, default=spelled, ensure_ascii=False).encode(),
+        body=json.dumps(value, default=spelled, ensure_ascii=False).encode() + b"\n",
         content_type="application/json",
     )
 

@@ -189,9 +189,13 @@ async def test(call: Call) -> web.Response:
     body = call.body(TestIn)
     async with call.house.database.read() as conn:
         trial = await attempt(
-            conn, body.text, channel=body.channel, received_on=body.received_on, organisation=call.house.desk.organisation,
+            conn,
+            body.text,
+            channel=body.channel,
+            received_on=body.received_on,
+            organisation=call.house.desk.organisation,
             contact=call.house.desk.contact,
-        )  # fmt: skip
+        )
     return answer(trial_shown(trial))
 
 
