@@ -67,15 +67,23 @@ class Planner:
                 )
             ]
         for broadcast_id, status in open_:
-            while status == "planning" and not self._stopping:
-                if not await self._plan_chunk(broadcast_id):
-                    self._on_planned()
-                    break
+            if status == "planning":
+                await self._plan(broadcast_id)
         if open_:
             await self._close()
 
-    async def _plan_chunk(self, broadcast_id: str) -> bool:
-        return await self._database.transact(lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock()))
+    async def _plan(self, broadcast_id: str) -> None:
+        """Plan one to its end; what cannot be planned is tried again, and keeps no other waiting."""
+        try:
+            while not self._stopping and await self._database.transact(
+                lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock())
+            ):
+                pass
+            self._on_planned()
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("plan.failed", broadcast=broadcast_id, error=type(error).__name__)
 
     async def _close(self) -> None:
         now = self._clock()

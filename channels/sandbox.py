@@ -27,6 +27,7 @@ from channels.values import (
     Outbound,
     Outcome,
     Rejected,
+    Report,
     WebhookRequest,
 )
 
@@ -122,6 +123,10 @@ class Sandbox:
                 text=without_nul(posted.body),
             )
         ]
+
+    def report(self, request: WebhookRequest) -> list[Report]:  # noqa: ARG002
+        """The sandbox knows at once how a message ended: it has no reports."""
+        raise Malformed("the sandbox makes no delivery reports")
 
     def answer(self, message: Inbound, reply: str | None) -> HttpAnswer:
         """`{"message_id", "reply"}`."""

@@ -106,6 +106,18 @@ class InDoubt:
 Outcome = Accepted | Rejected | NotSent | InDoubt
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider tells later of a message it was handed."""
+
+    tag: str  # the attempt's, out of the status callback's URL
+    provider_id: str
+    status: Literal["accepted", "sent", "delivered", "read", "undelivered", "failed"]
+    code: str | None = None
+    opted_out: bool = False  # the provider's word that the person said no
+    undeliverable: bool = False
+
+
 class Adapter(Protocol):
     """One configured connection at one provider."""
 
@@ -122,6 +134,10 @@ class Adapter(Protocol):
 
     def answer(self, message: Inbound, reply: str | None) -> HttpAnswer:
         """The answer to a kept message; the same bytes for the same arguments."""
+        ...
+
+    def report(self, request: WebhookRequest) -> list[Report]:
+        """The delivery reports in a request; raises Forged or Malformed."""
         ...
 
     async def send(self, message: Outbound) -> Outcome:

@@ -52,10 +52,12 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             house = await open_house(database, settings_, session, clock)
             app[base.HOUSE] = house
             app[webhooks.INBOX] = inbox = webhooks.open_inbox(house)
+            app[webhooks.REPORTS] = reports = webhooks.open_reports(house)
             scheduler = app[SCHEDULER] = await start_loops(house)
             yield
             scheduler.shutdown(wait=False)
             await inbox.drain()
+            await reports.drain()
             await house.planner.stop()
             await house.dispatcher.stop()
     finally:
@@ -112,7 +114,7 @@ async def _problems(
         if problem is None:
             log.exception("request.failed", method=request.method, route=_route(request))
             problem = Problem(500, "internal", "Something went wrong here", "it was logged; nothing was acknowledged")
-        elif problem.status == 503:
+        elif problem.status == 503 and request.transport is not None:  # None: the caller has gone, not the database
             log.warning("database.away", method=request.method, route=_route(request))
         return problem.response()
 

@@ -16,6 +16,7 @@ from consent import proof
 from gateway import keys, logs, serve
 from gateway.services import prepare
 from gateway.settings import ConfigError, Settings, load
+from gateway.version import VERSION
 from inbox.trial import Trial, attempt
 from store.clock import utcnow
 from store.engine import Database, DatabaseAway, is_away
@@ -51,7 +52,7 @@ class Failed(click.ClickException):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="optgate", message="%(version)s")
+@click.version_option(VERSION, message="%(version)s")
 def cli() -> None:
     """Optgate: a messaging gateway that knows who said yes."""
 

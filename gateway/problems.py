@@ -154,6 +154,8 @@ def from_exception(error: Exception) -> Problem | None:
             )
         case DatabaseAway():
             return away()
+        case web.RequestPayloadError():
+            return Problem(400, "malformed", "The body cannot be read", "its encoding is broken")
         case web.HTTPException():
             return Problem(error.status, "http", error.reason, headers=_kept(error))
     return away() if is_away(error) else None

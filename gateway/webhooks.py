@@ -11,13 +11,22 @@ from gateway.api.base import HOUSE, authenticated
 from gateway.problems import Problem, not_found, unauthorised
 from gateway.services import House
 from inbox.receive import Answer, receive
-from outbox import heed
+from outbox import heed, reports
+from outbox.reports import Reported
 from store.group import GroupCommit
 
 log = structlog.get_logger("webhooks")
 
 BODY_BYTES = 262_144
 INBOX: web.AppKey[GroupCommit[Inbound, Answer]] = web.AppKey("inbox", GroupCommit)
+
+
+REPORTS: web.AppKey[GroupCommit[Reported, frozenset[str]]] = web.AppKey("reports", GroupCommit)
+
+
+def open_reports(house: House) -> GroupCommit[Reported, frozenset[str]]:
+    """Where delivery reports are kept, together."""
+    return GroupCommit(house.database, lambda conn, batch: reports.apply(conn, batch, now=house.now()))
 
 
 def open_inbox(house: House) -> GroupCommit[Inbound, Answer]:
@@ -49,6 +58,19 @@ async def inbound(request: web.Request) -> web.Response:
     return web.Response(body=http.body, content_type=http.content_type, charset="utf-8")
 
 
+async def status(request: web.Request) -> web.Response:
+    """Keep a delivery report; answered when it is on disk, and an opt-out in it is settled."""
+    house = request.app[HOUSE]
+    adapter = house.adapters.get(request.match_info["connection"])
+    if adapter is None:
+        raise not_found("connection")
+    raw = WebhookRequest(request.method, request.raw_path, request.headers, await _body(request))
+    told = adapter.report(raw)
+    closed = [await request.app[REPORTS].submit(Reported(report, adapter.name)) for report in told]
+    await heed.settle(house.database, frozenset().union(*closed))
+    return web.Response(status=204)
+
+
 async def _body(request: web.Request) -> bytes:
     """At most BODY_BYTES, decompressed ones counted; raises Problem 413."""
     received = bytearray()
@@ -61,3 +83,4 @@ async def _body(request: web.Request) -> bytes:
 
 def mount(app: web.Application) -> None:
     app.router.add_post("/webhooks/{connection}", inbound)
+    app.router.add_post("/webhooks/{connection}/status", status)

@@ -22,14 +22,15 @@ class Receipt:
     answer: HttpAnswer
 
 
-async def known(conn: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, HttpAnswer]:
-    """The answers that these events got, of those seen before."""
+async def known(conn: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, Receipt]:
+    """The receipts of these events, of those seen before."""
     if not keys:
         return {}
     rows = await conn.execute(
         select(receipts).where(tuple_(receipts.c.account, receipts.c.provider_id).in_(sorted(keys)))
     )
-    return {(row.account, row.provider_id): HttpAnswer(row.content_type, row.answer) for row in rows}
+    found = [Receipt((r.account, r.provider_id), r.message_id, HttpAnswer(r.content_type, r.answer)) for r in rows]
+    return {receipt.key: receipt for receipt in found}
 
 
 async def keep(conn: AsyncConnection, given: Sequence[Receipt], *, now: datetime) -> None:

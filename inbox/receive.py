@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,8 +21,8 @@ from profiles.addresses import AddressBook
 from rules import replies
 from rules.values import Rule
 from store.ids import new_id
+from store.tables import consent_events, profile_addresses, rule_replies
 from store.tables import messages as messages_table
-from store.tables import rule_replies
 from store.upsert import upsert
 
 QUIET = timedelta(minutes=10)  # one reply per address and rule
@@ -72,11 +72,27 @@ async def receive(conn: AsyncConnection, messages: Sequence[Inbound], *, desk: D
     first: dict[EventKey, Inbound] = {}
     for message in messages:
         first.setdefault((message.account, message.provider_id), message)
-    answers = {key: Answer(http) for key, http in (await receipts.known(conn, first)).items()}
+    answers = await _answer_again(conn, (await receipts.known(conn, first)).values())
     fresh = [message for key, message in first.items() if key not in answers]
     if fresh:
         answers |= await _take_in(conn, fresh, desk=desk, now=now)
     return [answers[message.account, message.provider_id] for message in messages]
+
+
+async def _answer_again(conn: AsyncConnection, seen: Collection[Receipt]) -> dict[EventKey, Answer]:
+    """The first answers, each with what its message closed: the first delivery may not be settled yet."""
+    if not seen:
+        return {}
+    closed: dict[str, set[str]] = {receipt.message_id: set() for receipt in seen}
+    rows = await conn.execute(
+        select(messages_table.c.id, profile_addresses.c.address_id)
+        .join(consent_events, consent_events.c.change_id == messages_table.c.change_id)
+        .join(profile_addresses, profile_addresses.c.profile_id == consent_events.c.profile_id)
+        .where(messages_table.c.id.in_(list(closed)), consent_events.c.to_state == "no")
+    )
+    for row in rows:
+        closed[row.id].add(row.address_id)
+    return {receipt.key: Answer(receipt.answer, frozenset(closed[receipt.message_id])) for receipt in seen}
 
 
 async def _take_in(

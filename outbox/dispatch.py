@@ -7,7 +7,7 @@ lasts, and the connector asks last (`channels.lease`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -68,14 +68,12 @@ class Dispatcher:
         *,
         rates: Mapping[str, float],
         clock: Clock,
-        on_idle: Callable[[], None] = lambda: None,
     ) -> None:
         self.owner = new_id("dsp")
         self._database = database
         self._adapters = adapters
         self._paces = {name: Pace(rates.get(name, 100.0)) for name in adapters}
         self._clock = clock
-        self._on_idle = on_idle
         self._wakes = {name: asyncio.Event() for name in adapters}
         self._stopping = asyncio.Event()
         self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=200)
@@ -125,7 +123,6 @@ class Dispatcher:
             await asyncio.wait(under_way, timeout=None if busy else pause, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(0)  # let those that end together end together
             return
-        self._on_idle()
         wake = self._wakes[name]
         try:
             await asyncio.wait_for(wake.wait(), pause)

@@ -11,14 +11,11 @@ from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Outcome
-from consent.states import Change, Subject, Wish
-from outbox import heed
+from outbox import heed, word
 from outbox.claims import Claim
 from outbox.outcomes import Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
 from outbox.statuses import below
-from profiles.links import holders
-from store.ids import new_id
 from store.tables import addresses, attempts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
@@ -36,7 +33,15 @@ class Ending:
 async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datetime) -> None:
     """Write the rulings; a provider's "this person opted out" goes through the one door, in the same transaction."""
     rulings = [(ending, rule(ending.outcome, tries=ending.claim.tries)) for ending in endings]
-    await _heed_providers(conn, rulings, now)
+    await word.heed_no(
+        conn,
+        [
+            word.ProviderNo(e.claim.address_id, e.claim.channel, e.connection, e.claim.attempt_id, r.error)
+            for e, r in rulings
+            if r.opted_out
+        ],
+        now=now,
+    )
     await conn.execute(
         update(attempts)
         .where(attempts.c.id == bindparam("attempt"), attempts.c.state.in_(["sending", "in_doubt"]))
@@ -87,28 +92,6 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
     if status == "queued":
         # What was claimed when its person opted out was passed over by that opt-out: it is decided now.
         await heed.skip_queued(conn, {e.claim.address_id for e, _ in rulings}, now=now)
-
-
-async def _heed_providers(conn: AsyncConnection, rulings: Sequence[tuple[Ending, Ruling]], now: datetime) -> None:
-    said_no = [(e, r) for e, r in rulings if r.opted_out]
-    if not said_no:
-        return
-    people = await holders(conn, {e.claim.address_id for e, _ in said_no})
-    changes = [
-        Change(
-            profile_id=profile_id,
-            change_id=new_id("chg"),
-            wishes=(Wish(Subject("channel", e.claim.channel), "no"),),
-            source="provider",
-            actor="customer",
-            address_id=e.claim.address_id,
-            with_address=e.claim.channel in ("sms", "whatsapp"),
-            evidence={"connection": e.connection, "error": r.error, "attempt": e.claim.attempt_id},
-        )
-        for e, r in said_no
-        for profile_id in people.get(e.claim.address_id, ())
-    ]
-    await heed.record(conn, changes, now=now)
 
 
 async def sweep(conn: AsyncConnection, *, now: datetime, not_owned_by: Sequence[str] | None = None) -> int:

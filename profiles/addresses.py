@@ -18,8 +18,8 @@ from email_validator import EmailNotValidError, validate_email
 
 CHANNELS = ("sms", "whatsapp", "email", "voice", "post")
 PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
-# Meta's business-scoped user id: a country's letters, a dot, letters and digits.
-_SCOPED_ID = re.compile(r"[A-Z]{2}\.[A-Za-z0-9_-]{1,128}")
+# Meta's business-scoped user id: a country's letters, a dot, letters and digits (US.1234, US.ENT.1234).
+_SCOPED_ID = re.compile(r"[A-Z]{2}(\.[A-Za-z0-9]{1,128}){1,3}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 

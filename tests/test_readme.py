@@ -46,7 +46,12 @@ def test_the_first_steps_work_as_they_are_written(tmp_path: Path) -> None:
     with (
         (tmp_path / "errors").open("w") as errors,
         subprocess.Popen(
-            [sys.executable, "dev.py", "run"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            [sys.executable, "dev.py", "run"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         ) as gateway,
     ):
         try:
@@ -61,7 +66,13 @@ def test_the_first_steps_work_as_they_are_written(tmp_path: Path) -> None:
             assert f"http://127.0.0.1:{port}" in lines[-1]
             script = "set -eu\n" + "".join(steps).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
             done = subprocess.run(
-                ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+                ["bash", "-c", script],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
             )
             assert done.returncode == 0, done.stderr
         finally:

@@ -9,11 +9,11 @@ from xml.sax.saxutils import escape
 import aiohttp
 
 from channels.text import for_xml
-from channels.twilio import inbound
+from channels.twilio import inbound, status
 from channels.twilio.client import open_client
 from channels.twilio.send import addressed, send
 from channels.twilio.signature import Signature
-from channels.values import HttpAnswer, Inbound, Malformed, Outbound, Outcome, WebhookRequest
+from channels.values import HttpAnswer, Inbound, Malformed, Outbound, Outcome, Report, WebhookRequest
 
 BODY_BYTES = 262_144
 _TWIML = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -70,6 +70,13 @@ class Twilio:
         if len(request.body) > BODY_BYTES:
             raise Malformed("too large")
         return [inbound.read(form, self.name, self.account)]
+
+    def report(self, request: WebhookRequest) -> list[Report]:
+        """The signed status callback; raises Forged and Malformed."""
+        form = self._signature.check(request)
+        if form is None:
+            raise Malformed("not a form")
+        return [status.read(form, self.account, request.raw_path)]
 
     def answer(self, message: Inbound, reply: str | None) -> HttpAnswer:  # noqa: ARG002
         """TwiML: the reply in one <Message>, or an empty <Response/>."""

@@ -31,37 +31,37 @@ def read(form: MultiDict[str], connection: str, account: str) -> Inbound:
     twice, and for a delivery report. A missing text is an empty one; a missing receiver too: neither may cost an
     opt-out. U+0000 is taken out of every value, and bytes that are no UTF-8 came as U+FFFD.
     """
-    if not _is_ours(form, account):
+    if not is_ours(form, account):
         raise Forged("another account")
     if "MessageStatus" in form:
         raise Malformed("a delivery report, not a message: MessageStatus")
-    sender, receiver = _required(form, "From"), _single(form, "To")
+    sender, receiver = _required(form, "From"), single(form, "To")
     channel = "whatsapp" if WHATSAPP in (sender[: len(WHATSAPP)], receiver[: len(WHATSAPP)]) else "sms"
-    text_field = "ButtonText" if channel == "whatsapp" and _single(form, "ButtonText").strip() else "Body"
-    verdict = _VERDICTS.get(_single(form, "OptOutType").strip().upper())
+    text_field = "ButtonText" if channel == "whatsapp" and single(form, "ButtonText").strip() else "Body"
+    verdict = _VERDICTS.get(single(form, "OptOutType").strip().upper())
     taken = {"AccountSid", "MessageSid", "From", "To", text_field, "ButtonPayload", "ProfileName"}
     return Inbound(
         connection=connection,
         channel=channel,
         account=account,
-        provider_id=_message_id(form),
+        provider_id=message_id(form),
         sender=sender.removeprefix(WHATSAPP),
         receiver=receiver.removeprefix(WHATSAPP),
-        text=_single(form, text_field),
-        payload=_single(form, "ButtonPayload") or None,
+        text=single(form, text_field),
+        payload=single(form, "ButtonPayload") or None,
         also_from=tuple(_other_addresses(form, sender.removeprefix(WHATSAPP))) if channel == "whatsapp" else (),
         verdict=verdict,
-        name=_single(form, "ProfileName") or None,
+        name=single(form, "ProfileName") or None,
         fields={without_nul(name): without_nul(value) for name, value in _first_of_each(form) if name not in taken},
     )
 
 
-def _is_ours(form: MultiDict[str], account: str) -> bool:
+def is_ours(form: MultiDict[str], account: str) -> bool:
     given = form.getall("AccountSid", [])
     return bool(given) and all(hmac.compare_digest(one.encode(errors="replace"), account.encode()) for one in given)
 
 
-def _single(form: MultiDict[str], name: str) -> str:
+def single(form: MultiDict[str], name: str) -> str:
     values = set(form.getall(name, [""]))
     if len(values) > 1:
         raise Malformed(f"given twice: {name}")
@@ -69,25 +69,25 @@ def _single(form: MultiDict[str], name: str) -> str:
 
 
 def _required(form: MultiDict[str], name: str) -> str:
-    value = _single(form, name).strip()
+    value = single(form, name).strip()
     if not value.removeprefix(WHATSAPP) or len(value) > _SENDER_LENGTH or not value.isprintable():
         raise Malformed(f"missing or unreadable: {name}")
     return value
 
 
-def _message_id(form: MultiDict[str]) -> str:
+def message_id(form: MultiDict[str]) -> str:
     for name in _MESSAGE_IDS:
-        if _PLAIN.fullmatch(value := _single(form, name)):
+        if _PLAIN.fullmatch(value := single(form, name)):
             return value
     raise Malformed("missing or unreadable: MessageSid")
 
 
 def _other_addresses(form: MultiDict[str], sender: str) -> Iterator[str]:
     """What else Twilio says the sender is called: the business-scoped id, and the number where it is another."""
-    scoped = _single(form, "ExternalUserId").removeprefix(WHATSAPP)
+    scoped = single(form, "ExternalUserId").removeprefix(WHATSAPP)
     if scoped != sender and _SCOPED_ID.fullmatch(scoped):
         yield scoped
-    wa_id = _single(form, "WaId")
+    wa_id = single(form, "WaId")
     if _WA_NUMBER.fullmatch(wa_id) and f"+{wa_id}" != sender:
         yield f"+{wa_id}"
 

@@ -1,0 +1,97 @@
+"""What providers tell later: a report moves its delivery up, whenever and however often it comes, and never down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from channels.values import Report
+from outbox import word
+from outbox.statuses import below
+from store.tables import addresses, attempts, deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A report, and the connection whose webhook it came to."""
+
+    report: Report
+    connection: str
+
+
+async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: datetime) -> list[frozenset[str]]:
+    """Keep the reports in the caller's transaction; returns for each the addresses that an opt-out in it closes.
+
+    Its coming proves that the provider has the message: an attempt in doubt is settled by it. A tag that is no
+    attempt on this connection is somebody else's, and changes nothing.
+    """
+    found = await _attempts(conn, reported)
+    known = [
+        (r.report, found[r.report.tag, r.connection], r.connection)
+        for r in reported
+        if (r.report.tag, r.connection) in found
+    ]
+    if not known:
+        return [frozenset()] * len(reported)
+    closed = await word.heed_no(
+        conn,
+        [
+            word.ProviderNo(row.address_id, row.channel, connection, row.id, f"error {report.code}")
+            for report, row, connection in known
+            if report.opted_out
+        ],
+        now=now,
+    )
+    await conn.execute(
+        update(attempts)
+        .where(attempts.c.id == bindparam("attempt"), attempts.c.state.in_(["sending", "in_doubt"]))
+        .values(state="accepted", provider_id=bindparam("provider"), ended_at=now),
+        [{"attempt": row.id, "provider": report.provider_id} for report, row, _ in known],
+    )
+    for status in sorted({report.status for report, _, _ in known}):
+        await _move_up(conn, status, [(report, row) for report, row, _ in known if report.status == status], now)
+    unreachable = sorted({row.address_id for report, row, _ in known if report.undeliverable})
+    if unreachable:
+        await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
+    return [
+        closed & {found[key].address_id} if (key := (r.report.tag, r.connection)) in found else frozenset()
+        for r in reported
+    ]
+
+
+async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict[tuple[str, str], Any]:
+    """The attempts meant, by tag and connection."""
+    rows = await conn.execute(
+        select(
+            attempts.c.id, attempts.c.delivery_id, attempts.c.address_id, attempts.c.channel, deliveries.c.connection
+        )
+        .join(deliveries, deliveries.c.id == attempts.c.delivery_id)
+        .where(attempts.c.id.in_({r.report.tag for r in reported}))
+    )
+    return {(row.id, row.connection): row for row in rows}
+
+
+async def _move_up(conn: AsyncConnection, status: str, rows: Sequence[tuple[Report, Any]], now: datetime) -> None:
+    await conn.execute(
+        update(deliveries)
+        .where(deliveries.c.id == bindparam("delivery"), deliveries.c.status.in_(below(status)))
+        .values(
+            status=status,
+            error=bindparam("why"),
+            provider_id=func.coalesce(deliveries.c.provider_id, bindparam("provider")),
+            updated_at=now,
+        ),
+        [
+            {
+                "delivery": row.delivery_id,
+                "why": f"error {report.code}" if report.code else None,
+                "provider": report.provider_id,
+            }
+            for report, row in rows
+        ],
+    )

@@ -1,0 +1,170 @@
+"""What holds for any acts in any order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consent.moves import transition
+from consent.states import MACHINE, SOURCES, Change, Event, Flag, Person, Subject, Wish, fold, state_of
+from tests.acts import NOON, about, change
+
+ADDRESSES = (("adr_1", "sms"), ("adr_2", "sms"), ("adr_3", "email"))
+CHANNELS = dict(ADDRESSES)
+NAMES = [
+    "everything",
+    "sms",
+    "email",
+    "address:adr_1",
+    "address:adr_2",
+    "address:adr_3",
+    "preference:a",
+    "preference:b",
+]
+LINKS = {"a": "email", "b": "email"}
+FEW = settings(max_examples=200, deadline=None)
+
+states = st.sampled_from(["yes", "no", "not_asked"])
+subjects = st.sampled_from(NAMES).map(about)
+# A tick or so apart, told in seconds, milliseconds or microseconds.
+ticks = st.one_of(
+    st.integers(0, 3).map(lambda n: timedelta(seconds=n)),
+    st.integers(0, 3_000).map(lambda n: timedelta(milliseconds=n)),
+    st.integers(0, 3_000_000).map(lambda n: timedelta(microseconds=n)),
+)
+START = NOON.replace(microsecond=0) - timedelta(hours=1)
+times = ticks.map(lambda after: START + after)
+terms = st.one_of(st.none(), st.integers(1, 9).map(lambda days: NOON + timedelta(days=days)))
+wishes = st.builds(Wish, subjects, states, st.sampled_from(["express", "implied", "soft_opt_in"]), terms)
+evidence = st.sampled_from([{}, {"obtained_at": "2026-11-21T00:00:00+00:00", "how": "asked at the desk"}])
+
+
+@st.composite
+def acts(draw: st.DrawFn) -> Change:
+    """Any act, by any door."""
+    return change(
+        "pro_1",
+        draw(st.lists(wishes, min_size=1, max_size=4, unique_by=lambda wish: wish.subject)),
+        source=draw(st.sampled_from(sorted(SOURCES))),
+        actor=draw(st.sampled_from(["customer", "key:crm", "user:sadie for customer"])),
+        address_id=draw(st.sampled_from([None, "adr_1", "adr_3"])),
+        with_address=draw(st.booleans()),
+        said_at=draw(st.one_of(st.none(), times)),
+        evidence=draw(evidence),
+    )
+
+
+def live(
+    said: Sequence[tuple[Change, datetime]], links: Mapping[str, str]
+) -> tuple[Mapping[Subject, Flag], list[Event]]:
+    """The flags and the history as they come about, act by act."""
+    flags: Mapping[Subject, Flag] = {}
+    history: list[Event] = []
+    ids = (f"evt_{number}" for number in itertools.count())
+    for act, now in said:
+        person = Person(flags, ADDRESSES, CHANNELS)
+        moved = transition(person, act, links=links, now=now, new_id=lambda: next(ids))
+        assert bool(moved.refusals) <= (moved.events == () and moved.flags == flags)
+        flags = moved.flags
+        history += moved.events
+    return flags, history
+
+
+@FEW
+@given(st.lists(st.tuples(acts(), ticks), max_size=12))
+def test_any_sequence_of_acts_leaves_flags_equal_to_the_fold_of_the_history(said: list[tuple[Change, Any]]) -> None:
+    flags, history = live([(act, NOON + tick) for act, tick in said], LINKS)
+    assert fold(history, CHANNELS) == flags
+
+
+@FEW
+@given(st.lists(st.tuples(acts(), ticks), max_size=12))
+def test_every_line_tells_from_what_and_whether_it_was_superseded(said: list[tuple[Change, Any]]) -> None:
+    _, history = live([(act, NOON + tick) for act, tick in said], LINKS)
+    for place, line in enumerate(history):
+        before, after = fold(history[:place], CHANNELS), fold(history[: place + 1], CHANNELS)
+        assert line.from_state == state_of(before, line.subject)
+        assert line.superseded == (after[line.subject].event_id != line.id)
+
+
+@FEW
+@given(st.lists(st.tuples(acts(), ticks), max_size=10))
+def test_no_machine_turns_a_persons_no(said: list[tuple[Change, Any]]) -> None:
+    _, history = live([(act, NOON + tick) for act, tick in said], LINKS)
+    for place, line in enumerate(history):
+        flag = fold(history[:place], CHANNELS).get(line.subject)
+        if flag is not None and flag.state == "no" and line.to_state != "no":
+            assert line.source not in MACHINE
+            assert line.to_state == "yes" or not flag.personal
+
+
+@st.composite
+def told_in_any_order(draw: st.DrawFn) -> tuple[list[Change], list[Change]]:
+    """The person's own words about subjects, each with its provider's time; and the same in another order."""
+    said = draw(
+        st.lists(
+            st.builds(
+                lambda name, to, at, with_address: change(
+                    "pro_1", {name: to}, address_id="adr_1", with_address=with_address, said_at=at
+                ),
+                st.sampled_from(["everything", "sms", "email", "address:adr_1", "address:adr_2", "preference:a"]),
+                st.sampled_from(["yes", "no"]),
+                times,
+                st.booleans(),
+            ).filter(
+                lambda act: act.wishes[0] != Wish(about("everything"), "yes")
+            ),  # whose effects come in their order
+            max_size=6,
+        )
+    )
+    return said, draw(st.permutations(said))
+
+
+def shape(flags: Mapping[Subject, Flag]) -> dict[Subject, tuple[str, bool]]:
+    return {subject: (flag.state, flag.opens) for subject, flag in flags.items()}
+
+
+@FEW
+@given(told_in_any_order())
+def test_acts_with_provider_times_end_the_same_in_whatever_order_they_arrive(
+    orders: tuple[list[Change], list[Change]],
+) -> None:
+    ends = [shape(live([(act, NOON + timedelta(minutes=n)) for n, act in enumerate(order)], {})[0]) for order in orders]
+    assert ends[0] == ends[1]
+
+
+def coarser(one: datetime, other: datetime) -> int:
+    """The tick, in microseconds, of the coarser of two clocks."""
+    return max(
+        next(tick for tick in (1_000_000, 1_000, 1) if moment.microsecond % tick == 0) for moment in (one, other)
+    )
+
+
+@FEW
+@given(times, times, st.booleans())
+def test_of_a_yes_and_a_no_the_later_stands_at_the_coarser_precision_and_a_no_at_a_tie(
+    yes: datetime, no: datetime, yes_first: bool
+) -> None:
+    said = [change("pro_1", {"sms": "yes"}, said_at=yes), change("pro_1", {"sms": "no"}, said_at=no)]
+    flags, _ = live([(act, NOON) for act in (said if yes_first else said[::-1])], {})
+    tick = timedelta(microseconds=coarser(yes, no))
+    later = (yes - START) // tick > (no - START) // tick
+    assert flags[about("sms")].state == ("yes" if later else "no")
+
+
+@FEW
+@given(st.lists(st.tuples(st.sampled_from(["yes", "no"]), times, terms), min_size=1, max_size=6), st.randoms())
+def test_terms_and_bases_too_end_the_same(said: list[tuple[Any, datetime, Any]], random: Any) -> None:
+    def end(order: list[tuple[Any, datetime, Any]]) -> tuple[object, ...]:
+        acts = [change("pro_1", [Wish(about("sms"), to, None, term)], said_at=at) for to, at, term in order]
+        flag = live([(act, NOON) for act in acts], {})[0][about("sms")]
+        return flag.state, flag.basis, flag.expires_at, flag.order_at
+
+    other = list(said)
+    random.shuffle(other)
+    assert end(said) == end(other)

@@ -1,0 +1,48 @@
+"""A broadcast's deliveries, ready to be claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from audience.select import Audience
+from broadcasts import plan, records
+from outbox import claims
+from outbox.claims import Claim
+from store.engine import Database
+from tests.acts import NOON, add_person, text_in
+
+Claimed = Callable[..., Awaitable[list[Claim]]]
+
+
+@pytest.fixture
+def claimed(database: Database) -> Claimed:
+    """Opt people in, plan a broadcast to all, claim it: `await claimed("sms:+14155550101", …)`."""
+
+    async def claim(*tagged: str) -> list[Claim]:
+        for address in tagged:
+            await add_person(database, address)
+            await text_in(database, address, "yes")
+        broadcast_id = await database.transact(
+            lambda conn: records.create(
+                conn,
+                name="Autumn",
+                channel="sms",
+                connection="sms",
+                content={"body": "On sale."},
+                audience=Audience("all"),
+                preference_id=None,
+                created_by="key:me",
+                now=NOON,
+            )
+        )
+        while await database.transact(lambda conn: plan.plan_chunk(conn, broadcast_id, now=NOON)):
+            pass
+        taken, looked_at = await database.transact(
+            lambda conn: claims.claim(conn, "sms", limit=100, owner="dsp_test", now=NOON)
+        )
+        assert looked_at == len(taken) == len(tagged)
+        return taken
+
+    return claim
