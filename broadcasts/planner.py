@@ -75,6 +75,7 @@ class Planner:
     async def _plan(self, broadcast_id: str) -> None:
         """Plan one to its end; what cannot be planned is tried again, and keeps no other waiting."""
         try:
+            await self._database.transact(plan.know_the_tables)
             while not self._stopping and await self._database.transact(
                 lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock())
             ):

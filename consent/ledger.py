@@ -34,10 +34,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was appended, and every address whose verdict it may have moved."""
+    """What was appended, and the addresses of those who may be sent less after it."""
 
     lines: tuple[Line, ...]
-    address_ids: frozenset[str]
+    closed: frozenset[str]
 
 
 async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datetime) -> Recorded:
@@ -72,8 +72,8 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
         if before[profile_id].get(subject) != flag
     ]
     await upsert(conn, consent_states, rows)
-    concerned = await _mark_addresses(conn, links, lines)
-    return Recorded(tuple(lines), concerned)
+    closed = await _mark_addresses(conn, links, lines)
+    return Recorded(tuple(lines), closed)
 
 
 async def _append(conn: AsyncConnection, drafts: Sequence[tuple[Event, Change]]) -> list[Line]:
@@ -129,8 +129,9 @@ async def _write_heads(conn: AsyncConnection, heads: dict[str, tuple[int, str]])
 async def _mark_addresses(
     conn: AsyncConnection, links: Mapping[str, Sequence[tuple[str, str]]], lines: Sequence[Line]
 ) -> frozenset[str]:
-    """Set the version of every address row concerned, which is what a claim compares with; lift suppressions."""
+    """Set the version of every address row concerned, which a claim notes; lift suppressions; returns those closed."""
     versions: dict[str, int] = {}
+    closed: set[str] = set()
     lifting: list[dict[str, Any]] = []
     for line in lines:
         event = line.event
@@ -138,6 +139,8 @@ async def _mark_addresses(
         if event.address_id is not None:
             held.append(event.address_id)
         versions |= dict.fromkeys(held, line.seq)
+        if event.to_state != "yes":
+            closed.update(held)
         if event.to_state == "yes" and event.address_id and event.personal and not event.superseded:
             lifting.append({"address": event.address_id, "about": event.subject.key, "said": event.effective_at})
     await conn.execute(
@@ -149,7 +152,7 @@ async def _mark_addresses(
         about = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))
         of = and_(addresses.c.id == bindparam("address"), addresses.c.suppressed_at < bindparam("said"), about)
         await conn.execute(update(addresses).where(of).values(suppressed_at=None), lifting)
-    return frozenset(versions)
+    return frozenset(closed)
 
 
 def _event_row(event: Event, seq: int, position: int, proof: str, previous: str, digest: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class _Move:
     def grant(self, wish: Wish, via: str | None) -> None:
         change = self._change
         before = state_of(self.flags, wish.subject)
-        if before == wish.to and (via == "link" or not _worth_repeating(change, wish)):
+        if before == wish.to and (via == "link" or not _worth_repeating(change, wish, self.flags.get(wish.subject))):
             return
         event = Event(
             id=self._new_id(),
@@ -157,13 +157,16 @@ def _opens_channel(change: Change, preference: Subject, flags: Mapping[Subject, 
     return change.personal or change.source in STAFF or (change.source in RECORDED and bool(change.evidence))
 
 
-def _worth_repeating(change: Change, wish: Wish) -> bool:
-    """A state said again is recorded when the person says it, or evidence comes with it; a bare sync is not."""
+def _worth_repeating(change: Change, wish: Wish, flag: Flag | None) -> bool:
+    """A state said again is recorded when the person says it, or evidence comes with it; a bare sync is not.
+
+    Nor is it a repetition to decline by itself what only a link had turned.
+    """
     if wish.to == "not_asked":
         return False
     if change.source in MACHINE:
         return False
-    if change.personal:
+    if change.personal or (wish.to == "no" and flag is not None and _by_link(flag)):
         return True
     return bool({"obtained_at", "how", "wording"} & set(change.evidence))
 
@@ -175,7 +178,7 @@ def _refused(person: Person, change: Change, wish: Wish) -> Refusal | None:
     for flag in _noes_over(person, wish):
         if change.source in MACHINE:
             return Refusal(wish.subject, "machine")
-        if not flag.personal:
+        if not flag.firm:
             continue
         if wish.to == "not_asked":
             return Refusal(wish.subject, "persons_no")

@@ -67,8 +67,8 @@ class _Walk:
 
     def __init__(self, first: Row[Any]) -> None:
         self.profile_id: str = first.profile_id
-        self._count: int | None = first.chain_count
-        self._head: str | None = first.chain_head
+        self._count: int | None = None
+        self._head: str | None = None
         self._position = 0
         self._seq = 0
         self._hash = chain.START
@@ -91,6 +91,7 @@ class _Walk:
         if (fault := _evidence_fault(row)) is not None:
             wrong.append(fault)
         self._position, self._seq, self._hash = row.position, row.seq, row.hash
+        self._count, self._head = row.chain_count, row.chain_head
         return [Finding(self.profile_id, row.seq, f"line {row.seq} of {self.profile_id} {fault}") for fault in wrong]
 
     def end(self) -> list[Finding]:

@@ -51,41 +51,16 @@ async def linked_preferences(conn: AsyncConnection) -> dict[str, str]:
     return {row.id: row.linked_channel for row in rows}
 
 
+_FLAG = tuple(Flag.__dataclass_fields__)  # columns of consent_states by the same names
+
+
 def flag_from(row: Row[Any]) -> Flag:
-    return Flag(
-        state=row.state,
-        basis=row.basis,
-        expires_at=row.expires_at,
-        at=row.at,
-        order_at=row.order_at,
-        recorded_at=row.recorded_at,
-        source=row.source,
-        actor=row.actor,
-        via=row.via,
-        change_id=row.change_id,
-        event_id=row.event_id,
-        opens=row.opens,
-    )
+    return Flag(**{name: getattr(row, name) for name in _FLAG})
 
 
 def state_row(profile_id: str, subject: Subject, flag: Flag) -> dict[str, Any]:
-    return {
-        "profile_id": profile_id,
-        "kind": subject.kind,
-        "key": subject.key,
-        "state": flag.state,
-        "basis": flag.basis,
-        "expires_at": flag.expires_at,
-        "at": flag.at,
-        "order_at": flag.order_at,
-        "recorded_at": flag.recorded_at,
-        "source": flag.source,
-        "actor": flag.actor,
-        "via": flag.via,
-        "change_id": flag.change_id,
-        "event_id": flag.event_id,
-        "opens": flag.opens,
-    }
+    key = {"profile_id": profile_id, "kind": subject.kind, "key": subject.key}
+    return key | {name: getattr(flag, name) for name in _FLAG}
 
 
 def event_from(row: Row[Any]) -> Event:

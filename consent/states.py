@@ -134,10 +134,7 @@ class Flag:
     change_id: str
     event_id: str
     opens: bool = False  # a yes later than the no on the next wider subject: it opens that alone
-
-    @property
-    def personal(self) -> bool:
-        return is_personal(self.source, self.actor)
+    firm: bool = False  # a no that the person said, whoever has repeated it since
 
 
 Flags = Mapping[Subject, Flag]
@@ -190,6 +187,7 @@ def _flag(event: Event) -> Flag:
         via=event.via,
         change_id=event.change_id,
         event_id=event.id,
+        firm=event.to_state == "no" and event.personal,
     )
 
 
@@ -219,8 +217,12 @@ def apply(flags: Flags, event: Event, channels: Mapping[str, str]) -> dict[Subje
     after = dict(flags)
     flag = _flag(event)
     for subject in touched(event):
-        if is_later(flag, after.get(subject)):
-            after[subject] = flag
+        before = after.get(subject)
+        stands, other = (flag, before) if is_later(flag, before) else (before, flag)
+        if other is not None and other.firm and stands is not None and stands.state == "no":
+            stands = replace(stands, firm=True)
+        if stands is not None:
+            after[subject] = stands
     return _reopened(after, channels)
 
 

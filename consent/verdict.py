@@ -94,13 +94,15 @@ def _others_stop(asked: FromClause) -> tuple[ColumnElement[bool], ColumnElement[
     )
 
 
-def over(asked: FromClause, *, now: datetime) -> Select[Any]:
+def over(asked: FromClause, *, now: datetime | None = None) -> Select[Any]:
     """The verdict on each row of `asked`: its columns, with `reason` and the address's `version`.
+
+    Without `now` the statement can be kept, and is run with the parameter `verdict_now`.
 
     `asked` has the columns profile_id, address_id (NULL: no address on the channel), channel, preference_id (or
     NULL) and class (marketing | transactional | service). Every profile named must exist.
     """
-    at = bindparam("verdict_now", now, type_=UTCDateTime())
+    at = bindparam("verdict_now", now, type_=UTCDateTime(), required=now is None)
     row = addresses.alias("row")
     held = profile_addresses.alias("held")
     person = profiles.alias("person")

@@ -13,8 +13,9 @@ from broadcasts.planner import Planner
 from channels.http import open_session
 from gateway import webhooks
 from gateway.api import base, broadcasts, consent, messages, profiles, rules, settings
+from gateway.prepare import prepare
 from gateway.problems import Problem, from_exception
-from gateway.services import House, adapters_for, prepare
+from gateway.services import House, adapters_for
 from gateway.settings import Settings
 from inbox.receive import Desk
 from outbox import endings

@@ -1,4 +1,7 @@
-"""The command line. Every command runs beside a running gateway and takes effect at once."""
+"""The command line. Every command runs beside a running gateway and takes effect at once.
+
+What a command needs is imported by the command: `optgate --help` needs next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import proof
-from gateway import keys, logs, serve
-from gateway.services import prepare
-from gateway.settings import ConfigError, Settings, load
+from gateway.errors import ConfigError, Unusable
+from gateway.scopes import SCOPES
 from gateway.version import VERSION
-from inbox.trial import Trial, attempt
-from store.clock import utcnow
-from store.engine import Database, DatabaseAway, is_away
-from store.migrate import NewerDatabase, is_current, migrate
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from gateway.settings import Settings
+    from inbox.trial import Trial
+    from store.engine import Database
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,6 +70,8 @@ def with_config(command: Command) -> Command:
 
 
 def _settings(config: Path | None) -> Settings:
+    from gateway.settings import load
+
     try:
         return load(config)
     except ConfigError as error:
@@ -79,17 +84,26 @@ def _run(work: Awaitable[T]) -> T:
 
     try:
         return asyncio.run(awaited())
-    except (ConfigError, NewerDatabase, serve.CannotServe) as error:
+    except Unusable as error:
         raise Failed(str(error)) from None
     except click.ClickException:
         raise
     except Exception as error:
-        if is_away(error) or isinstance(error, DatabaseAway):
+        from store.engine import is_away
+        from store.migrate import NewerDatabase
+
+        if isinstance(error, NewerDatabase):
+            raise Failed(str(error)) from None
+        if is_away(error):
             raise Failed("the database cannot be reached; see [database] url") from None
         raise
 
 
 async def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    from gateway.prepare import prepare
+    from store.clock import utcnow
+    from store.engine import Database
+
     database = Database(settings.database.url)
     try:
         await prepare(database, settings, now=utcnow())
@@ -106,6 +120,8 @@ async def _with_database(settings: Settings, work: Callable[[Database], Awaitabl
 @with_config
 def serve_command(first_steps: bool, config: Path | None) -> None:
     """Migrate the database, then run the gateway."""
+    from gateway import logs, serve
+
     settings = _settings(config)
     logs.set_up()
     _run(serve.serve(settings, with_first_steps=first_steps))
@@ -115,6 +131,8 @@ def serve_command(first_steps: bool, config: Path | None) -> None:
 @with_config
 def worker(config: Path | None) -> None:
     """Run dispatcher and scheduler only, on PostgreSQL."""
+    from gateway import logs, serve
+
     settings = _settings(config)
     logs.set_up()
     _run(serve.work(settings))
@@ -124,6 +142,9 @@ def worker(config: Path | None) -> None:
 @with_config
 def migrate_command(config: Path | None) -> None:
     """Bring the database up to date."""
+    from store.engine import Database
+    from store.migrate import is_current, migrate
+
     settings = _settings(config)
 
     async def work() -> bool:
@@ -147,6 +168,10 @@ async def _exists(database: Database) -> bool:
 @with_config
 def check(config: Path | None) -> None:
     """Check configuration, database and ledger."""
+    from consent import proof
+    from store.engine import Database
+    from store.migrate import is_current
+
     settings = _settings(config)
     click.echo(f"configuration: {len(settings.connections)} connections: {', '.join(settings.connections) or 'none'}")
 
@@ -183,12 +208,14 @@ def key() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(keys.SCOPES),
+    type=click.Choice(SCOPES),
     help="What the key opens; without, all but admin.",
 )
 @with_config
 def key_create(name: str, scopes: tuple[str, ...], config: Path | None) -> None:
     """Print a new API key, this once."""
+    from gateway import keys
+    from store.clock import utcnow
 
     async def work(database: Database) -> str:
         try:
@@ -208,6 +235,7 @@ def key_create(name: str, scopes: tuple[str, ...], config: Path | None) -> None:
 @with_config
 def key_list(as_json: bool, config: Path | None) -> None:
     """List the live keys."""
+    from gateway import keys
 
     async def work(database: Database) -> Any:
         async with database.read() as conn:
@@ -226,6 +254,8 @@ def key_list(as_json: bool, config: Path | None) -> None:
 @with_config
 def key_revoke(name: str, config: Path | None) -> None:
     """End a key at once."""
+    from gateway import keys
+    from store.clock import utcnow
 
     async def work(database: Database) -> None:
         try:
@@ -252,6 +282,8 @@ def rules() -> None:
 @with_config
 def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, config: Path | None) -> None:
     """Say what a message would do, and why."""
+    from inbox.trial import attempt
+
     settings = _settings(config)
 
     async def work(database: Database) -> Trial:
@@ -303,6 +335,8 @@ def ledger() -> None:
 @with_config
 def ledger_verify(config: Path | None) -> None:
     """Check every line of every chain; exit status 1 when one does not hold."""
+    from consent import proof
+
     _report(config, proof.verify, "The ledger verifies: no line is altered, missing or added.")
 
 
@@ -311,6 +345,8 @@ def ledger_verify(config: Path | None) -> None:
 @with_config
 def ledger_rebuild(check: bool, config: Path | None) -> None:
     """Derive the present states from the history."""
+    from consent import proof
+
     if check:
         _report(config, proof.rebuild_check, "The states equal the history's fold.")
         return
@@ -320,8 +356,11 @@ def ledger_rebuild(check: bool, config: Path | None) -> None:
 
 def _report(config: Path | None, check: Callable[[AsyncConnection], AsyncIterator[Any]], well: str) -> None:
     async def work(database: Database) -> int:
+        from consent import proof
+
         count = 0
         async with database.read() as conn:
+            await proof.see_one_moment(conn)
             async for finding in check(conn):
                 click.echo(str(finding), err=True)
                 count += 1

@@ -12,11 +12,9 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import audit
+from gateway.scopes import SCOPES
 from store.ids import new_id
 from store.tables import api_keys
-
-SCOPES = ("consent:read", "consent:write", "profiles:read", "profiles:write", "send", "send:transactional",
-          "configure", "admin")  # fmt: skip
 
 
 class KeyNameTaken(Exception):

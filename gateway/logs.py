@@ -10,6 +10,8 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -19,6 +21,8 @@ ALLOWED = frozenset(
      "status", "method", "route", "milliseconds", "address", "database", "count", "reason", "where", "version", "pid"}
 )  # fmt: skip
 
+_HERE = Path(__file__).resolve().parents[1]
+
 
 def _without_personal_data(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     trouble = event.pop("exc_info", None)
@@ -26,12 +30,29 @@ def _without_personal_data(_logger: Any, _name: str, event: MutableMapping[str, 
         error = trouble if isinstance(trouble, BaseException) else sys.exc_info()[1]
         if error is not None:
             event["error"] = type(error).__name__
-            event["where"] = " < ".join(
-                f"{frame.filename.rsplit('/', 2)[-2]}/{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-                for frame in reversed(traceback.extract_tb(error.__traceback__)[-6:])
-                if "/" in frame.filename
-            )
+            event["where"] = _where(error)
     return {name: value if name in ALLOWED else "[not logged]" for name, value in event.items()}
+
+
+def _where(error: BaseException) -> str:
+    """Where it was raised, and the last of our own places on the way there."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/" in frame.filename]
+    ours = [frame for frame in frames[:-1] if Path(frame.filename).parents[0].is_relative_to(_HERE)]
+    ours = [frame for frame in ours if "site-packages" not in Path(frame.filename).relative_to(_HERE).parts]
+    return " < ".join(
+        f"{Path(frame.filename).parent.name}/{Path(frame.filename).name}:{frame.lineno}"
+        for frame in reversed(ours[-5:] + frames[-1:])
+    )
+
+
+class _Printer(structlog.PrintLogger):
+    """Lines on standard error. Where that is closed or broken a line is lost, and no request with it."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 class _Foreign(logging.Handler):
@@ -56,7 +77,7 @@ def set_up(*, pretty: bool | None = None) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: _Printer(sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Foreign()], level=logging.WARNING, force=True)

@@ -16,6 +16,7 @@ from channels.http import open_session
 from gateway import app as gateway_app
 from gateway import first_steps
 from gateway.api.base import HOUSE
+from gateway.errors import CannotServe
 from gateway.settings import Settings
 from store.clock import utcnow
 from store.engine import Database, normalise_url
@@ -23,10 +24,6 @@ from store.engine import Database, normalise_url
 log = structlog.get_logger("gateway")
 
 DRAIN_SECONDS = 15.0  # for requests under way when a SIGTERM comes
-
-
-class CannotServe(Exception):
-    """The gateway cannot start; the message says what to do."""
 
 
 async def serve(settings: Settings, *, with_first_steps: bool = False) -> None:

@@ -8,6 +8,7 @@ config.example.toml shows every option with its default; a test holds the two to
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
@@ -22,9 +23,11 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from gateway.errors import ConfigError
 from rules.builtin import PACKS
 from store.engine import normalise_url
 
@@ -34,10 +37,6 @@ DEFAULT_FILE = "optgate.toml"
 _NOT_OPTIONS = ("OPTGATE_CONFIG", "OPTGATE_REQUIRE_", "OPTGATE_TEST_", "OPTGATE_NO_SKIP")
 
 YesNo = Literal["yes", "no"]
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the message names option, problem and file, and never a secret."""
 
 
 class Section(BaseModel):
@@ -231,6 +230,11 @@ def load(named: Path | None = None, environ: Mapping[str, str] = os.environ) -> 
         settings = FromFile()
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: not TOML: {error}") from error
+    except SettingsError as error:  # which names the section only
+        section = re.search(r'"(\w+)"', str(error))
+        within = f"{PREFIX}{section[1] if section else ''}__".upper()
+        names = ", ".join(sorted(name for name in environ if name.upper().startswith(within)))
+        raise ConfigError(f"{names or within}: write lists and tables as JSON") from None
     except ValidationError as error:
         raise ConfigError("\n".join(_problem(e, file, environ) for e in error.errors(include_input=False))) from None
     if file is None and not settings.connections:
@@ -263,5 +267,7 @@ def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "there is no such option"
+    elif error["type"] == "union_tag_invalid":  # whose own words quote what was written
+        message = f"provider: use one of {error['ctx']['expected_tags']}"
     section, option = ".".join(parts[:-1]), parts[-1] if parts else ""
     return f"{where}: {f'[{section}] ' if section else ''}{option}: {message}"

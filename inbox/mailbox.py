@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, cast, func, literal, literal_column, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import addresses, deliveries, messages
+from store.tables import addresses, broadcasts, deliveries, messages
 from store.types import Json, Key
 
 
@@ -49,15 +49,14 @@ def _inbound() -> Select[Any]:
 
 def _outbound() -> Select[Any]:
     d = deliveries.c
-    return (
-        select(
-            d.id, literal_column("'outbound'").label("direction"), d["class"].label("class_"), d.channel, d.connection,
-            d.profile_id, _nothing().label("sender"), func.coalesce(addresses.c.value, d.address).label("receiver"),
-            _nothing().label("body"), d.content.label("content"), d.provider_id, d.status, d.reason, d.error, d.rule_id,
-            d.in_reply_to, d.created_at,
-        )
-        .select_from(deliveries.outerjoin(addresses, addresses.c.id == d.address_id))
-        .where(d.broadcast_id.is_(None))
+    return select(
+        d.id, literal_column("'outbound'").label("direction"), d["class"].label("class_"), d.channel, d.connection,
+        d.profile_id, _nothing().label("sender"), func.coalesce(addresses.c.value, d.address).label("receiver"),
+        _nothing().label("body"), func.coalesce(d.content, broadcasts.c.content).label("content"), d.provider_id,
+        d.status, d.reason, d.error, d.rule_id, d.in_reply_to, d.created_at,
+    ).select_from(
+        deliveries.outerjoin(addresses, addresses.c.id == d.address_id)
+        .outerjoin(broadcasts, broadcasts.c.id == d.broadcast_id)
     )  # fmt: skip
 
 
@@ -87,7 +86,7 @@ async def listed(
     if direction != "outbound" and status in (None, "received"):
         parts.append(_inbound())
     if direction != "inbound" and status != "received":
-        parts.append(_outbound())
+        parts.append(_outbound().where(deliveries.c.broadcast_id.is_(None)))
     if not parts:
         return []
     both = union_all(*parts).subquery()

@@ -20,11 +20,16 @@ from sqlalchemy import ColumnClause, bindparam, exists, literal_column, or_, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
+from outbox import verdicts
 from store.ids import new_id
 from store.locks import lock_addresses
-from store.tables import addresses, attempts, broadcasts, deliveries
+from store.tables import attempts, broadcasts, deliveries
 from store.upsert import insert_for
 
+_TIMEOUTS = text(
+    "SELECT set_config('statement_timeout', '500', true),"
+    " set_config('idle_in_transaction_session_timeout', '500', true)"
+)
 _QUEUED: ColumnClause[str] = literal_column("'queued'")
 
 
@@ -75,8 +80,7 @@ async def claim(
     while the lease that began before the transaction lasts. What the verdict stops is skipped with its reason.
     """
     if conn.dialect.name == "postgresql":
-        await conn.execute(text("SET LOCAL statement_timeout = 500"))
-        await conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 500"))
+        await conn.execute(_TIMEOUTS)
     rows = (
         await conn.execute(
             select(deliveries)
@@ -92,12 +96,12 @@ async def claim(
     contents = await _hold_broadcasts(conn, {row.broadcast_id for row in rows if row.broadcast_id})
     rows = [row for row in rows if row.broadcast_id is None or row.broadcast_id in contents]
     await lock_addresses(conn, {row.address_id for row in rows}, share=True)
-    verdicts = await _verdicts(conn, [row.id for row in rows], now)
+    answers = await verdicts.on(conn, [row.id for row in rows], now=now)
     claims: list[Claim] = []
     taken: list[dict[str, Any]] = []
     skipped: list[dict[str, Any]] = []
     for row in rows:
-        answer = verdicts.get(row.id)
+        answer = answers.get(row.id)
         reason = answer.reason if answer is not None else "no_address"  # the profile is gone
         if answer is None or not verdict.is_allowed(reason):
             skipped.append({"delivery": row.id, "why": reason})
@@ -136,24 +140,6 @@ async def _hold_broadcasts(conn: AsyncConnection, ids: set[str]) -> dict[str, di
     return {row.id: row.content for row in rows}
 
 
-async def _verdicts(conn: AsyncConnection, ids: Sequence[str], now: datetime) -> dict[str, Any]:
-    asked = (
-        select(
-            deliveries.c.id,
-            deliveries.c.profile_id,
-            deliveries.c.address_id,
-            deliveries.c.channel,
-            deliveries.c.preference_id,
-            deliveries.c["class"],
-            addresses.c.value,
-        )
-        .join(addresses, addresses.c.id == deliveries.c.address_id)
-        .where(deliveries.c.id.in_(ids))
-        .subquery("asked")
-    )
-    return {row.id: row for row in await conn.execute(verdict.over(asked, now=now))}
-
-
 def _attempt(row: Any, attempt_id: str, version: int, owner: str, now: datetime) -> dict[str, Any]:
     return {
         "id": attempt_id,
@@ -175,8 +161,9 @@ async def _begin(conn: AsyncConnection, taken: Sequence[dict[str, Any]]) -> set[
     """Insert the attempts; returns the ids of those that no earlier attempt forbids (invariant I3)."""
     if not taken:
         return set()
-    statement = insert_for(conn, attempts).values(list(taken)).on_conflict_do_nothing().returning(attempts.c.id)
-    return set((await conn.execute(statement)).scalars())
+    # Rows as parameters, not as values of the statement: that would be another statement, to be made anew, for each number.
+    statement = insert_for(conn, attempts).on_conflict_do_nothing().returning(attempts.c.id)
+    return set((await conn.execute(statement, list(taken))).scalars())
 
 
 async def _mark(

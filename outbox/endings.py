@@ -15,7 +15,7 @@ from outbox import heed, word
 from outbox.claims import Claim
 from outbox.outcomes import Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
-from outbox.statuses import below
+from outbox.statuses import among, below
 from store.tables import addresses, attempts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
@@ -44,7 +44,7 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
     )
     await conn.execute(
         update(attempts)
-        .where(attempts.c.id == bindparam("attempt"), attempts.c.state.in_(["sending", "in_doubt"]))
+        .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt"]))
         .values(
             state=bindparam("to"),
             provider_id=bindparam("provider"),
@@ -68,7 +68,7 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
     allowed = ["sending"] if status == "queued" else below(status)
     statement = (
         update(deliveries)
-        .where(deliveries.c.id == bindparam("delivery"), deliveries.c.status.in_(allowed))
+        .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, allowed))
         .values(
             status=status,
             error=bindparam("why"),
@@ -117,7 +117,7 @@ async def sweep(conn: AsyncConnection, *, now: datetime, not_owned_by: Sequence[
     if ids:
         await conn.execute(
             update(deliveries)
-            .where(deliveries.c.id.in_(ids), deliveries.c.status.in_(below("in_doubt")))
+            .where(deliveries.c.id.in_(ids), among(deliveries.c.status, below("in_doubt")))
             .values(status="in_doubt", updated_at=now)
         )
     old = select(deliveries.c.id).where(

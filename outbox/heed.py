@@ -13,15 +13,16 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import bindparam, literal_column, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.lease import boottime
 from consent import ledger, verdict
 from consent.ledger import Line
 from consent.states import Change
+from outbox import verdicts
 from outbox.protocol import SETTLE_POLL_SECONDS, SETTLE_SECONDS
 from store.engine import Database, is_away
 from store.tables import attempts, deliveries
@@ -46,11 +47,8 @@ class Heeded:
 async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datetime) -> Heeded:
     """Record the changes and skip what is queued and may no longer be sent; raises consent.moves.Refused."""
     recorded = await ledger.record(conn, changes, now=now)
-    closing = any(line.event.to_state != "yes" for line in recorded.lines)
-    if not closing:
-        return Heeded(recorded.lines)
-    await skip_queued(conn, recorded.address_ids, now=now)
-    return Heeded(recorded.lines, recorded.address_ids)
+    await skip_queued(conn, recorded.closed, now=now)
+    return Heeded(recorded.lines, recorded.closed)
 
 
 async def skip_queued(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> int:
@@ -71,15 +69,7 @@ async def skip_queued(conn: AsyncConnection, address_ids: Collection[str], *, no
     ids = list(queued)
     if not ids:
         return 0
-    asked = select(
-        deliveries.c.id,
-        deliveries.c.profile_id,
-        deliveries.c.address_id,
-        deliveries.c.channel,
-        deliveries.c.preference_id,
-        deliveries.c["class"],
-    ).where(deliveries.c.id.in_(ids))
-    rows = (await conn.execute(verdict.over(asked.subquery("asked"), now=now))).all()
+    rows = (await verdicts.on(conn, ids, now=now)).values()
     stopped = [
         {"delivery": row.id, "why": row.reason, "moment": now} for row in rows if not verdict.is_allowed(row.reason)
     ]
@@ -97,23 +87,57 @@ async def settle(database: Database, address_ids: Collection[str]) -> None:
     """The wait between commit and answer for these addresses; see Heeded.settled."""
     if not address_ids:
         return
+    watch = _watches.setdefault(database, _Watch())
     until = boottime() + SETTLE_SECONDS
-    while boottime() < until:
+    while (left := until - boottime()) > 0:
         try:
-            if not await under_way(database, address_ids):
-                return
-        except (DBAPIError, OSError) as error:
-            if not is_away(error):
+            async with asyncio.timeout(left):
+                if (await watch.look(database)).isdisjoint(address_ids):
+                    return
+        except Exception as error:
+            if not is_away(error) and not isinstance(error, TimeoutError):
                 raise
             # Who cannot look waits it out: after SETTLE_SECONDS nothing claimed before can begin.
         await asyncio.sleep(SETTLE_POLL_SECONDS)
 
 
-async def under_way(database: Database, address_ids: Collection[str]) -> frozenset[str]:
-    """Those of the addresses to which something is being sent, read from the primary."""
+class _Watch:
+    """Looks at what is under way, once for all who wait: a hundred that look by themselves keep each other waiting."""
+
+    def __init__(self) -> None:
+        self._asking: list[asyncio.Future[frozenset[str]]] = []
+        self._looking: asyncio.Task[None] | None = None
+
+    async def look(self, database: Database) -> frozenset[str]:
+        """The addresses to which something is being sent, by a look that began after the call."""
+        future: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
+        self._asking.append(future)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._run(database))
+        return await future
+
+    async def _run(self, database: Database) -> None:
+        while self._asking:
+            asking, self._asking = self._asking, []
+            try:
+                found: frozenset[str] | Exception = await under_way(database)
+            except Exception as error:
+                found = error
+            for future in asking:
+                if future.done():  # the one who asked waits no longer
+                    continue
+                if isinstance(found, Exception):
+                    future.set_exception(found)
+                else:
+                    future.set_result(found)
+
+
+_watches: WeakKeyDictionary[Database, _Watch] = WeakKeyDictionary()
+
+
+async def under_way(database: Database) -> frozenset[str]:
+    """Every address to which something is being sent, read from the primary; never more than may be sent at once."""
     # A literal, so that SQLite sees that the partial index serves.
-    sending = select(attempts.c.address_id).where(
-        attempts.c.address_id.in_(sorted(address_ids)), attempts.c.state == literal_column("'sending'")
-    )
+    sending = select(attempts.c.address_id).where(attempts.c.state == literal_column("'sending'"))
     async with database.read() as conn:
         return frozenset((await conn.execute(sending)).scalars())

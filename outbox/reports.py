@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Report
 from outbox import word
-from outbox.statuses import below
+from outbox.statuses import among, below
 from store.tables import addresses, attempts, deliveries
 
 
@@ -49,7 +49,7 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     )
     await conn.execute(
         update(attempts)
-        .where(attempts.c.id == bindparam("attempt"), attempts.c.state.in_(["sending", "in_doubt"]))
+        .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt"]))
         .values(state="accepted", provider_id=bindparam("provider"), ended_at=now),
         [{"attempt": row.id, "provider": report.provider_id} for report, row, _ in known],
     )
@@ -79,7 +79,7 @@ async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict
 async def _move_up(conn: AsyncConnection, status: str, rows: Sequence[tuple[Report, Any]], now: datetime) -> None:
     await conn.execute(
         update(deliveries)
-        .where(deliveries.c.id == bindparam("delivery"), deliveries.c.status.in_(below(status)))
+        .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, below(status)))
         .values(
             status=status,
             error=bindparam("why"),

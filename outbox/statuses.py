@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, literal_column
+
 # A report moves a delivery to a higher rank, never to a lower one. `skipped` and `cancelled` are ends of their own.
 RANK = {
     "queued": 0,
@@ -23,3 +27,8 @@ SKIP_REASONS = ("unknown_address", "duplicate_address", "window_closed", "freque
 def below(status: str) -> list[str]:
     """The statuses that `status` may follow."""
     return [name for name, rank in RANK.items() if rank < RANK[status]]
+
+
+def among(column: ColumnElement[str], words: Iterable[str]) -> ColumnElement[bool]:
+    """The column is one of these words of ours, spelled out: a bound IN cannot be run for many rows at once."""
+    return column.in_([literal_column(f"'{word}'") for word in words])

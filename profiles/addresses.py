@@ -53,6 +53,8 @@ class AddressBook:
         value = value.strip().removeprefix(f"{channel}:").strip()
         if "\x00" in value or not value:
             raise BadAddress("an address cannot be empty" if not value else "an address cannot contain a NUL character")
+        if value.startswith(tuple(f"{other}:" for other in CHANNELS)):
+            raise BadAddress(f"{value.partition(':')[0]} is another channel than {channel}")
         if channel in PHONE_CHANNELS:
             normalised = canonical = self._phone(channel, value)
         elif channel == "email":
@@ -78,7 +80,7 @@ class AddressBook:
             return value
         if _E164.fullmatch(value) and value.startswith("+1") and len(value) == 12:
             return value  # the commonest form is its own normal form
-        # In a query's text a plus may arrive as a blank, and be trimmed: a full number with no plus is tried with it.
+        # A full number that was written without its plus is tried with it, where it is none of the home region.
         try:
             number = phonenumbers.parse(value, None if value.startswith("+") else self.region)
         except phonenumbers.NumberParseException as error:

@@ -3,7 +3,7 @@
 SQLite: one connection writes (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`) and alone checkpoints; readers are
 read-only and never wait. Without `BEGIN IMMEDIATE` concurrent read-then-write transactions lose updates without
 an error. PostgreSQL: READ COMMITTED; rows are locked in the order of `store.locks`; a transaction that met a
-serialisation failure, a deadlock or a race is run once more.
+serialisation failure, a deadlock or a race by name is run again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _RACED_CONSTRAINTS = ("pk_receipts", "uq_addresses_hash", "uq_consent_events_pro
 # Connection trouble, shut-down and start-up, too many connections, cancelled by a time-out.
 _AWAY = ("08", "57P", "53", "57014", "55P03", "25P03")
 
+_TRIES = 3  # of a transaction that races
 
 T = TypeVar("T")
 
@@ -146,20 +147,19 @@ class Database:
             yield connection
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `work` in a write transaction, and once more if it raced; raises DatabaseAway, chained."""
-        for last in (False, True):
+        """Run `work` in a write transaction, and again when it raced; raises DatabaseAway, chained."""
+        for tries_left in range(_TRIES - 1, -1, -1):
             try:
                 async with self.write() as connection:
                     return await work(connection)
-            except Raced:
-                if last:
-                    raise
+            except Raced as error:
+                if not tries_left:
+                    raise DatabaseAway("raced again and again") from error
             except DBAPIError as error:
-                if _is_race(error) and not last:
-                    continue
-                if is_away(error):
+                if is_away(error) or (_is_race(error) and not tries_left):
                     raise DatabaseAway(type(error).__name__) from error
-                raise
+                if not _is_race(error):
+                    raise
             except (PoolTimeoutError, OSError) as error:
                 raise DatabaseAway(type(error).__name__) from error
         raise AssertionError("unreachable")

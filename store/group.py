@@ -11,9 +11,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.engine import Database, DatabaseAway
+
+log = structlog.get_logger("store")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -54,6 +57,7 @@ class GroupCommit(Generic[Item, Result]):
                 if len(group) == 1:
                     _fail(group, error)
                 else:
+                    log.warning("group.taken_apart", items=len(group), error=type(error).__name__)
                     await self._one_by_one(group)
 
     async def _commit(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:

@@ -218,7 +218,9 @@ consent_states = Table(
     Column("change_id", Key, nullable=False),
     Column("event_id", Key, nullable=False),
     Column("opens", Boolean, nullable=False),  # a yes later than the no on the next wider subject
-    Index("ix_consent_states_subject", "kind", "key", "state"),
+    Column("firm", Boolean, nullable=False),  # a no that the person said, whoever has repeated it since
+    # Ends in the profile: else PostgreSQL takes it for the verdict, and reads a whole channel for each person.
+    Index("ix_consent_states_subject", "kind", "key", "profile_id"),
 )
 
 pauses = Table(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
@@ -117,3 +118,19 @@ def spelled(subject: Subject) -> str:
     if subject.kind in ("everything", "channel"):
         return subject.key or "everything"
     return f"{subject.kind}:{subject.key}"
+
+
+@asynccontextmanager
+async def tampering(conn: AsyncConnection) -> AsyncIterator[None]:
+    """Let the history be changed in this transaction, as by somebody who owns the database."""
+    if conn.dialect.name == "postgresql":
+        await conn.execute(text("SET LOCAL session_replication_role = replica"))  # no trigger fires
+        yield
+        await conn.execute(text("SET LOCAL session_replication_role = DEFAULT"))
+        return
+    triggers = (await conn.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))).all()
+    for name, _ in triggers:
+        await conn.execute(text(f"DROP TRIGGER {name}"))
+    yield
+    for _, statement in triggers:
+        await conn.execute(text(statement))

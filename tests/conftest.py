@@ -51,14 +51,19 @@ class Shelf:
     _EMPTY = "SET session_replication_role = replica; ALTER SEQUENCE consent_event_seq RESTART;" + "".join(
         f'DELETE FROM "{table.name}";' for table in metadata.sorted_tables
     )
-    _AS_NEW = """SELECT pg_database_size(current_database()) < 50000000
-        AND (SELECT string_agg(tgname, ' ' ORDER BY tgname) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'O')
-            = 'consent_events_no_change consent_events_no_truncate'"""
+    # Its schema in one word, and whether it is still small.
+    _STATE = """SELECT pg_database_size(current_database()) < 50000000, md5(string_agg(what, ' ' ORDER BY what))
+        FROM (SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+            UNION ALL SELECT concat(attrelid::regclass, '.', attname, ' ', atttypid) FROM pg_attribute
+                WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+            UNION ALL SELECT concat(tgname, tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+            UNION ALL SELECT version_num FROM alembic_version) AS parts (what)"""
 
     def __init__(self, server: postgres.Server) -> None:
         self.server = server
         self._template = f"optgate_{uuid4().hex[:16]}"
         in_a_thread(_migrate(server.create_database(self._template)))
+        self._as_new = in_a_thread(self._emptied(self._template))
         self._free: list[str] = []
 
     def lend(self) -> str:
@@ -72,10 +77,10 @@ class Shelf:
     def take_back(self, name: str) -> None:
         """Empty it for the next test, or drop it when more than its rows was changed."""
         try:
-            as_new = in_a_thread(self._emptied(name))
+            state = in_a_thread(self._emptied(name))
         except asyncpg.PostgresError:
-            as_new = False
-        if as_new:
+            state = ()
+        if state == self._as_new:
             self._free.append(name)
         else:
             self.server.drop_database(name)
@@ -84,11 +89,11 @@ class Shelf:
         for name in (*self._free, self._template):
             self.server.drop_database(name)
 
-    async def _emptied(self, name: str) -> bool:
+    async def _emptied(self, name: str) -> tuple[object, ...]:
         connection = await asyncpg.connect(self.server.url(name))
         try:
             await connection.execute(self._EMPTY)
-            return bool(await connection.fetchval(self._AS_NEW))
+            return tuple(await connection.fetchrow(self._STATE))
         finally:
             await connection.close()
 

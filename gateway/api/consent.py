@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -55,7 +55,10 @@ class ConsentIn(Body):
     def _zoned(cls, value: datetime | None) -> datetime | None:
         if value is not None and value.tzinfo is None:
             raise ValueError("the time needs a zone, such as Z or +01:00")
-        return value
+        try:
+            return value.astimezone(UTC) if value is not None else None
+        except OverflowError:
+            raise ValueError("the time is out of range") from None
 
     @field_validator("evidence")
     @classmethod
@@ -77,6 +80,8 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
     if not wishes:
         raise invalid("", "name at least one of everything, channels, addresses, preferences")
     evidence = dict(body.evidence)
+    if "obtained_at" in evidence and datetime.fromisoformat(str(evidence["obtained_at"])) > call.house.now():
+        raise invalid("evidence.obtained_at", "it lies in the future")
     if body.wording is not None:
         evidence["wording"] = body.wording
     if body.by is not None and body.by.name is not None:

@@ -64,7 +64,7 @@ def _draft(call: Call, body: ProfileIn) -> Draft:
     given = body.model_fields_set
     names = {name: getattr(body, name) for name in records.NAMES if name in given}
     addresses: list[Wanted] | None = None
-    if body.addresses is not None or body.phones is not None:
+    if "addresses" in given or body.phones is not None:
         addresses = [
             _wanted(call, a.channel, a.value, a.primary, f"addresses.{i}") for i, a in enumerate(body.addresses or ())
         ]

@@ -34,6 +34,7 @@ from tests.acts import (
     later,
     say,
     states,
+    tampering,
     text_in,
 )
 
@@ -279,12 +280,7 @@ class Archive:
             term = [Wish(about("email"), "yes", "implied", later(9999))]
             await say(self.database, person, term, now=later(90), source="portal", actor="user:sadie")
             await say(self.database, person, {"everything": "yes"}, now=later(120), evidence={"wording": "All of it"})
-        async with self.database.write() as conn:
-            if self.database.dialect == "sqlite":
-                await conn.execute(text("DROP TRIGGER consent_events_no_update"))
-                await conn.execute(text("DROP TRIGGER consent_events_no_delete"))
-            else:
-                await conn.execute(text("ALTER TABLE consent_events DISABLE TRIGGER USER"))
+        async with self.database.read() as conn:
             self.lines = list((await conn.execute(select(consent_events).order_by(consent_events.c.seq))).all())
         return self
 
@@ -296,8 +292,9 @@ class Archive:
         result: list[Finding] = []
         with suppress(Undo):
             async with self.database.write() as conn:
-                for plant in plants:
-                    await conn.execute(plant)
+                async with tampering(conn):
+                    for plant in plants:
+                        await conn.execute(plant)
                 result = await findings(conn)
                 raise Undo
         return result

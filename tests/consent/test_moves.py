@@ -602,3 +602,26 @@ def test_in_a_merge_every_no_wins() -> None:
     story.says({"sms": "no"}, source="merge", actor="system")
     assert story["sms"] == "no"
     assert why(story.tries({"sms": "yes"}, source="merge", actor="system")) == ["machine"]
+
+
+# --- a no stays whose it was ---------------------------------------------------------------------
+
+
+def test_a_persons_no_stays_theirs_however_often_others_repeat_it() -> None:
+    story = Story()
+    story.texts("no")
+    evidence = {**EVIDENCE, "obtained_at": "2026-11-20T12:30:00+00:00"}
+    story.says({"sms": "no"}, source="api", actor="key:crm", evidence=evidence)
+    assert story.flag("sms").source == "api"
+    assert why(story.tries({"sms": "yes"}, source="api", actor="key:crm")) == ["needs_evidence"]
+
+
+def test_to_decline_by_itself_what_a_link_had_turned_is_recorded_and_stays() -> None:
+    story = Story(links={DRAMA: "email"})
+    story.says({DRAMA: "yes"}, source="form")
+    story.unsubscribes()
+    assert story[DRAMA] == "no"
+    assert len(story.says({DRAMA: "no"}, source="portal", actor="user:sadie")) == 1
+    assert story.says({DRAMA: "no"}, source="portal", actor="user:sadie") == []
+    story.says({"email": "yes"}, source="confirmation")
+    assert story[DRAMA] == "no"

@@ -200,10 +200,11 @@ def upgrade() -> None:
         sa.Column("change_id", types.Key(), nullable=False),
         sa.Column("event_id", types.Key(), nullable=False),
         sa.Column("opens", sa.Boolean(), nullable=False),
+        sa.Column("firm", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("profile_id", "kind", "key", name=op.f("pk_consent_states")),
     )
     with op.batch_alter_table("consent_states", schema=None) as batch_op:
-        batch_op.create_index("ix_consent_states_subject", ["kind", "key", "state"], unique=False)
+        batch_op.create_index("ix_consent_states_subject", ["kind", "key", "profile_id"], unique=False)
 
     op.create_table(
         "defaults",
@@ -427,4 +428,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("migrations go forward only: restore a backup instead")
+    raise RuntimeError("migrations go forward only: restore a backup instead")

@@ -1,0 +1,12 @@
+"""What an API key can open."""
+
+SCOPES = (
+    "consent:read",
+    "consent:write",
+    "profiles:read",
+    "profiles:write",
+    "send",
+    "send:transactional",
+    "configure",
+    "admin",  # includes every other
+)

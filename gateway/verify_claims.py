@@ -1,0 +1,123 @@
+"""Invariant I1, by folding: whether each marketing attempt was allowed by what had been said when it was claimed.
+
+Independent of the SQL verdict. What leaves no history (a hold, a pause, a suppression, an address that went) cannot be
+looked at; who shares an address is told by the links there are now, from the time they were made.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import reading
+from consent.states import EVERYTHING, Event, Flags, Subject, fold, state_of
+from store.tables import attempts, consent_events, defaults, profile_addresses, profiles
+
+PAGE = 500  # attempts, with the histories of their people, that are in memory at once
+
+
+async def without_consent(conn: AsyncConnection) -> AsyncIterator[str]:
+    """A sentence for each marketing attempt that the history up to its consent_version did not allow."""
+    answers = {(row.version, row.channel): row.state for row in await conn.execute(select(defaults))}
+    statement = (
+        select(attempts)
+        .where(attempts.c["class"] == "marketing", attempts.c.state != "abandoned")
+        .order_by(attempts.c.id)
+        .limit(PAGE)
+    )
+    page: Sequence[Row[Any]] = (await conn.execute(statement)).all()
+    while page:
+        world = await _read(conn, page, answers)
+        for attempt in page:
+            if (why := world.forbids(attempt)) is not None:
+                to = f"address {attempt.address_id} of {attempt.profile_id}"
+                yield f"attempt {attempt.id} to {to} was begun at version {attempt.consent_version}, where {why}"
+        behind = statement.where(attempts.c.id > page[-1].id)
+        page = (await conn.execute(behind)).all() if len(page) == PAGE else ()
+
+
+@dataclass(slots=True)
+class _World:
+    """The people that a page of attempts concerns."""
+
+    answers: Mapping[tuple[int, str], str]  # the defaults
+    versions: dict[str, int]  # of the defaults, by profile that there is
+    since: dict[str, dict[str, datetime]] = field(default_factory=lambda: defaultdict(dict))  # by address, by profile
+    histories: dict[str, list[tuple[int, Event]]] = field(default_factory=lambda: defaultdict(list))
+
+    def forbids(self, attempt: Row[Any]) -> str | None:
+        """Why the attempt should not have been begun."""
+        flags = self._flags(attempt.profile_id, attempt)
+        if (no := _no(flags, attempt)) is not None:
+            return f"the person had said no to {no}"
+        for other, since in self.since[attempt.address_id].items():
+            if other == attempt.profile_id or since > attempt.at:
+                continue
+            if (no := _no(self._flags(other, attempt), attempt)) is not None:
+                return f"{other}, who has the address too, had said no to {no}"
+        if attempt.preference_id is not None:
+            answer = state_of(flags, Subject("preference", attempt.preference_id))
+            if answer != "yes":
+                return f"preference {attempt.preference_id} was {answer}"
+        return None if self._yes(flags, attempt) else "nobody had said yes"
+
+    def _flags(self, profile_id: str, attempt: Row[Any]) -> Flags:
+        said = (event for seq, event in self.histories[profile_id] if seq <= attempt.consent_version)
+        return fold(said, {attempt.address_id: attempt.channel})
+
+    def _yes(self, flags: Flags, attempt: Row[Any]) -> bool:
+        """Whether a yes covered the address and had not run out; else the default, for who was never asked."""
+        channel = flags.get(Subject("channel", attempt.channel))
+        yeses = [flags.get(Subject("address", attempt.address_id))]
+        had_since = self.since[attempt.address_id].get(attempt.profile_id)
+        known = had_since is not None and had_since <= attempt.at
+        if channel is not None and (not known or had_since is None or had_since <= channel.recorded_at):
+            yeses.append(channel)
+        terms = [flag.expires_at for flag in yeses if flag is not None and flag.state == "yes"]
+        if terms:
+            return any(term is None or term > attempt.at for term in terms)
+        if channel is not None and channel.state != "not_asked":
+            return False
+        version = self.versions.get(attempt.profile_id)
+        if version is None:  # the person is gone, and with them which defaults they were made with
+            return any(state == "yes" for (_, name), state in self.answers.items() if name == attempt.channel)
+        return self.answers.get((version, attempt.channel)) == "yes"
+
+
+def _no(flags: Flags, attempt: Row[Any]) -> str | None:
+    """What of the three says no, and was not opened by a later yes on something narrower."""
+    everything = flags.get(EVERYTHING)
+    channel = flags.get(Subject("channel", attempt.channel))
+    address = flags.get(Subject("address", attempt.address_id))
+    if everything is not None and everything.state == "no" and not (channel is not None and channel.opens):
+        return "everything"
+    if channel is not None and channel.state == "no" and not (address is not None and address.opens):
+        return f"channel {attempt.channel}"
+    return "the address" if address is not None and address.state == "no" else None
+
+
+async def _read(conn: AsyncConnection, page: Sequence[Row[Any]], answers: Mapping[tuple[int, str], str]) -> _World:
+    people = {attempt.profile_id for attempt in page}
+    known = await conn.execute(select(profiles.c.id, profiles.c.defaults_version).where(profiles.c.id.in_(people)))
+    world = _World(answers, {row.id: row.defaults_version for row in known})
+    shared = {attempt.address_id for attempt in page}
+    for link in await conn.execute(select(profile_addresses).where(profile_addresses.c.address_id.in_(shared))):
+        world.since[link.address_id][link.profile_id] = link.since
+        people.add(link.profile_id)
+    await _read_histories(conn, world, people)
+    return world
+
+
+async def _read_histories(conn: AsyncConnection, world: _World, people: Collection[str]) -> None:
+    order = consent_events.c.profile_id, consent_events.c.position
+    names = sorted(people)
+    for start in range(0, len(names), PAGE):  # a page of attempts may concern many more people than it has lines
+        some = consent_events.c.profile_id.in_(names[start : start + PAGE])
+        for row in await conn.execute(select(consent_events).where(some).order_by(*order)):
+            world.histories[row.profile_id].append((row.seq, reading.event_from(row)))

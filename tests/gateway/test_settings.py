@@ -1,0 +1,227 @@
+"""Configuration: the file, then the environment; what is wrong is named, and no secret is printed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from gateway import settings
+from gateway.errors import ConfigError
+from gateway.settings import Sandbox, Settings, Twilio, load
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
+SECRET = "canary-9f8e7d6c5b4a"
+TWILIO = f"""
+[connections.sms]
+channel = "sms"
+provider = "twilio"
+account_sid = "AC1"
+auth_token = "{SECRET}"
+from = "+14155550100"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No configuration but the test's own."""
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("OPTGATE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    yield
+
+
+def written(text: str, name: str = "optgate.toml") -> Path:
+    file = Path(name)
+    file.write_text(text)
+    return file
+
+
+def problem(text: str = "", **variables: str) -> str:
+    """The message about this file and these variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        with pytest.raises(ConfigError) as caught:
+            load(written(text))
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None or SECRET not in str(caught.value.__cause__)
+    return str(caught.value)
+
+
+# --- where it comes from ----------------------------------------------------------------------
+
+
+def test_without_a_file_there_are_three_sandboxes_on_sqlite() -> None:
+    found = load()
+    assert {name: (c.provider, c.channel) for name, c in found.connections.items()} == {
+        name: ("sandbox", name) for name in ("sms", "whatsapp", "email")
+    }
+    assert found.database.url == "sqlite:///optgate.db"
+    assert found.defaults.states == dict.fromkeys(("sms", "whatsapp", "email", "voice", "post"), "no")
+
+
+def test_a_file_without_connections_has_none() -> None:
+    assert load(written("[server]\nport = 9000\n")).connections == {}
+
+
+def test_the_file_is_the_named_one_else_the_variables_else_the_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for port, name in ((9001, "optgate.toml"), (9002, "by-variable.toml"), (9003, "named.toml")):
+        written(f"[server]\nport = {port}\n", name)
+    assert load().server.port == 9001
+    monkeypatch.setenv("OPTGATE_CONFIG", "by-variable.toml")
+    assert load().server.port == 9002
+    assert load(Path("named.toml")).server.port == 9003
+    with pytest.raises(ConfigError, match=r"^gone\.toml: there is no such configuration file$"):
+        load(Path("gone.toml"))
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(f'[server]\nport = 9000\nhost = "::1"\n[organisation]\nname = "File"\n{TWILIO}')
+    monkeypatch.setenv("OPTGATE_SERVER__PORT", "9999")
+    monkeypatch.setenv("optgate_organisation__name", "Environment")
+    monkeypatch.setenv("OPTGATE_CONNECTIONS__SMS__AUTH_TOKEN", "from the environment")
+    monkeypatch.setenv("OPTGATE_RULES__PACKS", '["en", "de"]')
+    found = load(file)
+    assert (found.server.port, found.server.host, found.organisation.name) == (9999, "::1", "Environment")
+    sms = found.connections["sms"]
+    assert isinstance(sms, Twilio)
+    assert (sms.auth_token.get_secret_value(), sms.account_sid) == ("from the environment", "AC1")
+    assert found.rules.packs == ["en", "de"]
+
+
+def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPTGATE_REQUIRE_PG", "OPTGATE_TEST_PG_URL", "OPTGATE_NO_SKIP"):
+        monkeypatch.setenv(name, "1")
+    assert load().server.port == 8080
+
+
+# --- what is wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[server]\nport = 70000", "optgate.toml: [server] port: Input should be less than or equal to 65535"),
+        ('[server]\nport = "many"', "optgate.toml: [server] port: Input should be a valid integer"),
+        ("[server]\nprot = 1", "optgate.toml: [server] prot: there is no such option"),
+        ("[sever]\nport = 1", "optgate.toml: sever: there is no such option"),
+        ('[server]\npublic_url = "gw.example.test"', "optgate.toml: [server] public_url: write it with https://"),
+        ('[server]\npublic_url = "https://u@h/?q"', "optgate.toml: [server] public_url: it must not hold"),
+        ('[server]\ntrusted_proxies = ["x"]', "optgate.toml: [server] trusted_proxies: 'x' does not appear to be"),
+        (f'[server]\nsecret = "{SECRET[:8]}"', "optgate.toml: [server] secret: Value should have at least 16"),
+        ('[database]\nurl = "mysql://h/n"', "optgate.toml: [database] url: mysql is not supported"),
+        ('[database]\nurl = "sqlite://"', "optgate.toml: [database] url: SQLite needs a file"),
+        (f'[database]\nurl = "{SECRET}"', "optgate.toml: [database] url: not a database URL"),
+        ('[defaults]\nsms = "maybe"', "optgate.toml: [defaults] sms: Input should be 'yes' or 'no'"),
+        ("[defaults]\nsms = true", "optgate.toml: [defaults] sms: Input should be 'yes' or 'no'"),
+        ('[defaults]\nregion = "Europe"', "optgate.toml: [defaults] region: use the two letters of a country"),
+        ('[defaults]\ntimezone = "CEST"', "optgate.toml: [defaults] timezone: use a name of the time zone database"),
+        ('[sending]\nquiet_hours = "night"', "optgate.toml: [sending] quiet_hours: Input should be 'law' or 'off'"),
+        ('[rules]\npacks = ["xx"]', "optgate.toml: [rules.packs] 0: Input should be"),
+        (TWILIO.replace("from = ", "form = "), "optgate.toml: [connections.sms] form: there is no such option"),
+        (TWILIO.replace('"AC1"', '"SK1"'), "optgate.toml: [connections.sms] account_sid: String should match pattern"),
+        (TWILIO.replace('from = "+14155550100"', ""), "optgate.toml: [connections] sms: needs `from` or `messaging_service_sid`"),
+        (TWILIO.replace('"twilio"', '"acme"'), "optgate.toml: [connections] sms: provider: use one of 'twilio', 'sandbox'"),
+        (TWILIO.replace('channel = "sms"', 'channel = "email"'), "optgate.toml: [connections.sms] channel: Input should be"),
+        (TWILIO.replace("connections.sms", 'connections."a/b"'), "optgate.toml: [connections.a/b] [key]: String should match"),
+        (f"[server\n# {SECRET}", "optgate.toml: not TOML:"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_named_with_the_problem_and_the_file(text: str, line: str) -> None:
+    assert problem(text).startswith(line)
+
+
+def test_every_wrong_option_has_its_line() -> None:
+    lines = problem("[server]\nport = -1\nhots = 1\n[defaults]\nsms = 1\n").splitlines()
+    assert [re.split(r": ", line)[1] for line in lines] == ["[server] port", "[server] hots", "[defaults] sms"]
+
+
+def test_a_wrong_variable_is_named_itself() -> None:
+    assert problem(OPTGATE_SERVER__PORT="many").startswith("OPTGATE_SERVER__PORT: [server] port: Input should be")
+    assert problem(OPTGATE_SERVER__PROT="1").startswith("OPTGATE_SERVER__PROT: [server] prot: there is no such option")
+    packs = problem(OPTGATE_RULES__PACKS="en,de", OPTGATE_SERVER__PORT="1")
+    assert packs == "OPTGATE_RULES__PACKS: write lists and tables as JSON"
+    for name in ("OPTGATE_PORT", "OPTGATE_SEVER__PORT", "OPTGATE_SERVER", "OPTGATE_SERVER__"):
+        assert problem(**{name: SECRET}).startswith(f"{name}: there is no such option")
+
+
+def test_a_secret_is_in_no_message_and_in_no_description(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem(TWILIO + "port = 1\n")
+    problem(TWILIO.replace("sms", "SMS"))
+    problem(f'[database]\nurl = "postgresql://u:{SECRET}@h:port/n"')
+    problem(f'[connections.sms]\nprovider = "{SECRET}"')
+    problem(TWILIO, OPTGATE_CONNECTIONS=f"{{{SECRET}")
+    problem(TWILIO, OPTGATE_RULES__PACKS=SECRET)
+    problem(TWILIO, OPTGATE_SERVER__SECRET="")
+    monkeypatch.setenv("OPTGATE_SERVER__SECRET", SECRET)
+    found = load(written(TWILIO))
+    assert SECRET not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
+
+
+# --- config.example.toml ----------------------------------------------------------------------
+
+
+def _options(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _section(name: str) -> type[BaseModel]:
+    if name.startswith("connections."):
+        return {"connections.sms": Twilio, "connections.sandbox": Sandbox}[name]
+    annotation = Settings.model_fields[name].annotation
+    assert isinstance(annotation, type)
+    return annotation
+
+
+def _uncommented(text: str) -> dict[str, set[str]]:
+    """The names in each section, those of options that are commented out too."""
+    named: dict[str, set[str]] = {}
+    section = ""
+    for line in text.splitlines():
+        if header := re.match(r"\[([a-z.]+)\]", line):
+            section = header[1]
+            named[section] = set()
+        elif option := re.match(r"(?:# )?([a-z_]+) = ", line):
+            named[section].add(option[1])
+    return named
+
+
+def test_the_example_loads() -> None:
+    found = load(EXAMPLE)
+    assert set(found.connections) == {"sms", "sandbox"}
+
+
+def test_the_example_names_every_option_and_no_other() -> None:
+    named = _uncommented(EXAMPLE.read_text())
+    assert named.keys() == {name for name in Settings.model_fields if name != "connections"} | {
+        "connections.sms",
+        "connections.sandbox",
+    }
+    for section, options in named.items():
+        assert options == _options(_section(section)).keys(), section
+
+
+def test_the_example_shows_every_default() -> None:
+    for section, values in tomllib.loads(EXAMPLE.read_text()).items():
+        if section != "connections":
+            defaults = Settings.model_fields[section].default.model_dump()
+            assert values == {name: defaults[name] for name in values}, section
+    for values in tomllib.loads(EXAMPLE.read_text())["connections"].values():
+        options = _options(settings.Twilio if values["provider"] == "twilio" else settings.Sandbox)
+        for name, value in values.items():
+            if not options[name].is_required() and name not in ("from", "provider"):
+                assert value == options[name].default, name
+
+
+def test_every_line_of_the_example_that_is_no_obvious_option_says_what_it_is() -> None:
+    for line in EXAMPLE.read_text().splitlines():
+        assert len(line) <= 140, line

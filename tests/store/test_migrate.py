@@ -1,0 +1,89 @@
+"""Migrations: the same schema as the tables, once, however many start at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from store.engine import Database
+from store.migrate import NewerDatabase, is_current, migrate
+from store.tables import metadata
+
+Make = Callable[..., str]
+
+
+def differences(connection: Connection) -> list[object]:
+    options = {"compare_type": True, "compare_server_default": connection.dialect.name == "sqlite"}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def schema(connection: Connection) -> list[tuple[object, ...]]:
+    """Every table, index and trigger, as the database has it."""
+    if connection.dialect.name == "sqlite":
+        statement = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+    else:
+        statement = """SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+            UNION ALL SELECT 'column', table_name || '.' || column_name, data_type || is_nullable
+                FROM information_schema.columns WHERE table_schema = 'public'
+            UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+            ORDER BY 1, 2"""
+    return [tuple(row) for row in connection.execute(text(statement))]
+
+
+async def test_the_migrations_give_the_schema_of_the_tables(database: Database) -> None:
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+    assert await is_current(database)
+
+
+async def test_three_that_start_at_once_migrate_once(make_database_url: Make) -> None:
+    url = make_database_url(migrated=False)
+    databases = [Database(url) for _ in range(3)]
+    await asyncio.gather(*map(migrate, databases))
+    async with databases[0].read() as conn:
+        assert await conn.run_sync(differences) == []
+    for database in databases:
+        assert await is_current(database)
+        await database.dispose()
+
+
+async def test_to_migrate_twice_changes_nothing(database: Database) -> None:
+    async with database.read() as conn:
+        before = await conn.run_sync(schema)
+    await migrate(database)
+    async with database.read() as conn:
+        assert await conn.run_sync(schema) == before
+    assert before
+
+
+async def test_a_database_of_a_newer_version_is_refused(make_database_url: Make) -> None:
+    database = Database(make_database_url())
+    async with database.write() as conn:
+        await conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(NewerDatabase, match="9999"):
+        await migrate(database)
+    assert not await is_current(database)
+    await database.dispose()
+
+
+async def test_an_empty_database_is_not_current(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    assert not await is_current(database)
+    await database.dispose()
+
+
+async def test_a_migration_that_fails_leaves_nothing(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    async with database.write() as conn:
+        await conn.execute(text("CREATE TABLE rules (id TEXT)"))  # in the way of the last table made
+    with pytest.raises(Exception, match="rules"):
+        await migrate(database)
+    async with database.read() as conn:
+        assert not [row for row in await conn.run_sync(schema) if row[0] != "table" and "consent" in str(row[1])]
+    assert not await is_current(database)
+    await database.dispose()
