@@ -143,10 +143,11 @@ async def _mark_addresses(
             closed.update(held)
         if event.to_state == "yes" and event.address_id and event.personal and not event.superseded:
             lifting.append({"address": event.address_id, "about": event.subject.key, "said": event.effective_at})
-    await conn.execute(
-        update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq")),
-        [{"address": address_id, "seq": seq} for address_id, seq in sorted(versions.items())],
-    )
+    if versions:
+        await conn.execute(
+            update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq")),
+            [{"address": address_id, "seq": seq} for address_id, seq in sorted(versions.items())],
+        )
     if lifting:
         # Only a word from that very address lifts its suppression: about it or its channel, said after the no it keeps.
         about = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))

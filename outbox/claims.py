@@ -161,7 +161,7 @@ async def _begin(conn: AsyncConnection, taken: Sequence[dict[str, Any]]) -> set[
     """Insert the attempts; returns the ids of those that no earlier attempt forbids (invariant I3)."""
     if not taken:
         return set()
-    # Rows as parameters, not as values of the statement: that would be another statement, to be made anew, for each number.
+    # Rows as parameters: as values of the statement each number of them would be another statement, made anew.
     statement = insert_for(conn, attempts).on_conflict_do_nothing().returning(attempts.c.id)
     return set((await conn.execute(statement, list(taken))).scalars())
 

@@ -38,12 +38,15 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     ]
     if not known:
         return [frozenset()] * len(reported)
+    # Only what moves its delivery is news: a report that comes again says nothing again.
+    noes = {
+        row.id: (report, row, c) for report, row, c in known if report.opted_out and row.status in below(report.status)
+    }
     closed = await word.heed_no(
         conn,
         [
-            word.ProviderNo(row.address_id, row.channel, connection, row.id, f"error {report.code}")
-            for report, row, connection in known
-            if report.opted_out
+            word.ProviderNo(row.address_id, row.channel, c, row.id, f"error {report.code}")
+            for report, row, c in noes.values()
         ],
         now=now,
     )
@@ -58,17 +61,19 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     unreachable = sorted({row.address_id for report, row, _ in known if report.undeliverable})
     if unreachable:
         await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
-    return [
-        closed & {found[key].address_id} if (key := (r.report.tag, r.connection)) in found else frozenset()
-        for r in reported
-    ]
+    return [closed if r.report.opted_out else frozenset() for r in reported]
 
 
 async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict[tuple[str, str], Any]:
     """The attempts meant, by tag and connection."""
     rows = await conn.execute(
         select(
-            attempts.c.id, attempts.c.delivery_id, attempts.c.address_id, attempts.c.channel, deliveries.c.connection
+            attempts.c.id,
+            attempts.c.delivery_id,
+            attempts.c.address_id,
+            attempts.c.channel,
+            deliveries.c.connection,
+            deliveries.c.status,
         )
         .join(deliveries, deliveries.c.id == attempts.c.delivery_id)
         .where(attempts.c.id.in_({r.report.tag for r in reported}))

@@ -20,7 +20,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 # PostgreSQL's class 40: serialization_failure, deadlock_detected. https://www.postgresql.org/docs/current/errcodes-appendix.html
 _RETRIED = {"40001", "40P01"}
 # Two that insert the same new thing: the second finds it when it runs again. Any other integrity error is an error.
-_RACED_CONSTRAINTS = ("pk_receipts", "uq_addresses_hash", "uq_consent_events_profile_position")
+_RACED_CONSTRAINTS = (
+    "pk_receipts",
+    "pk_defaults",
+    "uq_addresses_hash",
+    "uq_api_keys_live_name",
+    "uq_consent_events_profile_position",
+    "uq_preferences_name",
+    "uq_profiles_external_id",
+)
 # Connection trouble, shut-down and start-up, too many connections, cancelled by a time-out.
 _AWAY = ("08", "57P", "53", "57014", "55P03", "25P03")
 

@@ -20,6 +20,7 @@ from outbox import people as flows
 from outbox.people import Draft, Wanted
 from profiles import records
 from profiles.addresses import BadAddress
+from profiles.links import Held
 from profiles.search import Search, find
 
 Text = Annotated[str, StringConstraints(max_length=500)]
@@ -60,7 +61,8 @@ class NewProfileIn(ProfileIn):
     consent: ConsentIn | None = None
 
 
-def _draft(call: Call, body: ProfileIn) -> Draft:
+def _draft(call: Call, body: ProfileIn, held: Sequence[Held] = ()) -> Draft:
+    """What the body says; `phones` alone replaces the numbers, and leaves what else the profile has."""
     given = body.model_fields_set
     names = {name: getattr(body, name) for name in records.NAMES if name in given}
     addresses: list[Wanted] | None = None
@@ -68,6 +70,12 @@ def _draft(call: Call, body: ProfileIn) -> Draft:
         addresses = [
             _wanted(call, a.channel, a.value, a.primary, f"addresses.{i}") for i, a in enumerate(body.addresses or ())
         ]
+        if "addresses" not in given:
+            addresses += [
+                _wanted(call, h.channel, h.value, h.primary, "addresses")
+                for h in held
+                if h.channel not in ("sms", "voice")
+            ]
         for index, number in enumerate(body.phones or ()):
             addresses += [_wanted(call, channel, number, False, f"phones.{index}") for channel in ("sms", "voice")]
         _one_primary(addresses)
@@ -146,8 +154,8 @@ async def patch(call: Call) -> web.Response:
     body = call.body(ProfileIn)
 
     async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
-        await people.require(conn, call.id)
-        heeded = await flows.change(conn, call.id, _draft(call, body), now=call.house.now())
+        profile = await people.require(conn, call.id)
+        heeded = await flows.change(conn, call.id, _draft(call, body, profile.addresses), now=call.house.now())
         return heeded, await people.view_one(conn, call.id)
 
     heeded, document = await call.house.database.transact(work)
@@ -172,7 +180,8 @@ async def put_by_external_id(call: Call) -> web.Response:
         found = await records.by_external_id(conn, external_id)
         if found is None:
             return (*await _make(conn, call, body), 201)
-        heeded = await flows.change(conn, found, _draft(call, body), now=call.house.now())
+        profile = await people.require(conn, found)
+        heeded = await flows.change(conn, found, _draft(call, body, profile.addresses), now=call.house.now())
         if body.consent is not None:
             said = await consent.apply(conn, call, await people.require(conn, found), body.consent)
             heeded = heed.Heeded(said.lines, heeded.closed | said.closed)

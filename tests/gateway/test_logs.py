@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -21,8 +23,20 @@ from tests.standins import twilio as answers
 from tests.standins.twilio import TwilioStandIn
 
 NUMBER, OTHER = "+14155550187", "+14155550188"
-CANARIES = ("4155550187", "415-555-0187", "5550188", "canary-text", "Canaria", "canary@example.org", "crm-canary", "canary-attribute",
-            "canary-wording", "US.CANARY1", TOKEN, "og_")  # fmt: skip
+CANARIES = (
+    "4155550187",
+    "415-555-0187",
+    "5550188",
+    "canary-text",
+    "Canaria",
+    "canary@example.org",
+    "crm-canary",
+    "canary-attribute",
+    "canary-wording",
+    "US.CANARY1",
+    TOKEN,
+    "og_",
+)
 
 
 @pytest.fixture
@@ -63,17 +77,22 @@ def without_canaries(lines: list[str]) -> list[dict[str, Any]]:
 async def everybody_does_everything(gateway: Gateway) -> set[int]:  # noqa: F811
     """Requests that are accepted, refused and wrong, full of canaries; returns the statuses that were seen."""
     person = {
-        "first_name": "Canaria", "external_id": "crm-canary", "attributes": {"note": "canary-attribute"}, "tags": ["canary-text"],
+        "first_name": "Canaria",
+        "external_id": "crm-canary",
+        "attributes": {"note": "canary-attribute"},
+        "tags": ["canary-text"],
         "addresses": [{"channel": "sms", "value": NUMBER}, {"channel": "email", "value": "canary@example.org"}],
         "consent": {"channels": {"sms": "yes"}, "wording": "canary-wording", "evidence": {"how": "canary-text"}},
-    }  # fmt: skip
+    }
     form = gateway.form("canary-text", NUMBER)
     seen = [
         await gateway.ask("POST", "/v1/profiles", json=person),
         await gateway.ask("POST", "/v1/profiles", json=person),
         await gateway.ask("POST", "/v1/profiles", json={"canary-text": NUMBER}),
         await gateway.ask("POST", "/v1/profiles", data=b"canary-text"),
-        await gateway.ask("POST", "/v1/profiles", data=b"canary-text", headers={"Content-Encoding": "gzip", "Connection": "close"}),
+        await gateway.ask(
+            "POST", "/v1/profiles", data=b"canary-text", headers={"Content-Encoding": "gzip", "Connection": "close"}
+        ),
         await gateway.ask("GET", f"/v1/profiles?address=sms:{NUMBER}&q=Canaria"),
         await gateway.ask("GET", "/v1/profiles/crm-canary"),
         await gateway.ask("GET", "/canary-text/canary@example.org?canary-text"),
@@ -94,7 +113,11 @@ async def everybody_does_everything(gateway: Gateway) -> set[int]:  # noqa: F811
     return {got.status for got in seen}
 
 
-async def test_what_is_accepted_refused_or_wrong_leaves_no_canary(running: Gateway, log_lines: Any, twilio: TwilioStandIn) -> None:  # noqa: F811
+async def test_what_is_accepted_refused_or_wrong_leaves_no_canary(
+    running: Gateway,
+    log_lines: Any,
+    twilio: TwilioStandIn,  # noqa: F811
+) -> None:
     statuses = await everybody_does_everything(running)
     assert statuses >= {200, 201, 400, 401, 403, 404, 409, 413, 422}
     await running.person(f"sms:{OTHER}", consent={"channels": {"sms": "yes"}})
@@ -118,9 +141,12 @@ async def test_a_failure_nobody_foresaw_is_logged_with_its_place_and_without_its
 ) -> None:
     """The database itself raises, and quotes the message: 500, never a false success, and the words stay out."""
     refuse = {
-        "sqlite": ["CREATE TRIGGER refuse BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'canary-text +14155550187'); END"],
+        "sqlite": [
+            "CREATE TRIGGER refuse BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'canary-text +14155550187'); END"
+        ],
         "postgresql": [
-            "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'canary-text %', NEW.sender; END $$ LANGUAGE plpgsql",
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'canary-text %', NEW.sender; END $$",
             "CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()",
         ],
     }
@@ -155,7 +181,10 @@ async def test_a_library_that_speaks_is_heard_and_not_quoted(running: Gateway, l
     except ValueError:
         logging.getLogger("aiohttp.server").exception("Error handling request from %s", NUMBER)
     lines = without_canaries(log_lines())
-    assert [(line["event"], line["level"]) for line in lines] == [("library.spoke", "warning"), ("library.spoke", "error")]
+    assert [(line["event"], line["level"]) for line in lines] == [
+        ("library.spoke", "warning"),
+        ("library.spoke", "error"),
+    ]
     assert lines[1]["error"] == "ValueError"
 
 
@@ -184,3 +213,16 @@ async def test_bytes_that_are_no_http_leave_no_canary(running: Gateway, log_line
     await running.text_in("hello", OURS)
     lines = without_canaries(log_lines())
     assert not [line for line in lines if line["event"] in ("database.away", "request.failed")], lines
+
+
+async def test_a_standard_error_that_is_closed_costs_a_line_and_no_request(
+    running: Gateway, monkeypatch: pytest.MonkeyPatch, dialect: str
+) -> None:
+    await running.key()
+    closed = StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    async with running.house.database.write() as conn:
+        await conn.execute(text("DROP TABLE rule_replies" + (" CASCADE" if dialect == "postgresql" else "")))
+    got = await asyncio.wait_for(running.text_in("STOP", NUMBER), 10)
+    assert got.status in (500, 503)

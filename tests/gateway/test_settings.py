@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,12 @@ from = "+14155550100"
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No configuration but the test's own."""
-    import os
-
     for name in list(os.environ):
         if name.upper().startswith("OPTGATE_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    yield
 
 
 def written(text: str, name: str = "optgate.toml") -> Path:
@@ -129,13 +126,25 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ('[rules]\npacks = ["xx"]', "optgate.toml: [rules.packs] 0: Input should be"),
         (TWILIO.replace("from = ", "form = "), "optgate.toml: [connections.sms] form: there is no such option"),
         (TWILIO.replace('"AC1"', '"SK1"'), "optgate.toml: [connections.sms] account_sid: String should match pattern"),
-        (TWILIO.replace('from = "+14155550100"', ""), "optgate.toml: [connections] sms: needs `from` or `messaging_service_sid`"),
-        (TWILIO.replace('"twilio"', '"acme"'), "optgate.toml: [connections] sms: provider: use one of 'twilio', 'sandbox'"),
-        (TWILIO.replace('channel = "sms"', 'channel = "email"'), "optgate.toml: [connections.sms] channel: Input should be"),
-        (TWILIO.replace("connections.sms", 'connections."a/b"'), "optgate.toml: [connections.a/b] [key]: String should match"),
+        (
+            TWILIO.replace('from = "+14155550100"', ""),
+            "optgate.toml: [connections] sms: needs `from` or `messaging_service_sid`",
+        ),
+        (
+            TWILIO.replace('"twilio"', '"acme"'),
+            "optgate.toml: [connections] sms: provider: use one of 'twilio', 'sandbox'",
+        ),
+        (
+            TWILIO.replace('channel = "sms"', 'channel = "email"'),
+            "optgate.toml: [connections.sms] channel: Input should be",
+        ),
+        (
+            TWILIO.replace("connections.sms", 'connections."a/b"'),
+            "optgate.toml: [connections.a/b] [key]: String should match",
+        ),
         (f"[server\n# {SECRET}", "optgate.toml: not TOML:"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_option_is_named_with_the_problem_and_the_file(text: str, line: str) -> None:
     assert problem(text).startswith(line)
 

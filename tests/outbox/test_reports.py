@@ -114,3 +114,13 @@ async def test_what_was_certainly_not_sent_waits_and_goes_back_to_the_queue(
     async with database.read() as conn:
         delivery = (await conn.execute(select(deliveries).where(deliveries.c.id == claim.delivery_id))).one()
     assert delivery.due_at == later(90)
+
+
+async def test_a_report_of_an_opt_out_that_comes_again_adds_nothing(database: Database, claimed: Claimed) -> None:
+    [claim] = await claimed(ANA)
+    await ended(database, claim, Accepted(SID))
+    for _ in range(3):
+        await report(database, claim, "undelivered", code="21610", opted_out=True)
+    async with database.read() as conn:
+        noes = (await conn.execute(select(consent_events).where(consent_events.c.to_state == "no"))).all()
+    assert len(noes) == 1

@@ -1,0 +1,127 @@
+"""A broadcast to 10,000 people in mixed states, while those who are about to be sent to text STOP."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import load
+from store.engine import Database
+from store.tables import attempts
+from tests.campaign import checks
+from tests.campaign.clients import Answered, Marketer, Provider, Text, open_clients, told
+from tests.campaign.gateways import House, house, opened
+from tests.campaign.seed import Seeded, seed
+from tests.campaign.standin import StandIn, accepted, open_standin
+
+pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(120)]
+
+PEOPLE = 10_000
+
+
+async def stop_those_who_are_next(
+    database: Database, provider: Provider, url: str, candidates: set[str], count: int, dice: random.Random
+) -> list[Answered]:
+    """Let `count` people text STOP, always some of those being sent to just now or very soon.
+
+    They keep pace with the broadcast and wait for nobody's answer: three quarters through it, all have.
+    """
+    posted: list[asyncio.Task[Answered]] = []
+    total = len(candidates)
+    while len(posted) < count and (line := await checks.next_in_line(database, 100)):
+        through = 1 - await checks.still_queued(database) / total
+        due = int(count * min(1.0, through / 0.75 + 0.05)) - len(posted)
+        fresh = [number for number in line if number in candidates]
+        for number in dice.sample(fresh, min(len(fresh), max(due, 0))):
+            candidates.remove(number)
+            posted.append(asyncio.create_task(provider.post(url, Text(number, "STOP"))))
+        await asyncio.sleep(dice.uniform(0, 0.05))
+    return list(await asyncio.gather(*posted))
+
+
+async def assert_the_broadcast_kept_its_promises(
+    database: Database, standin: StandIn, seeded: Seeded, shown: dict[str, object], stops: list[Answered]
+) -> None:
+    """Exactly one for each who had said yes, none for anybody else; I1 to I4."""
+    log = await standin.log()
+    got = accepted(log)
+    stopped = {stop.text.sender for stop in stops}
+    assert set(got) <= set(seeded.to_be_sent())
+    spared = set(seeded.to_be_sent()) - set(got)
+    assert spared <= stopped
+    checks.nobody_was_sent_to_twice(log)
+    checks.no_send_began_after_its_stop_was_answered(log, stops)
+    checks.counts_add_up(shown)
+    counts = shown["counts"]
+    assert isinstance(counts, dict)
+    assert counts["planned"] == len(seeded.people)
+    assert counts["by_status"] == {"accepted": len(got)}
+    assert counts["by_reason"] == seeded.reasons(spared)
+    assert await checks.no_claim_came_after_an_opt_out(database) >= len(got)
+    await checks.the_gateways_own_checks_find_nothing(database)
+    print("in time to be spared:", len(spared), "of", len(stopped), "who texted STOP")
+
+
+async def run(home: House, standin: StandIn, seeded: Seeded, database: Database, count: int, *, url: str) -> None:
+    dice_seed = random.randrange(10**6)
+    print("seed", dice_seed)
+    async with open_clients() as session:
+        provider, marketer = Provider(session), Marketer(session, seeded.key, url)
+        began = time.monotonic()
+        broadcast_id = await marketer.broadcast({"all": True})
+        while not await standin.log():
+            await asyncio.sleep(0.02)
+        first = time.monotonic() - began
+        stops = await stop_those_who_are_next(
+            database, provider, url, set(seeded.to_be_sent()), count, random.Random(dice_seed)
+        )
+        shown = await marketer.ended(broadcast_id, seconds=60)
+        took = time.monotonic() - began
+    sent = shown["counts"]["by_status"]["accepted"]
+    print(f"first send after {first:.2f} s, {sent} sent in {took:.1f} s: {sent / (took - first):.0f}/s")
+    print(told(stops))
+    assert len(stops) == count
+    assert {stop.status for stop in stops} == {200}
+    assert max(stop.seconds for stop in stops) <= 2.5
+    await assert_the_broadcast_kept_its_promises(database, standin, seeded, shown, stops)
+
+
+async def test_a_hundred_stops_during_a_broadcast_to_ten_thousand_are_honoured(
+    new_database_url: Callable[[], str], tmp_path: Path
+) -> None:
+    async with (
+        open_standin() as standin,
+        house(tmp_path, new_database_url(), standin.url) as home,
+        opened(home) as database,
+    ):
+        began = time.monotonic()
+        seeded = await seed(database, load(home.config, {}), PEOPLE)
+        print(f"\nseeded in {time.monotonic() - began:.1f} s")
+        gateway = await home.serve()
+        await run(home, standin, seeded, database, 100, url=gateway.url)
+        assert await gateway.stop() == 0
+        assert home.complaints() == []
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+async def test_a_thousand_stops_are_honoured_by_two_dispatchers(
+    new_database_url: Callable[[], str], tmp_path: Path
+) -> None:
+    async with (
+        open_standin() as standin,
+        house(tmp_path, new_database_url(), standin.url) as home,
+        opened(home) as database,
+    ):
+        seeded = await seed(database, load(home.config, {}), PEOPLE)
+        gateway, worker = await home.serve(), await home.work()
+        await run(home, standin, seeded, database, 1000, url=gateway.url)
+        owners = await checks.tally(database, attempts, "owner")
+        print("attempts by dispatcher:", sorted(owners.values()))
+        assert len(owners) == 2
+        assert [await process.stop() for process in (worker, gateway)] == [0, 0]
+        assert home.complaints() == []

@@ -1,0 +1,122 @@
+"""A broadcast goes on where it was, whether the gateway was asked to stop or was killed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from gateway.settings import load
+from outbox.protocol import ABANDONED_AFTER_SECONDS
+from store.engine import Database
+from store.tables import attempts, deliveries
+from tests.campaign import checks
+from tests.campaign.clients import Marketer, open_clients
+from tests.campaign.gateways import Process, house, opened
+from tests.campaign.seed import seed
+from tests.campaign.standin import StandIn, accepted, open_standin
+
+pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(90)]
+
+PEOPLE = 1000
+DELAY_SECONDS = 0.1  # of each answer: so that many sends are under way when the end comes
+
+
+async def half_way(standin: StandIn) -> None:
+    """Return when some of them have been sent to, and many not yet."""
+    while len(await standin.log()) < 200:
+        await asyncio.sleep(0.02)
+
+
+async def under_way(database: Database) -> set[str]:
+    """The attempts whose end nobody has written down."""
+    async with database.read() as conn:
+        return set((await conn.execute(select(attempts.c.id).where(attempts.c.state == "sending"))).scalars())
+
+
+async def a_minute_passes(database: Database, tags: set[str]) -> None:
+    """Make attempts as old as those of a process that is given up; another replica may still be at its own."""
+    async with database.write() as conn:
+        rows = (await conn.execute(select(attempts.c.id, attempts.c.at).where(attempts.c.id.in_(tags)))).all()
+        for row in rows:
+            then = row.at - timedelta(seconds=ABANDONED_AFTER_SECONDS)
+            await conn.execute(update(attempts).where(attempts.c.id == row.id).values(at=then))
+
+
+async def test_a_gateway_asked_to_stop_leaves_nothing_in_doubt_and_the_next_one_goes_on(
+    new_database_url: Callable[[], str], tmp_path: Path
+) -> None:
+    async with (
+        open_standin(delay_seconds=DELAY_SECONDS) as standin,
+        house(tmp_path, new_database_url(), standin.url) as home,
+        opened(home) as database,
+        open_clients() as session,
+    ):
+        seeded = await seed(database, load(home.config, {}), PEOPLE)
+        gateway = await home.serve()
+        broadcast_id = await Marketer(session, seeded.key, gateway.url).broadcast({"all": True})
+        await half_way(standin)
+        assert await gateway.stop() == 0
+
+        assert await under_way(database) == set()
+        assert set(await checks.tally(database, attempts, "state")) == {"accepted"}
+        before = await checks.tally(database, deliveries, "status")
+        assert before["queued"] > 0
+        assert before["accepted"] == len(accepted(await standin.log()))
+
+        gateway = await home.serve()
+        shown = await Marketer(session, seeded.key, gateway.url).ended(broadcast_id, seconds=30)
+        log = await standin.log()
+        checks.nobody_was_sent_to_twice(log)
+        checks.counts_add_up(shown)
+        assert set(accepted(log)) == set(seeded.to_be_sent())
+        assert shown["counts"]["by_status"] == {"accepted": len(seeded.to_be_sent())}
+        assert shown["counts"]["by_reason"] == seeded.reasons()
+        assert await gateway.stop() == 0
+        await checks.the_gateways_own_checks_find_nothing(database)
+        assert home.complaints() == []
+
+
+async def test_what_was_under_way_at_a_kill_ends_in_doubt_and_is_never_sent_again(
+    new_database_url: Callable[[], str], tmp_path: Path
+) -> None:
+    async with (
+        open_standin(delay_seconds=DELAY_SECONDS) as standin,
+        house(tmp_path, new_database_url(), standin.url) as home,
+        opened(home) as database,
+        open_clients() as session,
+    ):
+        seeded = await seed(database, load(home.config, {}), PEOPLE)
+        gateway: Process = await home.serve()
+        broadcast_id = await Marketer(session, seeded.key, gateway.url).broadcast({"all": True})
+        await half_way(standin)
+        await gateway.kill()
+
+        lost = await under_way(database)
+        print(f"\n{len(lost)} under way at the kill")
+        assert lost
+        if home.database_url.startswith("postgresql"):
+            await a_minute_passes(database, lost)
+        gateway = await home.serve()
+        shown = await Marketer(session, seeded.key, gateway.url).ended(broadcast_id, seconds=30)
+
+        log = await standin.log()
+        checks.nobody_was_sent_to_twice(log)
+        checks.counts_add_up(shown)
+        async with database.read() as conn:
+            doubted = await conn.execute(select(attempts.c.id).where(attempts.c.state == "in_doubt"))
+            assert set(doubted.scalars()) == lost
+        expected = len(seeded.to_be_sent())
+        assert shown["counts"]["by_status"] == {"accepted": expected - len(lost), "in_doubt": len(lost)}
+        assert shown["counts"]["by_reason"] == seeded.reasons()
+        # Who is in doubt may have got it or not; everybody else did, once.
+        missing = set(seeded.to_be_sent()) - set(accepted(log))
+        assert len(missing) <= len(lost)
+        assert len({line.tag for line in log} & lost) == len(lost) - len(missing)
+        assert await gateway.stop() == 0
+        await checks.the_gateways_own_checks_find_nothing(database)
+        assert home.complaints() == []

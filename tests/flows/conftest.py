@@ -1,0 +1,45 @@
+"""The gateway on each database, with Twilio's stand-in behind two connections and a sandbox beside them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.settings import Settings
+from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
+from tests.flows.running import OURS, OURS_ON_WHATSAPP, SECOND_ACCOUNT, SECOND_NUMBER, SECOND_TOKEN, Gateway
+from tests.standins.twilio import TwilioStandIn
+
+
+@pytest.fixture
+async def twilio() -> AsyncIterator[TwilioStandIn]:
+    async with TwilioStandIn(ACCOUNT, TOKEN) as standin:
+        yield standin
+
+
+@pytest.fixture
+def settings(database_url: str, twilio: TwilioStandIn) -> Settings:
+    ours = {"provider": "twilio", "account_sid": ACCOUNT, "auth_token": TOKEN, "api_url": twilio.url}
+    theirs = {"provider": "twilio", "account_sid": SECOND_ACCOUNT, "auth_token": SECOND_TOKEN, "api_url": twilio.url}
+    return Settings.model_validate(
+        {
+            "server": {"public_url": ORIGIN},
+            "database": {"url": database_url},
+            "organisation": {"name": "Example Theatre", "contact": "boxoffice@example.org"},
+            "connections": {
+                "sms": ours | {"channel": "sms", "from": OURS},
+                "whatsapp": ours | {"channel": "whatsapp", "from": f"whatsapp:{OURS_ON_WHATSAPP}"},
+                "second": theirs | {"channel": "sms", "from": SECOND_NUMBER},
+                "box": {"provider": "sandbox", "channel": "sms"},
+            },
+        }
+    )
+
+
+@pytest.fixture
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    gateway = Gateway(settings)
+    await gateway.start()
+    yield gateway
+    await gateway.stop()

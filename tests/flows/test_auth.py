@@ -1,0 +1,142 @@
+"""Who may do what: a matrix over the route table. A route without a row fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import keys
+from gateway.app import ROUTES
+from tests.flows.running import ANA, Gateway
+
+BROADCAST = {
+    "name": "x",
+    "channel": "sms",
+    "connection": "box",
+    "content": {"body": "x"},
+    "audience": {"tag": "nobody"},
+}
+# Route → the one scope that opens it (None: any key), and a body that would do something.
+MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
+    ("POST", "/v1/profiles"): ("profiles:write", {"first_name": "Ana"}),
+    ("GET", "/v1/profiles"): ("profiles:read", None),
+    ("PUT", "/v1/profiles/by-external-id/{external_id}"): ("profiles:write", {}),
+    ("GET", "/v1/profiles/{id}"): ("profiles:read", None),
+    ("PATCH", "/v1/profiles/{id}"): ("profiles:write", {"first_name": "Eve"}),
+    ("DELETE", "/v1/profiles/{id}"): ("profiles:write", None),
+    ("PATCH", "/v1/profiles/{id}/consent"): ("consent:write", {"channels": {"sms": "yes"}}),
+    ("GET", "/v1/profiles/{id}/history"): ("consent:read", None),
+    ("GET", "/v1/profiles/{id}/verdict"): ("consent:read", None),
+    ("GET", "/v1/consent-events"): ("consent:read", None),
+    ("POST", "/v1/rules"): ("configure", {"channel": "sms", "keyword": "X", "action": "opt_in"}),
+    ("GET", "/v1/rules"): ("configure", None),
+    ("POST", "/v1/rules/test"): ("configure", {"channel": "sms", "text": "x"}),
+    ("GET", "/v1/rules/{id}"): ("configure", None),
+    ("PATCH", "/v1/rules/{id}"): ("configure", {"active": False}),
+    ("DELETE", "/v1/rules/{id}"): ("configure", None),
+    ("GET", "/v1/settings/defaults"): ("configure", None),
+    ("PATCH", "/v1/settings/defaults"): ("configure", {"sms": "yes"}),
+    ("POST", "/v1/preferences"): ("configure", {"name": "Drama"}),
+    ("GET", "/v1/preferences"): ("configure", None),
+    ("POST", "/v1/broadcasts"): ("send", BROADCAST),
+    ("GET", "/v1/broadcasts"): ("send", None),
+    ("GET", "/v1/broadcasts/{id}"): ("send", None),
+    ("GET", "/v1/broadcasts/{id}/deliveries"): ("send", None),
+    ("GET", "/v1/messages"): ("profiles:read", None),
+    ("GET", "/v1/messages/{id}"): ("profiles:read", None),
+    ("GET", "/v1/sandbox/messages"): (None, None),
+}
+# What needs no key: the provider signs, or there is nothing to see.
+OPEN = {
+    ("POST", "/webhooks/{connection}"),
+    ("POST", "/webhooks/{connection}/status"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+}
+
+
+def _path(gateway_path: str, ids: dict[str, str]) -> str:
+    noun = gateway_path.split("/")[2]
+    query = "?channel=sms" if gateway_path.endswith("/verdict") else ""
+    return gateway_path.replace("{id}", ids.get(noun, "nobody")).replace("{external_id}", "crm-7") + query
+
+
+async def test_every_route_has_a_row_and_every_row_a_route(gateway: Gateway) -> None:
+    assert {(route.method, route.path): route.scope for route in ROUTES} == {at: row[0] for at, row in MATRIX.items()}
+    served = {(route.method, route.resource.canonical) for route in gateway.app.router.routes() if route.resource}
+    assert {at for at in served if at[0] != "HEAD"} == MATRIX.keys() | OPEN
+
+
+async def test_without_a_key_or_with_one_that_is_none_every_route_is_401_and_nothing_is_written(
+    gateway: Gateway,
+) -> None:
+    ids = {"profiles": (await gateway.person(f"sms:{ANA}"))["id"]}
+    token = await gateway.key()
+    before = await gateway.everything()
+    for (method, pattern), (_, body) in MATRIX.items():
+        for headers in (
+            {},
+            {"Authorization": ""},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Bearer og_" + "A" * 43},
+            {"Authorization": f"Basic {token}"},
+            {"Authorization": token},
+            {"Authorization": f"Bearer {token[:-1]}"},
+            {"Authorization": f"Bearer {token} {token}"},
+            {"X-Api-Key": token},
+        ):
+            path = _path(pattern, ids)
+            got = await gateway.send(method, path, data=None if body is None else b"{", headers=headers)
+            assert got.status == 401, (method, pattern, headers)
+            assert got.type == "application/problem+json"
+            assert got.headers["WWW-Authenticate"].startswith("Bearer")
+    assert await gateway.everything() == before
+
+
+async def test_a_key_opens_what_its_scope_names_and_nothing_else(gateway: Gateway) -> None:
+    ids = {"profiles": (await gateway.person(f"sms:{ANA}"))["id"]}
+    tokens = {scope: await gateway.key(scope) for scope in keys.SCOPES}
+    before = await gateway.everything()
+    for (method, pattern), (needed, body) in MATRIX.items():
+        for scope, token in tokens.items():
+            if scope in (needed, "admin") or needed is None:
+                continue
+            got = await gateway.ask(method, _path(pattern, ids), json=body, key=token)
+            assert (got.status, got.type) == (403, "application/problem+json"), (method, pattern, scope)
+            assert needed in got.json["detail"]
+    assert await gateway.everything() == before
+    for (method, pattern), (needed, body) in MATRIX.items():
+        if method != "DELETE":
+            got = await gateway.ask(method, _path(pattern, ids), json=body, key=tokens[needed or "send"])
+            assert got.status in (200, 201, 202, 404), (method, pattern, got)
+
+
+async def test_admin_includes_all_and_a_key_without_scopes_all_but_admin(gateway: Gateway) -> None:
+    admin, plain = await gateway.key("admin"), await gateway.key()
+    for (method, pattern), (_, body) in MATRIX.items():
+        for token in (admin, plain):
+            got = await gateway.ask(method, _path(pattern, {}), json=body, key=token)
+            assert got.status not in (401, 403), (method, pattern, got)
+    rows = {row["name"]: set(row["scopes"]) for row in await gateway.rows("api_keys")}
+    assert rows["crm"] == set(keys.SCOPES) - {"admin"}
+
+
+async def test_a_revoked_key_is_closed_at_once_and_its_name_is_free(gateway: Gateway) -> None:
+    token = await gateway.key()
+    assert (await gateway.ask("GET", "/v1/profiles", key=token)).status == 200
+    await gateway.house.database.transact(lambda conn: keys.revoke(conn, "crm", now=gateway.clock()))
+    assert (await gateway.ask("GET", "/v1/profiles", key=token)).status == 401
+    again = await gateway.house.database.transact(lambda conn: keys.create(conn, "crm", now=gateway.clock()))
+    assert (await gateway.ask("GET", "/v1/profiles", key=again)).status == 200
+    assert (await gateway.ask("GET", "/v1/profiles", key=token)).status == 401
+
+
+async def test_only_a_hash_of_a_key_is_on_disk(gateway: Gateway) -> None:
+    token = await gateway.key()
+    assert token.startswith("og_")
+    assert all(token not in str(row) for row in await gateway.rows("api_keys"))
+
+
+async def test_a_key_in_odd_bytes_is_no_key(gateway: Gateway) -> None:
+    for token in ("é" * 20, "\udcff\udcfe", "og_" + "x" * 5000):
+        got = await gateway.send("GET", "/v1/profiles", headers={"Authorization": f"Bearer {token}"})
+        assert got.status == 401, token

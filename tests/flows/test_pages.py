@@ -1,0 +1,110 @@
+"""Lists in pages, and whether the gateway is alive and ready."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.app import DRAINING
+from gateway.prepare import prepare
+from store.engine import Database
+from tests.flows.running import Gateway
+
+
+def number(place: int) -> str:
+    return f"+1415555{place:04d}"
+
+
+async def walked(gateway: Gateway, path: str, limit: int) -> tuple[list[str], int]:
+    """Every item's id by pages of this size, and how many pages it took."""
+    ids: list[str] = []
+    pages = 0
+    cursor = ""
+    sign = "&" if "?" in path else "?"
+    while True:
+        page = await gateway.api("GET", f"{path}{sign}limit={limit}{cursor}")
+        assert page.keys() == {"items", "next"}
+        assert len(page["items"]) <= limit
+        ids += [item.get("id") or item["message_id"] for item in page["items"]]
+        pages += 1
+        if page["next"] is None:
+            return ids, pages
+        cursor = f"&cursor={page['next']}"
+
+
+async def test_every_list_is_read_through_its_pages_without_a_gap_or_a_repetition(gateway: Gateway) -> None:
+    people = [await gateway.person(f"sms:{number(place)}", tags=["vip"]) for place in range(7)]
+    await gateway.text_in("STOP", number(0))
+    for person in people[1:]:
+        await gateway.say(person["id"], channels={"sms": "yes"})
+    for state in ("no", "yes", "no", "yes", "no", "yes"):
+        await gateway.say(people[1]["id"], channels={"email": state})
+    for text in ("a", "b", "c", "d"):
+        await gateway.text_in(text, number(0))
+    shown = await gateway.sent({"all": True}, connection="box")
+    for _ in range(6):
+        await gateway.broadcast({"tag": "nobody"}, connection="box")
+    for name in ("a", "b", "c", "d", "e", "f", "g"):
+        await gateway.api("POST", "/v1/preferences", json={"name": name})
+    for path in (
+        "/v1/profiles",
+        "/v1/profiles?tag=vip",
+        "/v1/profiles?q=555",
+        "/v1/consent-events",
+        "/v1/messages",
+        "/v1/broadcasts",
+        "/v1/preferences",
+        "/v1/sandbox/messages",
+        f"/v1/profiles/{people[1]['id']}/history",
+        f"/v1/broadcasts/{shown['id']}/deliveries",
+        "/v1/messages?direction=inbound",
+    ):
+        whole, one = await walked(gateway, path, 500)
+        assert (len(whole) > 4, one) == (True, 1), path
+        for limit in (1, 2, 3, len(whole)):
+            paged, pages = await walked(gateway, path, limit)
+            assert paged == whole, (path, limit)
+            assert pages in (-(-len(whole) // limit), len(whole) // limit + 1), (path, limit)
+    whole, _ = await walked(gateway, "/v1/rules", 500)
+    assert (await walked(gateway, "/v1/rules", 60))[0] == whole
+
+
+async def test_a_page_holds_fifty_unless_asked_and_five_hundred_at_most(gateway: Gateway) -> None:
+    page = await gateway.api("GET", "/v1/rules")
+    assert (len(page["items"]), page["next"] is None) == (50, False)
+    assert len((await gateway.api("GET", "/v1/rules?limit=500"))["items"]) > 50
+    for limit in ("0", "501", "-1", "1.5", "x", "1_0", "%20", "5&limit=6"):
+        got = await gateway.ask("GET", f"/v1/rules?limit={limit}")
+        assert (got.status, got.json["errors"][0]["field"]) == (422, "limit"), limit
+
+
+async def test_a_cursor_that_is_none_of_ours_is_refused(gateway: Gateway) -> None:
+    for path in (
+        "/v1/profiles",
+        "/v1/consent-events",
+        "/v1/messages",
+        "/v1/broadcasts",
+        "/v1/rules",
+        "/v1/preferences",
+    ):
+        for cursor in ("!!!!", "%00", "A", "w6k", "AAAA", "%C3%A9", "A" * 4000):
+            got = await gateway.ask("GET", f"{path}?cursor={cursor}")
+            assert (got.status, got.json["errors"][0]["field"]) == (422, "cursor"), (path, cursor)
+
+
+async def test_alive_and_ready_until_it_drains(gateway: Gateway) -> None:
+    assert (await gateway.send("GET", "/healthz")).json == {"status": "ok"}
+    assert (await gateway.send("GET", "/readyz")).json == {"status": "ready"}
+    gateway.app[DRAINING].set()
+    ready = await gateway.send("GET", "/readyz")
+    assert (ready.status, ready.json) == (503, {"status": "draining"})
+    assert (await gateway.send("GET", "/healthz")).status == 200
+
+
+async def test_two_starts_at_once_on_one_new_database_make_one_house(gateway: Gateway) -> None:
+    """Several replicas start at the same moment (on SQLite: commands beside the gateway)."""
+
+    others = [Database(gateway.settings.database.url) for _ in range(3)]
+    books = await asyncio.gather(*(prepare(other, gateway.settings, now=gateway.clock()) for other in others))
+    for other in others:
+        await other.dispose()
+    assert {book.key for book in books} == {gateway.house.book.key}
