@@ -22,6 +22,7 @@ from profiles import records
 from profiles.addresses import BadAddress
 from profiles.links import Held
 from profiles.search import Search, find
+from store.engine import Raced
 
 Text = Annotated[str, StringConstraints(max_length=500)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
@@ -179,7 +180,10 @@ async def put_by_external_id(call: Call) -> web.Response:
     async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any], int]:
         found = await records.by_external_id(conn, external_id)
         if found is None:
-            return (*await _make(conn, call, body), 201)
+            try:
+                return (*await _make(conn, call, body), 201)
+            except records.ExternalIdTaken as error:
+                raise Raced("somebody made it meanwhile") from error  # then it is there to be changed
         profile = await people.require(conn, found)
         heeded = await flows.change(conn, found, _draft(call, body, profile.addresses), now=call.house.now())
         if body.consent is not None:
