@@ -62,10 +62,10 @@ class LeasedConnector(aiohttp.TCPConnector):
         return connection
 
 
-def open_session() -> aiohttp.ClientSession:
+def open_session(connections: int = CONNECTIONS) -> aiohttp.ClientSession:
     """The one session; the caller closes it. No cookies, no proxy from the environment, every wait bounded."""
     return aiohttp.ClientSession(
-        connector=LeasedConnector(limit=CONNECTIONS, keepalive_timeout=15, ttl_dns_cache=30),
+        connector=LeasedConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         timeout=aiohttp.ClientTimeout(total=30, sock_connect=CONNECT_SECONDS, sock_read=20),

@@ -13,14 +13,15 @@ from outbox.claims import Claim
 from store.engine import Database
 from tests.acts import NOON, add_person, text_in
 
+Planned = Callable[..., Awaitable[None]]
 Claimed = Callable[..., Awaitable[list[Claim]]]
 
 
 @pytest.fixture
-def claimed(database: Database) -> Claimed:
-    """Opt people in, plan a broadcast to all, claim it: `await claimed("sms:+14155550101", …)`."""
+def planned(database: Database) -> Planned:
+    """Opt people in and plan a broadcast to all: `await planned("sms:+14155550101", …)`."""
 
-    async def claim(*tagged: str) -> list[Claim]:
+    async def plan_for(*tagged: str) -> None:
         for address in tagged:
             await add_person(database, address)
             await text_in(database, address, "yes")
@@ -39,6 +40,16 @@ def claimed(database: Database) -> Claimed:
         )
         while await database.transact(lambda conn: plan.plan_chunk(conn, broadcast_id, now=NOON)):
             pass
+
+    return plan_for
+
+
+@pytest.fixture
+def claimed(database: Database, planned: Planned) -> Claimed:
+    """Opt people in, plan a broadcast to all, claim it: `await claimed("sms:+14155550101", …)`."""
+
+    async def claim(*tagged: str) -> list[Claim]:
+        await planned(*tagged)
         taken, looked_at = await database.transact(
             lambda conn: claims.claim(conn, "sms", limit=100, owner="dsp_test", now=NOON)
         )
