@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
 from multidict import CIMultiDict
 
 from channels import lease
@@ -44,7 +46,7 @@ class AnswerTooLarge(Exception):
 
 
 class LeasedConnector(aiohttp.TCPConnector):
-    """Hands over a connection only while the lease lasts: the last check before the first byte.
+    """Hands over a connection only while the lease lasts; the wait for one may have been long.
 
     Raises LeaseOver after giving the connection back. Raising in TraceConfig hooks instead leaks the connection
     and, when the pool is full, blocks it for ever (reliability.md; tried).
@@ -60,6 +62,24 @@ class LeasedConnector(aiohttp.TCPConnector):
         if (exchange := _exchange.get()) is not None:
             exchange.began = True
         return connection
+
+
+class LeasedBody(BytesPayload):
+    """A body that is written only while the lease lasts: the last check before the first byte.
+
+    aiohttp keeps the head of a request until its body is written, which on Python 3.11 is a turn of the loop after
+    `connect`, and a turn can be long. What is raised here closes the connection with nothing written.
+    """
+
+    refused = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        try:
+            lease.check()
+        except lease.LeaseOver:
+            self.refused = True
+            raise
+        await super().write_with_length(writer, content_length)
 
 
 def open_session(connections: int = CONNECTIONS) -> aiohttp.ClientSession:
@@ -82,12 +102,12 @@ async def post(
     Raises LeaseOver when the lease was over before the first byte; a cancellation passes through. Everything else
     is in the Exchange: after the first byte even a surprise must end in a fact, or nobody knows what was sent.
     """
-    exchange = Exchange()
+    exchange, body = Exchange(), LeasedBody(data)
     token = _exchange.set(exchange)
     try:
         async with session.post(
             url,
-            data=data,
+            data=body,
             headers=headers,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds)),
@@ -100,6 +120,8 @@ async def post(
         exchange.error = error
     finally:
         _exchange.reset(token)
+    if body.refused:
+        raise lease.LeaseOver
     return exchange
 
 

@@ -63,7 +63,6 @@ async def assert_the_broadcast_kept_its_promises(
     assert counts["by_status"] == {"accepted": len(got)}
     assert counts["by_reason"] == seeded.reasons(spared)
     assert await checks.no_claim_came_after_an_opt_out(database) >= len(got)
-    await checks.the_gateways_own_checks_find_nothing(database)
     print("in time to be spared:", len(spared), "of", len(stopped), "who texted STOP")
 
 
@@ -105,6 +104,8 @@ async def test_a_hundred_stops_during_a_broadcast_to_ten_thousand_are_honoured(
         gateway = await home.serve()
         await run(home, standin, seeded, database, 100, url=gateway.url)
         assert await gateway.stop() == 0
+        if database.dialect == "sqlite":  # on PostgreSQL the next test asks, of a fiercer race
+            await checks.the_gateways_own_checks_find_nothing(database)
         assert home.complaints() == []
 
 
@@ -124,4 +125,5 @@ async def test_a_thousand_stops_are_honoured_by_two_dispatchers(
         print("attempts by dispatcher:", sorted(owners.values()))
         assert len(owners) == 2
         assert [await process.stop() for process in (worker, gateway)] == [0, 0]
+        await checks.the_gateways_own_checks_find_nothing(database)
         assert home.complaints() == []

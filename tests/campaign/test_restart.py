@@ -22,7 +22,7 @@ from tests.campaign.standin import StandIn, accepted, open_standin
 
 pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(90)]
 
-PEOPLE = 1000
+PEOPLE = 700
 DELAY_SECONDS = 0.1  # of each answer: so that many sends are under way when the end comes
 
 

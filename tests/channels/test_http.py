@@ -1,13 +1,14 @@
 """The gateway's session, asked with real sockets."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import aiohttp
 import pytest
 
 from channels import lease
-from channels.http import ANSWER_BYTES, CONNECTIONS, AnswerTooLarge, open_session, post
+from channels.http import ANSWER_BYTES, CONNECTIONS, AnswerTooLarge, LeasedConnector, open_session, post
 from tests.channels.loopback import OK, Arrival, hangs, says, serving
 
 
@@ -94,6 +95,27 @@ async def test_a_lease_that_ends_while_waiting_for_a_connection_is_over(session)
         with lease.lease(lease.boottime() + 0.05), pytest.raises(lease.LeaseOver):
             await send(session, server.url)
         assert (await first).status == 200
+        assert len(server.arrivals) == 1
+
+
+async def test_a_lease_that_ends_between_the_connection_and_the_first_byte_is_over(session, monkeypatch):
+    """The loop is held up just after a connection was handed over: the body is written a turn later."""
+    handed_over = LeasedConnector.connect
+
+    async def connect_then_stall(self, *arguments, **named):
+        connection = await handed_over(self, *arguments, **named)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.4)
+        return connection
+
+    monkeypatch.setattr(LeasedConnector, "connect", connect_then_stall)
+    async with serving(says(OK)) as server:
+        for _ in range(2):
+            with lease.lease(lease.boottime() + 0.2), pytest.raises(lease.LeaseOver):
+                await send(session, server.url)
+        monkeypatch.undo()
+        assert not session.connector._acquired
+        with lease.lease(lease.boottime() + 5):
+            assert (await send(session, server.url)).status == 200
         assert len(server.arrivals) == 1
 
 
