@@ -19,7 +19,7 @@ from gateway.services import House, adapters_for
 from gateway.settings import Settings
 from inbox.receive import Desk
 from outbox import endings
-from outbox.dispatch import Dispatcher
+from outbox.dispatch import CONCURRENCY, Dispatcher
 from outbox.sandbox import SandboxOutbox
 from store.clock import Clock, utcnow
 from store.engine import Database, is_away
@@ -49,7 +49,7 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
 async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> AsyncIterator[None]:
     database = Database(settings_.database.url)
     try:
-        async with open_session() as session:
+        async with open_session(CONCURRENCY * max(1, len(settings_.connections))) as session:
             house = await open_house(database, settings_, session, clock)
             app[base.HOUSE] = house
             app[webhooks.INBOX] = inbox = webhooks.open_inbox(house)
