@@ -111,7 +111,10 @@ class Sandbox:
             posted = _Posted.model_validate_json(request.body)
         except ValidationError as error:
             raise Malformed(_named(error)) from None
-        whatsapp = posted.sender.startswith(_WHATSAPP) or self.channel == "whatsapp"
+        prefixed = posted.sender.startswith(_WHATSAPP)
+        if prefixed and self.channel == "email":
+            raise Malformed("from: an e-mail connection carries no whatsapp")
+        whatsapp = prefixed or self.channel == "whatsapp"
         return [
             Inbound(
                 connection=self.name,

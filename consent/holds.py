@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.verdict import on, state_alias, stopped
@@ -71,6 +71,16 @@ async def suppress_leaving(
             .values(suppressed_at=now)
         )
     await touch(conn, address_ids)
+
+
+async def suppress_unheld(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
+    """Keep a no that was said of these addresses on those that no profile has."""
+    held = exists(select(1).where(profile_addresses.c.address_id == addresses.c.id))
+    await conn.execute(
+        update(addresses)
+        .where(addresses.c.id.in_(set(address_ids)), addresses.c.suppressed_at.is_(None), ~held)
+        .values(suppressed_at=now)
+    )
 
 
 async def touch(conn: AsyncConnection, address_ids: Collection[str]) -> None:

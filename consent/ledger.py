@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, bindparam, func, insert, or_, select, text, update
@@ -54,9 +54,13 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
     before = {profile_id: person.flags for profile_id, person in people.items()}
     preference_links = await reading.linked_preferences(conn)
     drafts: list[tuple[Event, Change]] = []
-    for change in changes:
+    for place, change in enumerate(changes):
         moved = transition(
-            people[change.profile_id], change, links=preference_links, now=now, new_id=lambda: new_id("evt")
+            people[change.profile_id],
+            change,
+            links=preference_links,
+            now=now + timedelta(microseconds=place),  # those that arrived together came one after the other
+            new_id=lambda: new_id("evt"),
         )
         if moved.refusals:
             raise Refused(change, moved.refusals)

@@ -46,6 +46,8 @@ async def create(
     conn: AsyncConnection, name: str, scopes: Iterable[str] = (), *, now: datetime, actor: str = "system"
 ) -> str:
     """A new key, returned in clear this once; without scopes it has all but `admin`. Raises KeyNameTaken."""
+    if " for " in name:
+        raise ValueError("a key's name cannot hold ` for `: that is how the history says who spoke for whom")
     if await _live(conn, name) is not None:
         raise KeyNameTaken(name)
     token = "og_" + secrets.token_urlsafe(32)

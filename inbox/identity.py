@@ -21,7 +21,7 @@ from profiles import links, records
 from profiles.addresses import PHONE_CHANNELS, Address, AddressBook, BadAddress, is_number
 from store.engine import Raced
 from store.ids import new_id
-from store.locks import lock_people
+from store.locks import lock_people, lock_profiles
 from store.tables import addresses, profile_addresses
 
 
@@ -60,8 +60,9 @@ async def resolve(
     holders = await _holders(conn, hashes)
     plan = _Plan(holders)
     wanted = [plan.settle(n) if n else () for n in named]
-    await lock_people(conn, plan.known)
-    ids = await links.ensure_addresses(conn, (a for n in named if n for a in n.own), now=now)
+    await lock_profiles(conn, plan.known)
+    ids = await links.ensure_addresses(conn, (a for n in named if n for a in n.own), now=now, lock=False)
+    await lock_people(conn, plan.known, also=ids.values())
     if conn.dialect.name == "postgresql" and await _holders(conn, hashes) != holders:
         raise Raced("who has an address changed before it was locked")
     await _make(conn, plan, ids, now)
@@ -84,13 +85,13 @@ def _named(message: Inbound, book: AddressBook) -> _Named | None:
         if message.channel in PHONE_CHANNELS and _NO_PERSON.fullmatch(value):
             continue  # read as a national number it would be somebody else's
         try:
-            own.append(book.parse(message.channel, value))
+            own.append(book.proved(message.channel, value))
         except BadAddress:
             continue
     if not own:
         return None
     elsewhere = tuple(
-        book.parse(channel, address.value)
+        book.proved(channel, address.value)
         for address in own
         if is_number(address.value)
         for channel in sorted(PHONE_CHANNELS - {message.channel})

@@ -99,8 +99,19 @@ async def _take_in(
     conn: AsyncConnection, fresh: Sequence[Inbound], *, desk: Desk, now: datetime
 ) -> dict[EventKey, Answer]:
     senders = await identity.resolve(conn, fresh, book=desk.book, now=now)
+    answered: dict[EventKey, Answer] = {}
+    if conn.dialect.name == "postgresql":
+        # Another replica may have had the same delivery, and we have waited for its locks: read again what is known.
+        keys = [(message.account, message.provider_id) for message in fresh]
+        answered = await _answer_again(conn, (await receipts.known(conn, keys)).values())
     rules = await desk.rules.current(conn)
-    arrivals = [_Arrival(message, sender) for message, sender in zip(fresh, senders, strict=True)]
+    arrivals = [
+        _Arrival(message, sender)
+        for message, sender in zip(fresh, senders, strict=True)
+        if (message.account, message.provider_id) not in answered
+    ]
+    if not arrivals:
+        return answered
     changes: list[Change] = []
     for arrival in arrivals:
         arrival.rule = _rule(arrival.message, rules)
@@ -116,7 +127,7 @@ async def _take_in(
         for a in arrivals
     }
     await receipts.keep(conn, [Receipt(a.key, a.message_id, given[a.key].http) for a in arrivals], now=now)
-    return given
+    return answered | given
 
 
 # --- what it asks for -------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnClause, bindparam, exists, literal_column, or_, select, text, update
+from sqlalchemy import ColumnClause, ColumnElement, bindparam, literal_column, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
@@ -47,28 +47,45 @@ class Claim:
     tries: int  # this one counted
 
 
-def _due(connection: str, now: datetime) -> Any:
-    return (
-        deliveries.c.connection == connection,
-        deliveries.c.status == _QUEUED,
-        deliveries.c.due_at <= now,
-        or_(
-            deliveries.c.broadcast_id.is_(None),
-            exists(
-                select(1).where(
-                    broadcasts.c.id == deliveries.c.broadcast_id,
-                    broadcasts.c.status == literal_column("'sending'"),
-                    broadcasts.c.held.is_(None),
-                )
-            ),
-        ),
+async def _sources(conn: AsyncConnection, connection: str) -> list[ColumnElement[bool]]:
+    """Where there may be something to send, what a person waits for first: single messages, then each broadcast.
+
+    One by one, each by its own index: what is queued for a broadcast that is planned or paused is not even looked at.
+    """
+    sending = await conn.execute(
+        select(broadcasts.c.id)
+        .where(broadcasts.c.connection == connection, broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
+        .order_by(broadcasts.c.id)
     )
+    return [deliveries.c.broadcast_id.is_(None), *(deliveries.c.broadcast_id == id_ for id_ in sending.scalars())]
+
+
+def _due(connection: str, source: ColumnElement[bool], now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (deliveries.c.connection == connection, deliveries.c.status == _QUEUED, deliveries.c.due_at <= now, source)
 
 
 async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime) -> bool:
     """Whether a claim on this connection could find something."""
-    found = await conn.execute(select(deliveries.c.id).where(*_due(connection, now)).limit(1))
-    return found.first() is not None
+    for source in await _sources(conn, connection):
+        found = await conn.execute(select(deliveries.c.id).where(*_due(connection, source, now)).limit(1))
+        if found.first() is not None:
+            return True
+    return False
+
+
+async def _take(conn: AsyncConnection, connection: str, *, limit: int, now: datetime) -> list[Any]:
+    """Lock up to `limit` rows that are due and that nobody else has locked."""
+    rows: list[Any] = []
+    for source in await _sources(conn, connection):
+        if len(rows) < limit:
+            rows += await conn.execute(
+                select(deliveries)
+                .where(*_due(connection, source, now))
+                .order_by(deliveries.c.priority, deliveries.c.due_at, deliveries.c.id)
+                .limit(limit - len(rows))
+                .with_for_update(skip_locked=True)
+            )
+    return rows
 
 
 async def claim(
@@ -81,15 +98,7 @@ async def claim(
     """
     if conn.dialect.name == "postgresql":
         await conn.execute(_TIMEOUTS)
-    rows = (
-        await conn.execute(
-            select(deliveries)
-            .where(*_due(connection, now))
-            .order_by(deliveries.c.priority, deliveries.c.due_at, deliveries.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-    ).all()
+    rows = await _take(conn, connection, limit=limit, now=now)
     looked_at = len(rows)
     if not rows:
         return [], 0

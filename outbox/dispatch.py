@@ -181,6 +181,7 @@ class Dispatcher:
                 if self._stopping.is_set() and pause > 2:
                     log.error("ending.lost", attempt=ending.claim.attempt_id, error=type(error).__name__)
                     return
+                log.warning("ending.waits", attempt=ending.claim.attempt_id, error=type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
             else:

@@ -64,8 +64,11 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
 
 
 async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Ending, Ruling]], now: datetime) -> None:
-    """Move deliveries up to `status`; back to `queued` only from `sending`, when it is certain nothing was sent."""
-    allowed = ["sending"] if status == "queued" else below(status)
+    """Move deliveries up to `status`; back to `queued` only when its own attempt proves that nothing was sent.
+
+    That may come late: from a process that was frozen, of an attempt that the sweep has called in doubt meanwhile.
+    """
+    allowed = ["sending", "in_doubt"] if status == "queued" else below(status)
     statement = (
         update(deliveries)
         .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, allowed))

@@ -17,7 +17,8 @@ from consent import defaults, holds
 from outbox import heed
 from profiles import links, records
 from profiles.addresses import Address
-from store.locks import lock_people
+from store.engine import Raced
+from store.locks import lock_people, lock_profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,16 @@ async def create(conn: AsyncConnection, draft: Draft, *, now: datetime) -> str:
 
 async def change(conn: AsyncConnection, profile_id: str, draft: Draft, *, now: datetime) -> heed.Heeded:
     """Change what the draft names. Raises records.ExternalIdTaken."""
-    held = await lock_people(conn, [profile_id])
+    await lock_profiles(conn, [profile_id])
+    ids = await links.ensure_addresses(conn, (w.address for w in draft.addresses or ()), now=now, lock=False)
+    held = await lock_people(conn, [profile_id], also=ids.values())
     await _external_id_is_free(conn, draft, profile_id)
     values: dict[str, Any] = dict(draft.names)
+    found = await records.read(conn, [profile_id])
+    if not found:
+        raise Raced("the profile was deleted before it was locked")
     if draft.attributes is not None:
-        [profile] = await records.read(conn, [profile_id])
-        values["attributes"] = records.merged(profile.attributes, draft.attributes)
+        values["attributes"] = records.merged(found[0].attributes, draft.attributes)
     await records.change(conn, profile_id, values, now=now)
     if draft.tags is not None:
         await records.set_tags(conn, profile_id, draft.tags)

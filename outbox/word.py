@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent import holds
 from consent.states import Change, Subject, Wish
 from outbox import heed
 from profiles.links import holders
@@ -26,7 +27,10 @@ class ProviderNo:
 
 
 async def heed_no(conn: AsyncConnection, said: Sequence[ProviderNo], *, now: datetime) -> frozenset[str]:
-    """Record a no of the channel and the address for everyone who has it; returns the addresses this closes."""
+    """Record a no of the channel and the address for everyone who has it; returns the addresses this closes.
+
+    Where nobody has the address any more the no stays with the address itself, for whoever has it next.
+    """
     if not said:
         return frozenset()
     people = await holders(conn, {no.address_id for no in said})
@@ -44,4 +48,6 @@ async def heed_no(conn: AsyncConnection, said: Sequence[ProviderNo], *, now: dat
         for no in said
         for profile_id in people.get(no.address_id, ())
     ]
-    return (await heed.record(conn, changes, now=now)).closed
+    heeded = await heed.record(conn, changes, now=now)
+    await holds.suppress_unheld(conn, {no.address_id for no in said}, now=now)
+    return heeded.closed

@@ -20,6 +20,8 @@ CHANNELS = ("sms", "whatsapp", "email", "voice", "post")
 PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
 # Meta's business-scoped user id: a country's letters, a dot, letters and digits (US.1234, US.ENT.1234).
 _SCOPED_ID = re.compile(r"[A-Z]{2}(\.[A-Za-z0-9]{1,128}){1,3}")
+# WhatsApp still writes Mexican mobiles with the 1 that the country gave up in 2019.
+_MEXICAN_MOBILE = re.compile(r"\+521[0-9]{10}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -65,6 +67,15 @@ class AddressBook:
             canonical = normalised.casefold()
         return Address(channel, normalised, self.hash(channel, canonical))
 
+    def proved(self, channel: str, value: str) -> Address:
+        """As `parse`, for the sender of a message: a number that wrote to us exists, whatever the metadata says."""
+        try:
+            return self.parse(channel, value)
+        except BadAddress:
+            if channel not in PHONE_CHANNELS or not _E164.fullmatch(value):
+                raise
+        return Address(channel, value, self.hash(channel, value))
+
     def parse_tagged(self, text: str) -> Address:
         """Normalise `channel:value`; raises BadAddress."""
         channel, colon, value = text.partition(":")
@@ -80,6 +91,8 @@ class AddressBook:
             return value
         if _E164.fullmatch(value) and value.startswith("+1") and len(value) == 12:
             return value  # the commonest form is its own normal form
+        if _MEXICAN_MOBILE.fullmatch(value):
+            value = "+52" + value[4:]
         # A full number that was written without its plus is tried with it, where it is none of the home region.
         try:
             number = phonenumbers.parse(value, None if value.startswith("+") else self.region)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, exists, select, update
+from sqlalchemy import and_, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from profiles.addresses import Address
 from store.ids import new_id
 from store.locks import lock_addresses
-from store.tables import addresses, profile_addresses
+from store.tables import addresses, consent_states, profile_addresses
 from store.upsert import insert_missing
 
 
@@ -107,7 +107,11 @@ class Link:
 
 
 async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -> None:
-    """Let profiles have addresses they have not yet."""
+    """Let profiles have addresses they have not yet, since now, and not before anything they have said already.
+
+    `now` may be older than the locks: a channel's yes recorded meanwhile must not cover an address given after it.
+    """
+    said = await _last_said(conn, {link.profile_id for link in links})
     await insert_missing(
         conn,
         profile_addresses,
@@ -118,11 +122,23 @@ async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -
                 "channel": link.channel,
                 "is_primary": link.primary,
                 "position": link.position,
-                "since": now,
+                "since": max(now, said[link.profile_id] + timedelta(microseconds=1))
+                if link.profile_id in said
+                else now,
             }
             for link in links
         ],
     )
+
+
+async def _last_said(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, datetime]:
+    """When the newest flag of each profile was recorded."""
+    rows = await conn.execute(
+        select(consent_states.c.profile_id, func.max(consent_states.c.recorded_at).label("at"))
+        .where(consent_states.c.profile_id.in_(sorted(profile_ids)))
+        .group_by(consent_states.c.profile_id)
+    )
+    return {row.profile_id: row.at for row in rows}
 
 
 async def arrange(conn: AsyncConnection, link: Link) -> None:

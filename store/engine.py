@@ -45,6 +45,10 @@ class DatabaseAway(Exception):
     """The database cannot be asked now. Nothing was acknowledged; try again later."""
 
 
+class StillRacing(DatabaseAway):
+    """A transaction raced again and again: it may fare better in parts."""
+
+
 def normalise_url(url: str) -> URL:
     """`sqlite:///file` and `postgresql://…` as the async drivers want them.
 
@@ -162,12 +166,14 @@ class Database:
                     return await work(connection)
             except Raced as error:
                 if not tries_left:
-                    raise DatabaseAway("raced again and again") from error
+                    raise StillRacing("raced again and again") from error
             except DBAPIError as error:
-                if is_away(error) or (_is_race(error) and not tries_left):
+                if is_away(error):
                     raise DatabaseAway(type(error).__name__) from error
                 if not _is_race(error):
                     raise
+                if not tries_left:
+                    raise StillRacing(type(error).__name__) from error
             except (PoolTimeoutError, OSError) as error:
                 raise DatabaseAway(type(error).__name__) from error
         raise AssertionError("unreachable")

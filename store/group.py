@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.engine import Database, DatabaseAway
+from store.engine import Database, DatabaseAway, StillRacing
 
 log = structlog.get_logger("store")
 
@@ -52,6 +52,9 @@ class GroupCommit(Generic[Item, Result]):
             try:
                 await self._commit(group)
             except DatabaseAway as error:
+                if isinstance(error, StillRacing) and len(group) > 1:
+                    await self._one_by_one(group)
+                    continue
                 _fail(group, error)
             except Exception as error:
                 if len(group) == 1:

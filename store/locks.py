@@ -6,7 +6,7 @@ shares the address row, sees all of it or none. On SQLite the write transaction 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,8 +35,13 @@ async def lock_addresses(conn: AsyncConnection, address_ids: Collection[str], *,
     )
 
 
-async def lock_people(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, list[tuple[str, str]]]:
-    """Hold these profiles and all their address rows; returns (address id, channel) by profile, in their order."""
+async def lock_people(
+    conn: AsyncConnection, profile_ids: Collection[str], *, also: Iterable[str] = ()
+) -> dict[str, list[tuple[str, str]]]:
+    """Hold these profiles and all their address rows; returns (address id, channel) by profile, in their order.
+
+    `also` are further address rows: all are locked in one sorted pass, for two passes would cross each other.
+    """
     await lock_profiles(conn, profile_ids)
     links = (
         await conn.execute(
@@ -45,7 +50,7 @@ async def lock_people(conn: AsyncConnection, profile_ids: Collection[str]) -> di
             .order_by(profile_addresses.c.profile_id, profile_addresses.c.position)
         )
     ).all()
-    await lock_addresses(conn, {link.address_id for link in links})
+    await lock_addresses(conn, {link.address_id for link in links} | set(also))
     people: dict[str, list[tuple[str, str]]] = {profile_id: [] for profile_id in profile_ids}
     for link in links:
         people[link.profile_id].append((link.address_id, link.channel))

@@ -120,7 +120,7 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
 async def authenticated(request: web.Request, house: House) -> Key | None:
     """The key that the request carries, if it is a live one."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    if scheme.lower() != "bearer" or not token.strip() or not token.isascii():
         return None
     async with house.database.read() as conn:
         return await keys.find(conn, token.strip())
@@ -131,11 +131,12 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
     raw = await request.read()
     try:
         value = json.loads(raw.decode())
+        if isinstance(value, dict):
+            _check_storable(value, "")
     except (ValueError, RecursionError):
         raise Problem(400, "not-json", "The body is not JSON", "send one JSON object, in UTF-8") from None
     if not isinstance(value, dict):
         raise Problem(400, "not-json", "The body is not a JSON object")
-    _check_storable(value, "")
     return model.model_validate_json(raw)
 
 

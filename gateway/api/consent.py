@@ -35,6 +35,13 @@ class By(Body):
     kind: Literal["customer", "agent"]
     name: Name | None = None
 
+    @field_validator("name")
+    @classmethod
+    def _speaks_for_nobody(cls, value: str | None) -> str | None:
+        if value is not None and " for " in value:
+            raise ValueError("a name cannot hold ` for `: that is how the history says who spoke for whom")
+        return value
+
 
 class ConsentIn(Body):
     """A change of consent; what is absent stays."""
@@ -46,8 +53,8 @@ class ConsentIn(Body):
     expires_at: datetime | None = None
     everything: StateName | None = None
     channels: dict[Channel, StateName] = Field(default_factory=dict)
-    addresses: dict[str, StateName] = Field(default_factory=dict)
-    preferences: dict[str, StateName] = Field(default_factory=dict)
+    addresses: dict[str, StateName] = Field(default_factory=dict, max_length=1000)
+    preferences: dict[str, StateName] = Field(default_factory=dict, max_length=1000)
     evidence: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("at", "expires_at")
@@ -80,7 +87,10 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
     if not wishes:
         raise invalid("", "name at least one of everything, channels, addresses, preferences")
     evidence = dict(body.evidence)
-    if "obtained_at" in evidence and datetime.fromisoformat(str(evidence["obtained_at"])) > call.house.now():
+    if (
+        evidence.get("obtained_at") is not None
+        and datetime.fromisoformat(str(evidence["obtained_at"])) > call.house.now()
+    ):
         raise invalid("evidence.obtained_at", "it lies in the future")
     if body.wording is not None:
         evidence["wording"] = body.wording
@@ -122,6 +132,8 @@ async def _wishes(conn: AsyncConnection, profile: Profile, body: ConsentIn, book
             raise invalid(f"addresses.{text}", str(error)) from error
         if address not in held:
             raise invalid(f"addresses.{text}", "the profile has no such address")
+        if any(w.subject.key == held[address] for w in wishes):
+            raise invalid(f"addresses.{text}", "the same address is named twice")
         wishes.append(wish(Subject("address", held[address]), to))
     known = await preferences.by_names(conn, body.preferences)
     for name, to in body.preferences.items():

@@ -27,6 +27,7 @@ from store.engine import Raced
 Text = Annotated[str, StringConstraints(max_length=500)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 MOST_ADDRESSES = 100
+MOST_WORDS = 10
 
 
 class AddressIn(Body):
@@ -137,6 +138,8 @@ async def search(call: Call) -> web.Response:
             address_hash = call.house.book.parse_tagged(query["address"]).hash
         except BadAddress as error:
             raise invalid("address", str(error)) from error
+    if len(query.get("q", "").split()) > MOST_WORDS:
+        raise invalid("q", f"at most {MOST_WORDS} words")
     wanted = Search(query.get("q"), address_hash, query.get("external_id"), query.get("tag"))
     async with call.house.database.read() as conn:
         ids = await find(conn, wanted, after=after, limit=limit)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import preferences
 from gateway import audit
 from gateway.api.base import Body, Call, Route, answer, listing
-from gateway.problems import invalid, not_found
+from gateway.problems import Problem, invalid, not_found
 from inbox import rulebook
 from inbox.rulebook import RuleRow
 from inbox.trial import Trial, attempt
@@ -159,13 +159,18 @@ async def patch(call: Call) -> web.Response:
 
     async def work(conn: AsyncConnection) -> dict[str, Any]:
         before = await _require(conn, call.id)
+        if before.rule.builtin is not None and body.action not in (None, before.rule.action):
+            raise Problem(
+                409, "builtin-rule", "A built-in rule keeps its action", "switch it off, and make a rule of your own"
+            )
         values = await _columns(conn, body.model_dump(include=body.model_fields_set - {"subject"}), body.subject)
         if values:
             await rulebook.change(conn, call.id, values, now=now)
             await audit.note(conn, call.actor, "rule.changed", call.id, {"fields": sorted(values)}, now=now)
         document = shown(await _require(conn, call.id))
-        if before.rule.builtin is not None and before.rule.action == "opt_out" and body.active is False:
-            document["warning"] = f"people who write {before.rule.keyword} are no longer opted out by this rule"
+        narrowed = body.active is False or {"keyword", "match", "channel", "received_on", "subject"} & values.keys()
+        if before.rule.builtin is not None and before.rule.action == "opt_out" and narrowed:
+            document["warning"] = f"people who write {before.rule.keyword} may no longer be opted out by this rule"
         return document
 
     return answer(await call.house.database.transact(work))

@@ -242,13 +242,20 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.create_index("ix_deliveries_broadcast", ["broadcast_id", "status", "reason"], unique=False)
+        batch_op.create_index(
+            "ix_deliveries_broadcast_queue",
+            ["broadcast_id", "priority", "due_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("status = 'queued'"),
+            postgresql_where=sa.text("status = 'queued'"),
+        )
         batch_op.create_index("ix_deliveries_profile_id", ["profile_id", "id"], unique=False)
         batch_op.create_index(
             "ix_deliveries_queue",
             ["connection", "priority", "due_at", "id"],
             unique=False,
-            sqlite_where=sa.text("status = 'queued'"),
-            postgresql_where=sa.text("status = 'queued'"),
+            sqlite_where=sa.text("status = 'queued' AND broadcast_id IS NULL"),
+            postgresql_where=sa.text("status = 'queued' AND broadcast_id IS NULL"),
         )
         batch_op.create_index(
             "ix_deliveries_queued_address",
