@@ -63,6 +63,7 @@ async def resolve(
     await lock_profiles(conn, plan.known)
     ids = await links.ensure_addresses(conn, (a for n in named if n for a in n.own), now=now, lock=False)
     await lock_people(conn, plan.known, also=ids.values())
+    await links.restore_values(conn, (a for n in named if n for a in n.own))
     if conn.dialect.name == "postgresql" and await _holders(conn, hashes) != holders:
         raise Raced("who has an address changed before it was locked")
     await _make(conn, plan, ids, now)

@@ -31,7 +31,10 @@ class Held:
 async def ensure_addresses(
     conn: AsyncConnection, wanted: Iterable[Address], *, now: datetime, lock: bool = True
 ) -> dict[str, str]:
-    """Hash → id of a row for each address, made where there is none and locked; an erased one gets its value back."""
+    """Hash → id of a row for each address, made where there is none.
+
+    With `lock` they are locked, and an erased one gets its value back; without, the caller does both, in its order.
+    """
     distinct = {address.hash: address for address in wanted}
     if not distinct:
         return {}
@@ -49,10 +52,16 @@ async def ensure_addresses(
         found = await find_addresses(conn, distinct)
     if lock:
         await lock_addresses(conn, found.values())
+        await restore_values(conn, distinct.values())
+    return found
+
+
+async def restore_values(conn: AsyncConnection, wanted: Iterable[Address]) -> None:
+    """Give rows whose value was forgotten their value back; the caller holds their locks."""
+    distinct = {address.hash: address for address in wanted}
     blank = select(addresses.c.hash).where(addresses.c.hash.in_(distinct), addresses.c.value.is_(None))
     for digest in (await conn.execute(blank)).scalars().all():
         await conn.execute(update(addresses).where(addresses.c.hash == digest).values(value=distinct[digest].value))
-    return found
 
 
 async def find_addresses(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, str]:
