@@ -1,0 +1,113 @@
+"""Personal text: what a template may say, and what it may cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from outbox.liquid import BadTemplate, compiled
+
+ANA: dict[str, Any] = {
+    "first_name": "Ana",
+    "last_name": "Ruiz",
+    "locale": "es",
+    "attributes": {"last_booking_at": "2024-05-01", "seats": 3, "shows": ["Hamlet", "Medea"], "vip": True},
+    "tags": ["vip", "drama"],
+    "preferences": {"Drama": True, "Musicals": False, "Opera": None},
+    "channel": "sms",
+    "links": {"unsubscribe": "https://gw.example.org/unsubscribe/t"},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("Hello", "Hello"),
+        ("Hi {{ first_name }}!", "Hi Ana!"),
+        ("Hi {{ first_name | default: 'there' }}", "Hi Ana"),
+        ("Hi {{ attributes.nickname | default: 'there' }}", "Hi there"),
+        ("{{ attributes.last_booking_at | date: '%d.%m.%Y' }}", "01.05.2024"),
+        ("{{ attributes.seats | plus: 1 }} seats", "4 seats"),
+        ("{% for show in attributes.shows %}{{ show }} {% endfor %}", "Hamlet Medea "),
+        ("{% if tags contains 'vip' %}VIP{% endif %}", "VIP"),
+        ("{% if preferences['Drama'] %}drama{% endif %}", "drama"),
+        ("{% if preferences['Musicals'] %}a{% else %}b{% endif %}", "b"),
+        ("{% if preferences['Opera'] %}a{% elsif preferences['Opera'] == nil %}not asked{% endif %}", "not asked"),
+        ("{% assign n = first_name | upcase %}{{ n }}", "ANA"),
+        ("{{ tags | join: ', ' }}", "vip, drama"),
+        ("{{ channel }} {{ locale }}", "sms es"),
+        ("{{ links.unsubscribe }}", "https://gw.example.org/unsubscribe/t"),
+        ("{{ attributes.shows | first | replace: 'ml', 'M' }}", "HaMet"),
+        ("{{ 'a b' | url_encode }}", "a+b"),
+        ("{{ attributes.vip }}", "true"),
+    ],
+)
+def test_a_template_is_filled_in(source: str, text: str) -> None:
+    assert compiled(source).render(ANA) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("{{ frist_name }}", "frist_name"),
+        ("{{ first_name | shout }}", "shout"),
+        ("{{ preferences[locale] }}", "name the preference"),
+        ("{{ preferences }}", "name the preference"),
+        ("{{ links.home }}", "links has"),
+        ("{% include 'x' %}", "include"),
+        ("{% render 'x' %}", "render"),
+        ("{% tablerow x in tags %}{% endtablerow %}", "tablerow"),
+        ("{{ (1..100000000) | join: ',' }}", "ranges"),
+        ("{% for i in (1..3) %}{% endfor %}", "ranges"),
+        ("{% assign r = (1..9) %}", "ranges"),
+        ("{% if first_name %}", "if"),
+        ("{{ first_name", "expected"),
+        ("{{ first_name | upcase", "expected"),
+        ("x" * 20_001, "longer"),
+        ("{% if a %}" * 40 + "{% endif %}" * 40, "a"),
+    ],
+)
+def test_what_is_unknown_or_broken_is_an_error_when_it_is_made(source: str, word: str) -> None:
+    with pytest.raises(BadTemplate, match=word):
+        compiled(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% assign x = 'aaaaaaaaaa' %}" + "{% assign x = x | append: x %}" * 30 + "{{ x }}",
+        "{% assign x = 'aaaaaaaaaa' %}" + "{% assign x = x | replace: 'a', x %}" * 8 + "{{ x }}",
+        "{% assign x = 'aaaaaaaaaa' | split: '' %}" + "{% assign y = x | join: 'aaaaaaaaaaaaaaaaaaaa' | split: '' %}"
+        "{% assign x = y %}" * 8,
+        "{% assign x = 9 %}" + "{% assign x = x | times: x %}" * 12 + "{{ x }}",
+        "{% for a in tags %}" * 12 + "x" + "{% endfor %}" * 12,
+        "{% for a in attributes.many %}{% for b in attributes.many %}{{ b | upcase }}{% endfor %}{% endfor %}",
+        "{{ 1 | divided_by: 0 }}",
+        "{{ 'now' | date: '%1000000000d' }}",
+        "{{ first_name | round | times: 'x' | slice: 99999999999999999999 }}",
+    ],
+)
+def test_no_template_costs_much(source: str) -> None:
+    template = compiled(source)
+    with pytest.raises(BadTemplate):
+        template.render(ANA | {"attributes": {"many": list(range(100))}})
+
+
+def test_python_is_not_to_be_reached() -> None:
+    for path in ("first_name.__class__", "attributes.__init__.__globals__", "tags.append", "links.unsubscribe.upper"):
+        try:
+            assert compiled(f"{{{{ {path} }}}}").render(ANA) == ""
+        except BadTemplate:
+            continue
+
+
+def test_what_a_template_uses_is_known_before_it_is_filled_in() -> None:
+    template = compiled("{{ first_name }}{% if preferences['Drama'] %}{{ attributes.x }}{% endif %}")
+    assert template.uses == {"first_name", "preferences", "attributes"}
+    assert template.preferences == {"Drama"}
+    assert compiled("plain").uses == frozenset()
+
+
+def test_a_local_name_is_no_unknown_variable() -> None:
+    assert compiled("{% assign greeting = 'Hi' %}{{ greeting }} {{ first_name }}").render(ANA) == "Hi Ana"
