@@ -50,7 +50,9 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
     profile_ids = {change.profile_id for change in changes}
     links = await lock_people(conn, profile_ids)
     named = {wish.subject.key for change in changes for wish in change.wishes if wish.subject.kind == "address"}
-    people = await reading.people(conn, links, named=named)
+    named.update(change.address_id for change in changes if change.address_id is not None)
+    suppressed = await reading.suppressed(conn, _asked_back(changes))
+    people = await reading.people(conn, links, named=named, suppressed=suppressed)
     before = {profile_id: person.flags for profile_id, person in people.items()}
     preference_links = await reading.linked_preferences(conn)
     drafts: list[tuple[Event, Change]] = []
@@ -78,6 +80,17 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
     await upsert(conn, consent_states, rows)
     closed = await _mark_addresses(conn, links, lines)
     return Recorded(tuple(lines), closed)
+
+
+def _asked_back(changes: Sequence[Change]) -> set[str]:
+    """The addresses from which a provider's word says yes: what it may turn depends on a no left behind on them."""
+    return {
+        change.address_id
+        for change in changes
+        if change.address_id is not None
+        and change.source == "provider"
+        and any(wish.to == "yes" for wish in change.wishes)
+    }
 
 
 async def _append(conn: AsyncConnection, drafts: Sequence[tuple[Event, Change]]) -> list[Line]:
@@ -179,6 +192,7 @@ def _event_row(event: Event, seq: int, position: int, proof: str, previous: str,
         "provider_at": event.provider_at,
         "source": event.source,
         "actor": event.actor,
+        "personal": event.personal,
         "via": event.via,
         "superseded": event.superseded,
         "evidence_hash": proof,

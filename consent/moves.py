@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from consent.states import (
     EVERYTHING,
@@ -37,6 +38,14 @@ class Refused(Exception):
 Links = Mapping[str, str]  # preference id → the channel it is linked to
 
 
+class _Step(NamedTuple):
+    """A wish as it is to be granted."""
+
+    wish: Wish
+    via: str | None = None  # link | everything: the effect of another wish
+    with_address: bool = False  # it turns the address that the act came from, too
+
+
 def transition(person: Person, change: Change, *, links: Links, now: datetime, new_id: Callable[[], str]) -> Moved:
     """Grant a change, or refuse all of it.
 
@@ -44,16 +53,18 @@ def transition(person: Person, change: Change, *, links: Links, now: datetime, n
     person has an address for, and linked preferences follow their channel. What the change names itself an
     effect never touches, and an effect of a link never sets off another.
     """
-    wishes = _expanded(person, change)
-    refusals = tuple(r for wish, _ in wishes if (r := _refused(person, change, wish)) is not None)
+    move = _Move(person, change, now, new_id)
+    steps = _expanded(person, change)
+    if change.source == "provider":
+        steps = [step for one in steps for step in _undoing_a_no(person, change, one, move.effective_at)]
+    refusals = tuple(r for step in steps if (r := _refused(person, change, step.wish)) is not None)
     if refusals:
         return Moved((), person.flags, refusals)
-    move = _Move(person, change, now, new_id)
-    for wish, via in wishes:
-        move.grant(wish, via)
+    for step in steps:
+        move.grant(step)
     for wish in _linked(person, change, move.flags, links):
         if _refused(person, change, wish) is None:
-            move.grant(wish, "link")
+            move.grant(_Step(wish, "link"))
     return Moved(tuple(move.events), move.flags)
 
 
@@ -69,8 +80,13 @@ class _Move:
         self._now = max([now, *(flag.recorded_at for flag in person.flags.values())])
         self._new_id = new_id
 
-    def grant(self, wish: Wish, via: str | None) -> None:
-        change = self._change
+    @property
+    def effective_at(self) -> datetime:
+        said_at = self._change.said_at
+        return min(said_at, self._now) if said_at is not None else self._now
+
+    def grant(self, step: _Step) -> None:
+        change, wish, via = self._change, step.wish, step.via
         before = state_of(self.flags, wish.subject)
         if before == wish.to and (via == "link" or not _worth_repeating(change, wish, self.flags.get(wish.subject))):
             return
@@ -80,7 +96,7 @@ class _Move:
             profile_id=change.profile_id,
             subject=wish.subject,
             address_id=change.address_id,
-            with_address=change.with_address and wish.subject.kind == "channel" and via is None,
+            with_address=step.with_address,
             from_state=before,
             to_state=wish.to,
             basis=(wish.basis or "express") if wish.to == "yes" else None,
@@ -91,6 +107,7 @@ class _Move:
             provider_at=change.said_at,
             source=change.source,
             actor=change.actor,
+            personal=change.personal,
             via=via,
             superseded=False,
         )
@@ -101,29 +118,43 @@ class _Move:
         self.events.append(event)
 
 
-def _expanded(person: Person, change: Change) -> list[tuple[Wish, str | None]]:
+def _expanded(person: Person, change: Change) -> list[_Step]:
     """The wishes from wide to narrow, with what `everything` yes brings along."""
     named = {wish.subject for wish in change.wishes}
-    wishes: list[tuple[Wish, str | None]] = []
+    steps: list[_Step] = []
     for wish in sorted(change.wishes, key=lambda w: WIDTH[w.subject.kind]):
-        if change.source == "provider" and wish.to == "yes" and state_of(person.flags, wish.subject) != "no":
-            # A provider's own START or `resume` turns a no into yes, never a silence.
-            address = Subject("address", change.address_id or "")
-            if change.with_address and state_of(person.flags, address) == "no":
-                wishes.append((replace(wish, subject=address), None))
-            continue
-        wishes.append((wish, None))
+        steps.append(_Step(wish, with_address=change.with_address and wish.subject.kind == "channel"))
         if wish.subject != EVERYTHING or wish.to != "yes":
             continue
         for channel in dict.fromkeys(channel for _, channel in person.addresses):
             subject = Subject("channel", channel)
             if subject not in named:
-                wishes.append((Wish(subject, "yes", wish.basis, wish.expires_at), "everything"))
+                steps.append(_Step(replace(wish, subject=subject), "everything"))
         for address_id, _ in person.addresses:
             subject = Subject("address", address_id)
             if subject not in named and state_of(person.flags, subject) == "no":
-                wishes.append((Wish(subject, "yes", wish.basis, wish.expires_at), "everything"))
-    return wishes
+                steps.append(_Step(replace(wish, subject=subject), "everything"))
+    return steps
+
+
+def _undoing_a_no(person: Person, change: Change, step: _Step, said_at: datetime) -> list[_Step]:
+    """What is left of a provider's word: its own START or `resume` turns a no into yes, never a silence.
+
+    The channel and the address are judged apart. A no that was left behind on the address is one: the word comes
+    from that very address, and lifts it where it was said after it.
+    """
+    wish, own = step.wish, Subject("address", change.address_id or "")
+    if wish.to != "yes":
+        return [step]
+    about_it = wish.subject in (own, Subject("channel", person.channels.get(own.key, "")))
+    suppressed_at = person.suppressed.get(own.key) if step.via is None else None
+    left_behind = suppressed_at is not None and suppressed_at < said_at
+    turns_address = about_it and (left_behind or (step.with_address and state_of(person.flags, own) == "no"))
+    if state_of(person.flags, wish.subject) == "no":
+        return [step._replace(with_address=step.with_address and turns_address)]
+    if turns_address and not any(other.subject == own != wish.subject for other in change.wishes):
+        return [_Step(replace(wish, subject=own))]
+    return []
 
 
 def _linked(person: Person, change: Change, flags: Mapping[Subject, Flag], links: Links) -> list[Wish]:

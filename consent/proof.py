@@ -9,17 +9,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, and_, delete, exists, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import chain, reading
-from consent.states import Flag, Subject, apply
+from consent.states import Event, Flag, Subject, apply
 from store.tables import addresses, consent_chains, consent_events, consent_states, evidence
 from store.upsert import upsert
 
 PAGE = 1000  # lines, and folded profiles, that are in memory at once
+
+_LINE = tuple(consent_events.c[name] for name in chain.COLUMNS)  # what is hashed, as it is hashed
+_WIDTH = len(_LINE)
+_PROFILE_ID = chain.COLUMNS.index("profile_id")
+_EVENT = tuple(consent_events.c[name] for name in reading.EVENT)
+_SUBJECT = tuple(Event.__dataclass_fields__).index("subject")
+_FLAG = tuple(consent_states.c[name] for name in reading.FLAG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +54,15 @@ async def see_one_moment(conn: AsyncConnection) -> None:
 async def verify(conn: AsyncConnection) -> AsyncIterator[Finding]:
     """Everything in the history, its evidence and its heads that is not as it was written."""
     walk: _Walk | None = None
-    async for row in _lines(conn):
-        if walk is None or walk.profile_id != row.profile_id:
-            if walk is not None:
-                for finding in walk.end():
-                    yield finding
-            walk = _Walk(row)
-        for finding in walk.step(row):
-            yield finding
+    async for page in _lines(conn):
+        for row in page:
+            if walk is None or walk.profile_id != row[_PROFILE_ID]:
+                if walk is not None:
+                    for finding in walk.end():
+                        yield finding
+                walk = _Walk(row[_PROFILE_ID])
+            for finding in walk.step(row):
+                yield finding
     if walk is not None:
         for finding in walk.end():
             yield finding
@@ -65,34 +74,34 @@ async def verify(conn: AsyncConnection) -> AsyncIterator[Finding]:
 class _Walk:
     """The way along one profile's chain."""
 
-    def __init__(self, first: Row[Any]) -> None:
-        self.profile_id: str = first.profile_id
+    def __init__(self, profile_id: str) -> None:
+        self.profile_id = profile_id
         self._count: int | None = None
         self._head: str | None = None
         self._position = 0
         self._seq = 0
         self._hash = chain.START
 
-    def step(self, row: Row[Any]) -> list[Finding]:
-        """What is wrong with the next line."""
+    def step(self, row: Sequence[Any]) -> list[Finding]:
+        """What is wrong with the next line. By place, not by name: there may be millions."""
+        line = row[:_WIDTH]
+        digest, evidence_id, salt, body, erased_at, self._count, self._head = row[_WIDTH:]
+        seq, position, evidence_hash, previous = line[0], line[1], line[-2], line[-1]
         wrong: list[str] = []
-        if row.position != self._position + 1:
-            wrong.append(f"stands at position {row.position} of its chain where {self._position + 1} was due")
-        elif row.previous_hash != self._hash:
+        if position != self._position + 1:
+            wrong.append(f"stands at position {position} of its chain where {self._position + 1} was due")
+        elif previous != self._hash:
             wrong.append("does not follow the line before it")
-        if row.seq <= self._seq:
+        if seq <= self._seq:
             wrong.append(f"comes after line {self._seq} in its chain")
-        event = reading.event_from(row)
-        digest = chain.line_hash(
-            event, seq=row.seq, position=row.position, evidence=row.evidence_hash, previous=row.previous_hash
-        )
-        if digest != row.hash:
+        if chain.hash_of(line) != digest:
             wrong.append("is not as it was written")
-        if (fault := _evidence_fault(row)) is not None:
+        if evidence_id is None:
+            wrong.append("has lost its evidence")
+        elif (fault := _evidence_fault(evidence_hash, salt, body, erased_at)) is not None:
             wrong.append(fault)
-        self._position, self._seq, self._hash = row.position, row.seq, row.hash
-        self._count, self._head = row.chain_count, row.chain_head
-        return [Finding(self.profile_id, row.seq, f"line {row.seq} of {self.profile_id} {fault}") for fault in wrong]
+        self._position, self._seq, self._hash = position, seq, digest
+        return [Finding(self.profile_id, seq, f"line {seq} of {self.profile_id} {fault}") for fault in wrong]
 
     def end(self) -> list[Finding]:
         """What is wrong behind the last line."""
@@ -108,24 +117,21 @@ class _Walk:
         return [Finding(self.profile_id, self._seq, why)]
 
 
-def _evidence_fault(row: Row[Any]) -> str | None:
-    if row.evidence_id is None:
-        return "has lost its evidence"
-    if row.erased_at is not None and row.salt is None and row.body is None:
+def _evidence_fault(written: str, salt: str | None, body: Any, erased_at: datetime | None) -> str | None:
+    if erased_at is not None and salt is None and body is None:
         return None  # erased: its hash stands in the line, and the line verifies
-    if row.salt is None or row.body is None:
+    if salt is None or body is None:
         return "has evidence that was emptied without being erased"
-    if chain.evidence_hash(row.salt, row.body) != row.evidence_hash:
-        return "has other evidence than was written"
-    return None
+    return None if chain.evidence_hash(salt, body) == written else "has other evidence than was written"
 
 
-async def _lines(conn: AsyncConnection) -> AsyncIterator[Row[Any]]:
-    """Every line with its evidence and its chain's head, chain by chain, in pages."""
-    events = consent_events
+async def _lines(conn: AsyncConnection) -> AsyncIterator[Sequence[Row[Any]]]:
+    """Every line with its hash, its evidence and its chain's head, chain by chain, in pages."""
+    events = consent_events.c
     statement = (
         select(
-            events,
+            *_LINE,
+            events.hash,
             evidence.c.event_id.label("evidence_id"),
             evidence.c.salt,
             evidence.c.body,
@@ -133,11 +139,11 @@ async def _lines(conn: AsyncConnection) -> AsyncIterator[Row[Any]]:
             consent_chains.c.count.label("chain_count"),
             consent_chains.c.head.label("chain_head"),
         )
-        .outerjoin(evidence, evidence.c.event_id == events.c.id)
-        .outerjoin(consent_chains, consent_chains.c.profile_id == events.c.profile_id)
+        .outerjoin(evidence, evidence.c.event_id == events.id)
+        .outerjoin(consent_chains, consent_chains.c.profile_id == events.profile_id)
     )
-    async for row in _paged(conn, statement, events.c.profile_id, events.c.position):
-        yield row
+    async for page in _pages(conn, statement, events.profile_id, events.position):
+        yield page
 
 
 async def _heads_without_lines(conn: AsyncConnection) -> AsyncIterator[Finding]:
@@ -172,12 +178,18 @@ async def _addresses_without_line(conn: AsyncConnection) -> AsyncIterator[Findin
 
 
 async def _paged(conn: AsyncConnection, statement: Any, *key: Any) -> AsyncIterator[Row[Any]]:
-    """The rows of a statement in the order of its key, in pages."""
+    """The rows of a statement in the order of its key."""
+    async for page in _pages(conn, statement, *key):
+        for row in page:
+            yield row
+
+
+async def _pages(conn: AsyncConnection, statement: Any, *key: Any) -> AsyncIterator[Sequence[Row[Any]]]:
+    """The rows of a statement in the order of its key, page by page."""
     statement = statement.order_by(*key).limit(PAGE)
     page: Sequence[Row[Any]] = (await conn.execute(statement)).all()
     while page:
-        for row in page:
-            yield row
+        yield page
         behind = tuple_(*key) > tuple_(*(getattr(page[-1], column.name) for column in key))
         page = (await conn.execute(statement.where(behind))).all() if len(page) == PAGE else ()
 
@@ -225,16 +237,19 @@ async def rebuild(conn: AsyncConnection) -> int:
 
 async def _differences(conn: AsyncConnection) -> AsyncIterator[_Difference]:
     folds: dict[str, _Fold] = {}
-    async for row in _history(conn):
-        if row.profile_id not in folds:
-            if len(folds) == PAGE:
-                for difference in await _compared(conn, folds):
-                    yield difference
-                folds = {}
-            folds[row.profile_id] = _Fold()
-        folds[row.profile_id].take(row)
-    for difference in await _compared(conn, folds):
-        yield difference
+    async for page in _history(conn):
+        for row in page:
+            profile_id = row.profile_id
+            if profile_id not in folds:
+                if len(folds) == PAGE:
+                    for difference in await _compared(conn, folds):
+                        yield difference
+                    folds = {}
+                folds[profile_id] = _Fold()
+            folds[profile_id].take(row)
+    if folds:
+        for difference in await _compared(conn, folds):
+            yield difference
     at = consent_states.c
     there = exists(select(1).where(consent_events.c.profile_id == at.profile_id))
     async for row in _paged(conn, select(consent_states).where(~there), at.profile_id, at.kind, at.key):
@@ -249,37 +264,49 @@ class _Fold:
         self.seqs: dict[str, int] = {}
         self._channels: dict[str, str] = {}
 
-    def take(self, row: Row[Any]) -> None:
-        event = reading.event_from(row)
-        if row.subject_channel is not None:
-            self._channels[row.subject_key] = row.subject_channel
-        if row.from_channel is not None:
-            self._channels[row.address_id] = row.from_channel
-        self.seqs[row.id] = row.seq
+    def take(self, row: Sequence[Any]) -> None:
+        """Fold the next line."""
+        seq, kind, key, subject_channel, from_channel, *of, _ = row
+        of.insert(_SUBJECT, Subject(kind, key))
+        event = Event(*of)
+        if subject_channel is not None:
+            self._channels[key] = subject_channel
+        if from_channel is not None and event.address_id is not None:
+            self._channels[event.address_id] = from_channel
+        self.seqs[event.id] = seq
         self.flags = apply(self.flags, event, self._channels)
 
 
 async def _compared(conn: AsyncConnection, folds: Mapping[str, _Fold]) -> list[_Difference]:
-    kept = await reading.flags_of(conn, folds)
+    """Profiles that follow one another in the order of their ids, against the flags that are kept."""
+    of = consent_states.c
+    kept: dict[str, dict[Subject, Flag]] = {profile_id: {} for profile_id in folds}
+    between = and_(of.profile_id >= min(folds), of.profile_id <= max(folds))
+    statement = select(of.profile_id, of.kind, of.key, *_FLAG).where(between)
+    for profile_id, kind, key, *flag in await conn.execute(statement):
+        if profile_id in kept:
+            kept[profile_id][Subject(kind, key)] = Flag(*flag)
     return [
         _Difference(profile_id, subject, had, due, fold.seqs.get(due.event_id) if due else None)
         for profile_id, fold in folds.items()
+        if kept[profile_id] != fold.flags
         for subject in sorted({*kept[profile_id], *fold.flags})
         if (had := kept[profile_id].get(subject)) != (due := fold.flags.get(subject))
     ]
 
 
-async def _history(conn: AsyncConnection) -> AsyncIterator[Row[Any]]:
+async def _history(conn: AsyncConnection) -> AsyncIterator[Sequence[Row[Any]]]:
     """Every line in the order of arrival, profile by profile, with the channels of the addresses it names."""
     subject, origin = addresses.alias("subject"), addresses.alias("origin")
-    events = consent_events
+    of = consent_events.c
+    channels = subject.c.channel.label("subject_channel"), origin.c.channel.label("from_channel")
     statement = (
-        select(events, subject.c.channel.label("subject_channel"), origin.c.channel.label("from_channel"))
-        .outerjoin(subject, and_(events.c.subject_kind == "address", subject.c.id == events.c.subject_key))
-        .outerjoin(origin, origin.c.id == events.c.address_id)
+        select(of.seq, of.subject_kind, of.subject_key, *channels, *_EVENT, of.position)
+        .outerjoin(subject, and_(of.subject_kind == "address", subject.c.id == of.subject_key))
+        .outerjoin(origin, origin.c.id == of.address_id)
     )
-    async for row in _paged(conn, statement, events.c.profile_id, events.c.position):
-        yield row
+    async for page in _pages(conn, statement, of.profile_id, of.position):
+        yield page
 
 
 def _named(subject: Subject) -> str:

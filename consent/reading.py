@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -22,7 +23,11 @@ async def flags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[
 
 
 async def people(
-    conn: AsyncConnection, links: Mapping[str, Sequence[tuple[str, str]]], *, named: Collection[str] = ()
+    conn: AsyncConnection,
+    links: Mapping[str, Sequence[tuple[str, str]]],
+    *,
+    named: Collection[str] = (),
+    suppressed: Mapping[str, datetime],
 ) -> dict[str, Person]:
     """What a change that names these addresses needs to know; `links` are those each has now (address id, channel)."""
     flags = await flags_of(conn, links.keys())
@@ -31,12 +36,23 @@ async def people(
     gone = flagged.union(named) - channels.keys()
     if gone:
         channels |= await channels_of(conn, gone)
-    return {profile_id: Person(flags[profile_id], tuple(held), channels) for profile_id, held in links.items()}
+    return {
+        profile_id: Person(flags[profile_id], tuple(held), channels, suppressed) for profile_id, held in links.items()
+    }
 
 
 async def channels_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:
     rows = await conn.execute(select(addresses.c.id, addresses.c.channel).where(addresses.c.id.in_(set(address_ids))))
     return {row.id: row.channel for row in rows}
+
+
+async def suppressed(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, datetime]:
+    """Address id → since when, of those that are suppressed."""
+    if not address_ids:
+        return {}
+    of = addresses.c.id.in_(set(address_ids)), addresses.c.suppressed_at.is_not(None)
+    rows = await conn.execute(select(addresses.c.id, addresses.c.suppressed_at).where(*of))
+    return {row.id: row.suppressed_at for row in rows}
 
 
 def with_flags(person: Person, flags: Flags) -> Person:
@@ -51,16 +67,17 @@ async def linked_preferences(conn: AsyncConnection) -> dict[str, str]:
     return {row.id: row.linked_channel for row in rows}
 
 
-_FLAG = tuple(Flag.__dataclass_fields__)  # columns of consent_states by the same names
+FLAG = tuple(Flag.__dataclass_fields__)  # columns of consent_states by the same names
+EVENT = tuple(name for name in Event.__dataclass_fields__ if name != "subject")  # and of consent_events
 
 
 def flag_from(row: Row[Any]) -> Flag:
-    return Flag(**{name: getattr(row, name) for name in _FLAG})
+    return Flag(**{name: getattr(row, name) for name in FLAG})
 
 
 def state_row(profile_id: str, subject: Subject, flag: Flag) -> dict[str, Any]:
     key = {"profile_id": profile_id, "kind": subject.kind, "key": subject.key}
-    return key | {name: getattr(flag, name) for name in _FLAG}
+    return key | {name: getattr(flag, name) for name in FLAG}
 
 
 def event_from(row: Row[Any]) -> Event:
@@ -80,6 +97,7 @@ def event_from(row: Row[Any]) -> Event:
         provider_at=row.provider_at,
         source=row.source,
         actor=row.actor,
+        personal=row.personal,
         via=row.via,
         superseded=row.superseded,
     )

@@ -25,12 +25,6 @@ RECORDED = frozenset({"api", "import"})
 MACHINE = frozenset({"segment", "program", "click", "merge", "default"})
 SOURCES = PERSONAL | STAFF | RECORDED | MACHINE
 
-
-def is_personal(source: str, actor: str) -> bool:
-    """Whether the person spoke, as opposed to staff or a machine."""
-    return source in PERSONAL or actor == "customer" or actor.endswith(" for customer")
-
-
 _RANK = {"no": 2, "not_asked": 1, "yes": 0}  # of two at one time the stricter stands: ties are no
 WIDTH = {"everything": 0, "channel": 1, "address": 2, "preference": 3}
 
@@ -67,11 +61,13 @@ class Change:
     address_id: str | None = None  # the address the act came from, where it is proved to come from one
     with_address: bool = False  # a channel's wish turns that address too (STOP, START, the provider's word)
     said_at: datetime | None = None  # by somebody else's clock; never believed to be later than ours
+    by_person: bool = False  # the person said it to whoever speaks by this door
     evidence: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def personal(self) -> bool:
-        return is_personal(self.source, self.actor)
+        """Whether the person spoke, as opposed to staff or a machine."""
+        return self.by_person or self.source in PERSONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +88,7 @@ class Event:
     provider_at: datetime | None
     source: str
     actor: str
+    personal: bool  # the person's own act
     via: str | None
     superseded: bool
 
@@ -112,10 +109,6 @@ class Event:
         if effective.microsecond == 0:
             return effective + timedelta(microseconds=999_999)
         return effective + timedelta(microseconds=999) if effective.microsecond % 1000 == 0 else effective
-
-    @property
-    def personal(self) -> bool:
-        return is_personal(self.source, self.actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +140,7 @@ class Person:
     flags: Flags
     addresses: tuple[tuple[str, str], ...] = ()  # (address id, channel) it has now
     channels: Mapping[str, str] = field(default_factory=dict)  # of every address its flags name, had or have
+    suppressed: Mapping[str, datetime] = field(default_factory=dict)  # address id → since when, of those that are
 
 
 @dataclass(frozen=True, slots=True)

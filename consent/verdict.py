@@ -119,7 +119,9 @@ def over(asked: FromClause, *, now: datetime | None = None) -> Select[Any]:
     row3, row4, address_no = stopped(everything, channel, address)
     others_stop, others_no = _others_stop(asked)
     suppressed = row.c.suppressed_at.is_not(None)
-    channel_yes = and_(_is(channel, "yes"), held.c.since <= channel.c.recorded_at)
+    # Covered is what the person had when it was said; of a yes that is older than the profile, what that was made with.
+    covered = or_(held.c.since <= channel.c.at, held.c.since <= person.c.created_at)
+    channel_yes = and_(_is(channel, "yes"), covered)
     address_yes = _is(address, "yes")
     fresh = or_(
         and_(channel_yes, or_(channel.c.expires_at.is_(None), channel.c.expires_at > at)),

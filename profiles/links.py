@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from profiles.addresses import Address
 from store.ids import new_id
 from store.locks import lock_addresses
-from store.tables import addresses, consent_states, profile_addresses
+from store.tables import addresses, consent_states, profile_addresses, profiles
 from store.upsert import insert_missing
 
 
@@ -118,9 +118,10 @@ class Link:
 async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -> None:
     """Let profiles have addresses they have not yet, since now, and not before anything they have said already.
 
-    `now` may be older than the locks: a channel's yes recorded meanwhile must not cover an address given after it.
+    `now` may be older than the locks: a channel's yes recorded meanwhile must not cover an address given after it,
+    and a profile made meanwhile was not made with it.
     """
-    said = await _last_said(conn, {link.profile_id for link in links})
+    since = await _earliest(conn, {link.profile_id for link in links}, now)
     await insert_missing(
         conn,
         profile_addresses,
@@ -131,23 +132,30 @@ async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -
                 "channel": link.channel,
                 "is_primary": link.primary,
                 "position": link.position,
-                "since": max(now, said[link.profile_id] + timedelta(microseconds=1))
-                if link.profile_id in said
-                else now,
+                "since": since[link.profile_id],
             }
             for link in links
         ],
     )
 
 
-async def _last_said(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, datetime]:
-    """When the newest flag of each profile was recorded."""
+async def _earliest(conn: AsyncConnection, profile_ids: Collection[str], now: datetime) -> dict[str, datetime]:
+    """Since when each profile can have what it is given now: after its newest flag, and its making, if not at that."""
     rows = await conn.execute(
-        select(consent_states.c.profile_id, func.max(consent_states.c.recorded_at).label("at"))
-        .where(consent_states.c.profile_id.in_(sorted(profile_ids)))
-        .group_by(consent_states.c.profile_id)
+        select(
+            profiles.c.id,
+            func.max(profiles.c.created_at).label("made"),
+            func.max(consent_states.c.recorded_at).label("said"),
+        )
+        .outerjoin(consent_states, consent_states.c.profile_id == profiles.c.id)
+        .where(profiles.c.id.in_(sorted(profile_ids)))
+        .group_by(profiles.c.id)
     )
-    return {row.profile_id: row.at for row in rows}
+    tick = timedelta(microseconds=1)
+    return {
+        row.id: max([now, *([row.made + tick] if row.made > now else []), *([row.said + tick] if row.said else [])])
+        for row in rows
+    }
 
 
 async def arrange(conn: AsyncConnection, link: Link) -> None:

@@ -103,6 +103,7 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
         source="api",
         actor=_actor(call, body.by),
         said_at=body.at,
+        by_person=body.by is not None and body.by.kind == "customer",
         evidence=evidence,
     )
     return await heed.record(conn, [change], now=call.house.now())

@@ -26,13 +26,14 @@ class Story:
         self.addresses = tuple((address, CHANNELS[address]) for address in addresses or (MOBILE, MAILBOX))
         self.links = {name.partition(":")[2]: channel for name, channel in (links or {}).items()}
         self.now = NOON
+        self.suppressed: dict[str, datetime] = {}
         self.flags: Mapping[Subject, Flag] = {}
         self.history: list[Event] = []
         self._ids = (f"evt_{number}" for number in itertools.count())
 
     def tries(self, wishes: Any, *, now: datetime | None = None, **fields: Any) -> Moved:
         """What an act would come to."""
-        person = Person(self.flags, self.addresses, CHANNELS)
+        person = Person(self.flags, self.addresses, CHANNELS, self.suppressed)
         act = change("pro_1", wishes, **fields)
         return transition(person, act, links=self.links, now=now or self.now, new_id=lambda: next(self._ids))
 
@@ -109,7 +110,8 @@ def test_links_one_click_complaints_and_a_marketing_stop_turn_the_channel_alone(
 def test_a_providers_own_start_turns_a_no_into_yes() -> None:
     story = Story()
     story.texts("no")
-    story.texts("yes", source="provider")
+    [line] = story.texts("yes", source="provider")
+    assert line.with_address
     assert story["sms"] == story[f"address:{MOBILE}"] == "yes"
 
 
@@ -125,6 +127,65 @@ def test_a_providers_own_start_opens_the_address_alone_where_only_that_is_no() -
     [line] = story.texts("yes", source="provider")
     assert line.subject == about(f"address:{MOBILE}")
     assert story.all == {f"address:{MOBILE}": "yes"}
+
+
+def test_a_providers_own_start_opens_the_channel_alone_where_only_that_is_no() -> None:
+    story = Story()
+    story.says({"sms": "no"}, source="portal", actor="user:sadie")
+    [line] = story.texts("yes", source="provider")
+    assert (line.subject, line.with_address, line.address_id) == (about("sms"), False, MOBILE)
+    assert story.all == {"channel:sms": "yes"}
+
+
+def test_a_providers_own_start_leaves_an_address_of_another_channel_alone() -> None:
+    story = Story()
+    story.says({"sms": "no", f"address:{MAILBOX}": "no"})
+    story.says({"sms": "yes"}, source="provider", address_id=MAILBOX, with_address=True)
+    assert (story["sms"], story[f"address:{MAILBOX}"]) == ("yes", "no")
+    assert story.says({"whatsapp": "yes"}, source="provider", address_id=MAILBOX, with_address=True) == []
+
+
+@pytest.mark.parametrize("with_address", [True, False])
+def test_a_no_left_behind_on_the_address_is_a_no_that_a_providers_own_start_undoes(with_address: bool) -> None:
+    story = Story(MOBILE, SECOND)
+    story.suppressed = {MOBILE: NOON}
+    [line] = story.says({"sms": "yes"}, source="provider", address_id=MOBILE, with_address=with_address)
+    assert (line.subject, line.from_state) == (about(f"address:{MOBILE}"), "not_asked")
+    assert story.all == {f"address:{MOBILE}": "yes"}
+
+
+def test_a_no_left_behind_and_one_of_the_channel_are_undone_in_one_line() -> None:
+    story = Story()
+    story.suppressed = {MOBILE: NOON}
+    story.says({"sms": "no"}, source="portal", actor="user:sadie")
+    [line] = story.texts("yes", source="provider")
+    assert (line.subject, line.with_address) == (about("sms"), True)
+    assert story["sms"] == story[f"address:{MOBILE}"] == "yes"
+
+
+def test_a_no_left_behind_is_undone_over_a_yes_that_was_not_the_addresss_own_word() -> None:
+    story = Story()
+    story.suppressed = {MOBILE: NOON}
+    story.says({"sms": "yes", f"address:{MOBILE}": "yes"}, source="portal", actor="user:sadie")
+    [line] = story.texts("yes", source="provider")
+    assert line.subject == about(f"address:{MOBILE}")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "fields"),
+    [
+        ({"sms": "yes"}, {"address_id": MOBILE, "said_at": NOON}),  # at one time the no stands
+        ({"sms": "yes"}, {"address_id": MOBILE, "said_at": NOON - timedelta(days=1)}),
+        ({"sms": "yes"}, {"address_id": SECOND}),
+        ({"sms": "yes"}, {}),
+        ({"email": "yes"}, {"address_id": MOBILE}),
+        ({DRAMA: "yes"}, {"address_id": MOBILE}),
+    ],
+)
+def test_a_no_left_behind_is_undone_by_nothing_else(wishes: dict[str, Any], fields: dict[str, Any]) -> None:
+    story = Story(MOBILE, SECOND)
+    story.suppressed = {MOBILE: NOON}
+    assert story.says(wishes, source="provider", with_address=True, **fields) == []
 
 
 def test_a_providers_stop_is_taken_though_nothing_was_asked() -> None:
@@ -625,3 +686,17 @@ def test_to_decline_by_itself_what_a_link_had_turned_is_recorded_and_stays() -> 
     assert story.says({DRAMA: "no"}, source="portal", actor="user:sadie") == []
     story.says({"email": "yes"}, source="confirmation")
     assert story[DRAMA] == "no"
+
+
+# --- who spoke ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("actor", ["user:sadie for customer", "customer", "key:crm"])
+def test_who_spoke_is_told_by_the_door_and_never_read_from_a_name(actor: str) -> None:
+    story = Story()
+    story.says({"sms": "no"}, source="api", actor=actor)
+    story.says({"email": "no"}, source="api", actor=actor, by_person=True)
+    assert [line.personal for line in story.history] == [False, True]
+    assert (story.flag("sms").firm, story.flag("email").firm) == (False, True)
+    assert why(story.tries({"email": "not_asked"}, source="api", actor=actor)) == ["persons_no"]
+    assert story.says({"sms": "not_asked"}, source="api", actor=actor)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.moves import transition
-from consent.states import MACHINE, SOURCES, Change, Event, Flag, Person, Subject, Wish, fold, state_of
+from consent.states import MACHINE, SOURCES, Change, Event, Flag, Person, Subject, Wish, fold, state_of, touched
 from tests.acts import NOON, about, change
 
 ADDRESSES = (("adr_1", "sms"), ("adr_2", "sms"), ("adr_3", "email"))
@@ -53,7 +53,8 @@ def acts(draw: st.DrawFn) -> Change:
         "pro_1",
         asked,
         source=draw(st.sampled_from(sorted(SOURCES))),
-        actor=draw(st.sampled_from(["customer", "key:crm", "user:sadie for customer"])),
+        actor="key:crm",
+        by_person=draw(st.booleans()),
         address_id=draw(st.sampled_from([None, "adr_1", "adr_3"])),
         with_address=not names_address and draw(st.booleans()),  # a text says it of the address by itself
         said_at=draw(st.one_of(st.none(), times)),
@@ -62,14 +63,14 @@ def acts(draw: st.DrawFn) -> Change:
 
 
 def live(
-    said: Sequence[tuple[Change, datetime]], links: Mapping[str, str]
+    said: Sequence[tuple[Change, datetime]], links: Mapping[str, str], suppressed: Mapping[str, datetime] | None = None
 ) -> tuple[Mapping[Subject, Flag], list[Event]]:
     """The flags and the history as they come about, act by act."""
     flags: Mapping[Subject, Flag] = {}
     history: list[Event] = []
     ids = (f"evt_{number}" for number in itertools.count())
     for act, now in said:
-        person = Person(flags, ADDRESSES, CHANNELS)
+        person = Person(flags, ADDRESSES, CHANNELS, suppressed or {})
         moved = transition(person, act, links=links, now=now, new_id=lambda: next(ids))
         assert bool(moved.refusals) <= (moved.events == () and moved.flags == flags)
         flags = moved.flags
@@ -103,6 +104,28 @@ def test_no_machine_turns_a_persons_no(said: list[tuple[Change, Any]]) -> None:
         if flag is not None and flag.state == "no" and line.to_state != "no":
             assert line.source not in MACHINE
             assert line.to_state == "yes" or not flag.firm
+
+
+@FEW
+@given(
+    st.lists(st.tuples(acts(), ticks), max_size=10),
+    st.dictionaries(st.sampled_from(["adr_1", "adr_3"]), ticks.map(lambda tick: NOON + tick)),
+)
+def test_a_providers_yes_undoes_a_no_and_breaks_no_silence(
+    said: list[tuple[Change, Any]], suppressed: dict[str, datetime]
+) -> None:
+    flags, history = live([(act, NOON + tick) for act, tick in said], {}, suppressed)
+    assert fold(history, CHANNELS) == flags
+    moved = [(line.change_id, subject) for line in history for subject in touched(line) if not line.with_address]
+    assert len(moved) == len(set(moved))
+    for place, line in enumerate(history):
+        if line.source != "provider" or line.to_state != "yes" or line.via is not None:
+            continue
+        before = fold(history[:place], CHANNELS)
+        for subject in touched(line):
+            left_behind = suppressed.get(subject.key)
+            undone = left_behind is not None and left_behind < line.effective_at and subject.key == line.address_id
+            assert state_of(before, subject) != "not_asked" or undone
 
 
 @st.composite

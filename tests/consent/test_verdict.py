@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, literal, select, union_all, update
 
-from consent import defaults, holds, preferences, verdict
+from consent import defaults, holds, preferences, proof, verdict
 from consent.states import Wish
 from outbox import heed
 from store.engine import Database
@@ -29,6 +29,7 @@ from tests.acts import (
     later,
     remove_person,
     say,
+    states,
     text_in,
 )
 
@@ -393,6 +394,66 @@ async def test_only_a_word_from_that_very_address_lifts_a_suppression(
         assert ((await conn.execute(of)).scalar_one() is None) == lifts
 
 
+@pytest.mark.parametrize("subject", ["everything", "sms", "address"])
+async def test_a_providers_start_brings_the_address_back_and_that_alone(database: Database, subject: str) -> None:
+    world = await World.of(database)
+    await world.say({subject.replace("address", f"address:{world.mobile}"): "no"})
+    await remove_person(database, world.ada, now=later(600))
+    ada = await add_person(database, MOBILE, SECOND, now=later(660))
+    ben = await add_person(database, MOBILE, now=later(661))
+    second = await address_id(database, SECOND)
+    await text_in(database, MOBILE, "yes", source="provider", said_at=later(300), now=later(700))
+    asked = [Question(ada, world.mobile), Question(ben, world.mobile), Question(ada, second)]
+    assert await answers(database, asked) == ["opted_out_address", "opted_out_address", "not_opted_in"]
+    assert await states(database, ada) == {}
+    heeded = await text_in(database, MOBILE, "yes", source="provider", now=later(701))
+    assert [line.event.subject for line in heeded.lines] == [about(f"address:{world.mobile}")] * 2
+    assert await answers(database, asked) == ["opted_in", "opted_in", "not_opted_in"]
+    assert await states(database, ada) == {f"address:{world.mobile}": "yes"}
+    async with database.read() as conn:
+        assert [str(it) async for it in proof.verify(conn)] + [str(it) async for it in proof.rebuild_check(conn)] == []
+
+
+# --- what a channel's yes covers ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "recorded", "covered"),
+    [
+        (None, 100, 200, True),
+        (None, 200, 100, False),
+        (50, 100, 200, False),  # said before it was given, and heard of after
+        (150, 100, 200, True),
+        (100, 100, 200, True),
+    ],
+)
+async def test_a_channels_yes_covers_what_the_person_had_when_it_was_said(
+    database: Database, said: float | None, given: float, recorded: float, covered: bool
+) -> None:
+    ada = await add_person(database, MOBILE)
+    second = f"email:{new_id('ada')}@example.org"
+    wishes: dict[str, Any] = {"sms": "yes", "email": "yes"}
+    said_at = later(said) if said is not None else None
+    if given < recorded:
+        await give_addresses(database, ada, MOBILE, second, now=later(given))
+    await say(database, ada, wishes, said_at=said_at, now=later(recorded))
+    if given > recorded:
+        await give_addresses(database, ada, MOBILE, second, now=later(given))
+    asked = [
+        Question(ada, await address_id(database, MOBILE)),
+        Question(ada, await address_id(database, second), "email"),
+    ]
+    assert await answers(database, asked) == ["opted_in", "opted_in" if covered else "not_opted_in"]
+
+
+async def test_a_yes_older_than_the_profile_covers_what_that_was_made_with(database: Database) -> None:
+    ada = await add_person(database, MOBILE)
+    await give_addresses(database, ada, MOBILE, SECOND, now=later(60))
+    await say(database, ada, {"sms": "yes"}, said_at=NOON - timedelta(days=900), now=later(120))
+    asked = [Question(ada, await address_id(database, number)) for number in (MOBILE, SECOND)]
+    assert await answers(database, asked) == ["opted_in", "not_opted_in"]
+
+
 # --- rows 6 and 7 ------------------------------------------------------------------------------
 
 
@@ -678,7 +739,7 @@ async def test_the_verdict_is_the_table_read_aloud(
                 "channel": "sms",
                 "is_primary": True,
                 "position": 0,
-                "since": NOON if before else EVENING,
+                "since": NOON if before else later(1800),  # after it was said, before it was recorded
             }
             for it in house
             for name, before in it.since.items()
