@@ -21,7 +21,7 @@ from profiles import links, records
 from profiles.addresses import PHONE_CHANNELS, Address, AddressBook, BadAddress, is_number
 from store.engine import Raced
 from store.ids import new_id
-from store.locks import lock_people, lock_profiles
+from store.locks import Links, lock_profiles, lock_their_addresses
 from store.tables import addresses, profile_addresses
 
 
@@ -48,35 +48,49 @@ class _Named:
     elsewhere: tuple[Address, ...]  # the same number on the other channels
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An address row as it is found."""
+
+    address_id: str
+    forgotten: bool  # its value is
+    holders: frozenset[str]
+
+
 async def resolve(
     conn: AsyncConnection, messages: Sequence[Inbound], *, book: AddressBook, now: datetime
 ) -> list[Sender]:
     """The sender of each message; their profiles and address rows are locked until the transaction ends.
 
-    Raises store.engine.Raced when a rival transaction changed who has an address meanwhile.
+    Raises store.engine.Raced when somebody was given an address before its row was locked.
     """
     named = [_named(message, book) for message in messages]
-    hashes = {a.hash for n in named if n for a in (*n.own, *n.elsewhere)}
-    holders = await _holders(conn, hashes)
-    plan = _Plan(holders)
-    wanted = [plan.settle(n) if n else () for n in named]
-    await lock_profiles(conn, plan.known)
-    ids = await links.ensure_addresses(conn, (a for n in named if n for a in n.own), now=now, lock=False)
-    await lock_people(conn, plan.known, also=ids.values())
-    await links.restore_values(conn, (a for n in named if n for a in n.own))
-    if conn.dialect.name == "postgresql" and await _holders(conn, hashes) != holders:
-        raise Raced("who has an address changed before it was locked")
-    await _make(conn, plan, ids, now)
-    held = await links.held_by(conn, sorted({p for group in wanted for p in group}))
+    own = {a.hash: a for n in named if n for a in n.own}
+    hashes = own.keys() | {a.hash for n in named if n for a in n.elsewhere}
+    known = await _known(conn, hashes)
+    people = _holders(known)
+    await lock_profiles(conn, people)
+    missing = [address for digest, address in own.items() if digest not in known]
+    ids = await links.ensure_addresses(conn, missing, now=now, lock=False)
+    ids |= {digest: row.address_id for digest, row in known.items()}
+    held = await lock_their_addresses(conn, people, also=[ids[digest] for digest in own])
+    if conn.dialect.name == "postgresql":
+        known = await _known(conn, hashes)
+        if not _holders(known) <= people:  # fewer are none too few: all of them are held
+            raise Raced("an address was given to somebody before it was locked")
+    await links.restore_values(conn, [own[digest] for digest in own.keys() & known.keys() if known[digest].forgotten])
+    plan = _Plan(known)
+    groups = [plan.settle(n) if n else () for n in named]
+    await _make(conn, plan, ids, held, now)
     return [
         Sender(
             ids[n.own[0].hash],
-            tuple(sorted(group)),
-            frozenset(address.address_id for profile_id in group for address in held[profile_id]),
+            group,
+            frozenset(address_id for profile_id in group for address_id, _ in held[profile_id]),
         )
         if n
         else NOBODY
-        for n, group in zip(named, wanted, strict=True)
+        for n, group in zip(named, groups, strict=True)
     ]
 
 
@@ -103,9 +117,8 @@ def _named(message: Inbound, book: AddressBook) -> _Named | None:
 class _Plan:
     """Who has which address once all is done; keeps what must be made for that."""
 
-    def __init__(self, holders: Mapping[str, frozenset[str]]) -> None:
-        self._holders = {digest: set(found) for digest, found in holders.items()}
-        self.known = sorted({profile_id for found in holders.values() for profile_id in found})
+    def __init__(self, known: Mapping[str, _Known]) -> None:
+        self._holders = {digest: set(row.holders) for digest, row in known.items()}
         self.new: list[str] = []
         self.links: list[tuple[str, Address]] = []
 
@@ -128,30 +141,33 @@ class _Plan:
         return profile_id
 
 
-async def _make(conn: AsyncConnection, plan: _Plan, ids: Mapping[str, str], now: datetime) -> None:
+async def _make(conn: AsyncConnection, plan: _Plan, ids: Mapping[str, str], held: Links, now: datetime) -> None:
+    """Make the profiles and links that the plan wants, and add the links to those `held`."""
     version = await defaults.current_version(conn) if plan.new else 0
     await records.make(conn, [{"id": p} for p in plan.new], defaults_version=version, now=now)
-    at: dict[str, int] = {}
-    if {p for p, _ in plan.links} - set(plan.new):
-        for profile_id, held in (await links.held_by(conn, [p for p, _ in plan.links])).items():
-            at[profile_id] = len(held)
-    new_links = []
+    given = []
     for profile_id, address in plan.links:
-        position = at.get(profile_id, 0)
-        at[profile_id] = position + 1
-        new_links.append(links.Link(profile_id, ids[address.hash], address.channel, primary=True, position=position))
-    if new_links:
-        await links.give(conn, new_links, now=now)
+        place = held.setdefault(profile_id, [])
+        given.append(links.Link(profile_id, ids[address.hash], address.channel, primary=True, position=len(place)))
+        place.append((ids[address.hash], address.channel))
+    if given:
+        await links.give(conn, given, now=now)
 
 
-async def _holders(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, frozenset[str]]:
-    """Hash → the profiles that have the address."""
-    found: dict[str, set[str]] = {}
+async def _known(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, _Known]:
+    """Hash → what there is of the address."""
     rows = await conn.execute(
-        select(addresses.c.hash, profile_addresses.c.profile_id)
-        .join(profile_addresses, profile_addresses.c.address_id == addresses.c.id)
-        .where(addresses.c.hash.in_(list(hashes)))
+        select(addresses.c.hash, addresses.c.id, addresses.c.value, profile_addresses.c.profile_id)
+        .outerjoin(profile_addresses, profile_addresses.c.address_id == addresses.c.id)
+        .where(addresses.c.hash.in_(sorted(hashes)))
     )
+    found: dict[str, tuple[str, bool, set[str]]] = {}
     for row in rows:
-        found.setdefault(row.hash, set()).add(row.profile_id)
-    return {digest: frozenset(people) for digest, people in found.items()}
+        _, _, holders = found.setdefault(row.hash, (row.id, row.value is None, set()))
+        if row.profile_id is not None:
+            holders.add(row.profile_id)
+    return {digest: _Known(id_, forgotten, frozenset(held)) for digest, (id_, forgotten, held) in found.items()}
+
+
+def _holders(known: Mapping[str, _Known]) -> set[str]:
+    return {profile_id for row in known.values() for profile_id in row.holders}

@@ -1,16 +1,21 @@
-"""Each event of a provider once, for ever: a replay gets the same bytes and changes nothing (invariant I6)."""
+"""Each event of a provider once, for ever: a replay gets the same bytes and changes nothing (invariant I6).
+
+A receipt is claimed first of all and answered last, in one transaction: another replica that has the same delivery
+waits at the claim, and then finds either the answer or, where the first was rolled back, nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import bindparam, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import HttpAnswer
 from store.tables import receipts
+from store.upsert import insert_for
 
 EventKey = tuple[str, str]  # (provider account, provider id)
 
@@ -22,30 +27,37 @@ class Receipt:
     answer: HttpAnswer
 
 
-async def known(conn: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, Receipt]:
-    """The receipts of these events, of those seen before."""
-    if not keys:
-        return {}
+async def claim(conn: AsyncConnection, message_ids: Mapping[EventKey, str], *, now: datetime) -> set[EventKey]:
+    """Take these events, each as the message of this id; returns those that nobody had before.
+
+    The caller answers them before its commit. The others are committed when this returns, and `known`.
+    """
+    claimed = await conn.execute(
+        insert_for(conn, receipts).on_conflict_do_nothing().returning(receipts.c.account, receipts.c.provider_id),
+        [
+            {"account": account, "provider_id": provider_id, "message_id": message_id, "received_at": now}
+            for (account, provider_id), message_id in sorted(message_ids.items())
+        ],
+    )
+    return {(row.account, row.provider_id) for row in claimed}
+
+
+async def known(conn: AsyncConnection, keys: Collection[EventKey]) -> list[Receipt]:
+    """The receipts of events seen before."""
     rows = await conn.execute(
         select(receipts).where(tuple_(receipts.c.account, receipts.c.provider_id).in_(sorted(keys)))
     )
-    found = [Receipt((r.account, r.provider_id), r.message_id, HttpAnswer(r.content_type, r.answer)) for r in rows]
-    return {receipt.key: receipt for receipt in found}
+    return [Receipt((r.account, r.provider_id), r.message_id, HttpAnswer(r.content_type, r.answer)) for r in rows]
 
 
-async def keep(conn: AsyncConnection, given: Sequence[Receipt], *, now: datetime) -> None:
-    """Keep answers with their events. A rival that kept one first is an error by name: `pk_receipts`."""
+async def answer(conn: AsyncConnection, given: Mapping[EventKey, HttpAnswer]) -> None:
+    """Keep the answers of events that this transaction has claimed."""
     await conn.execute(
-        insert(receipts),
+        update(receipts)
+        .where(receipts.c.account == bindparam("of"), receipts.c.provider_id == bindparam("event"))
+        .values(content_type=bindparam("type"), answer=bindparam("body")),
         [
-            {
-                "account": receipt.key[0],
-                "provider_id": receipt.key[1],
-                "message_id": receipt.message_id,
-                "content_type": receipt.answer.content_type,
-                "answer": receipt.answer.body,
-                "received_at": now,
-            }
-            for receipt in sorted(given, key=lambda r: r.key)
+            {"of": account, "event": provider_id, "type": http.content_type, "body": http.body}
+            for (account, provider_id), http in given.items()
         ],
     )

@@ -14,7 +14,7 @@ from channels.values import Adapter, HttpAnswer, Inbound
 from consent.states import EVERYTHING, Change, State, Subject, Wish
 from inbox import identity, receipts
 from inbox.identity import Sender
-from inbox.receipts import EventKey, Receipt
+from inbox.receipts import EventKey
 from inbox.rulebook import RuleCache, Rules
 from outbox import heed, queue
 from profiles.addresses import AddressBook
@@ -52,15 +52,15 @@ class _Arrival:
     """A message on its way through."""
 
     message: Inbound
-    sender: Sender
+    sender: Sender = identity.NOBODY
     message_id: str = field(default_factory=lambda: new_id("msg"))
     change_id: str | None = None
     rule: Rule | None = None
     reply: str | None = None
 
-    @property
-    def key(self) -> EventKey:
-        return (self.message.account, self.message.provider_id)
+
+def _key(message: Inbound) -> EventKey:
+    return (message.account, message.provider_id)
 
 
 async def receive(conn: AsyncConnection, messages: Sequence[Inbound], *, desk: Desk, now: datetime) -> list[Answer]:
@@ -69,20 +69,20 @@ async def receive(conn: AsyncConnection, messages: Sequence[Inbound], *, desk: D
     Returns an answer for each, in order; the first answer again for a message seen before. When the transaction has
     committed, an opt-out is on disk; the caller answers 2xx only after `heed.settle` of the answer's `closed`.
     """
-    first: dict[EventKey, Inbound] = {}
+    first: dict[EventKey, _Arrival] = {}
     for message in messages:
-        first.setdefault((message.account, message.provider_id), message)
-    answers = await _answer_again(conn, (await receipts.known(conn, first)).values())
-    fresh = [message for key, message in first.items() if key not in answers]
-    if fresh:
-        answers |= await _take_in(conn, fresh, desk=desk, now=now)
-    return [answers[message.account, message.provider_id] for message in messages]
+        first.setdefault(_key(message), _Arrival(message))
+    claimed = await receipts.claim(conn, {key: arrival.message_id for key, arrival in first.items()}, now=now)
+    answers = await _answer_again(conn, first.keys() - claimed)
+    answers |= await _take_in(conn, [a for key, a in first.items() if key in claimed], desk=desk, now=now)
+    return [answers[_key(message)] for message in messages]
 
 
-async def _answer_again(conn: AsyncConnection, seen: Collection[Receipt]) -> dict[EventKey, Answer]:
+async def _answer_again(conn: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, Answer]:
     """The first answers, each with what its message closed: the first delivery may not be settled yet."""
-    if not seen:
+    if not keys:
         return {}
+    seen = await receipts.known(conn, keys)
     closed: dict[str, set[str]] = {receipt.message_id: set() for receipt in seen}
     rows = await conn.execute(
         select(messages_table.c.id, profile_addresses.c.address_id)
@@ -96,38 +96,29 @@ async def _answer_again(conn: AsyncConnection, seen: Collection[Receipt]) -> dic
 
 
 async def _take_in(
-    conn: AsyncConnection, fresh: Sequence[Inbound], *, desk: Desk, now: datetime
+    conn: AsyncConnection, arrivals: Sequence[_Arrival], *, desk: Desk, now: datetime
 ) -> dict[EventKey, Answer]:
-    senders = await identity.resolve(conn, fresh, book=desk.book, now=now)
-    answered: dict[EventKey, Answer] = {}
-    if conn.dialect.name == "postgresql":
-        # Another replica may have had the same delivery, and we have waited for its locks: read again what is known.
-        keys = [(message.account, message.provider_id) for message in fresh]
-        answered = await _answer_again(conn, (await receipts.known(conn, keys)).values())
-    rules = await desk.rules.current(conn)
-    arrivals = [
-        _Arrival(message, sender)
-        for message, sender in zip(fresh, senders, strict=True)
-        if (message.account, message.provider_id) not in answered
-    ]
     if not arrivals:
-        return answered
+        return {}
+    senders = await identity.resolve(conn, [a.message for a in arrivals], book=desk.book, now=now)
+    rules = await desk.rules.current(conn)
     changes: list[Change] = []
-    for arrival in arrivals:
+    for arrival, sender in zip(arrivals, senders, strict=True):
+        arrival.sender = sender
         arrival.rule = _rule(arrival.message, rules)
         changes += _changes(arrival, rules)
     heeded = await heed.record(conn, changes, now=now)
     await _choose_replies(conn, arrivals, desk, now)
     await conn.execute(insert(messages_table), [_message_row(arrival, now) for arrival in arrivals])
     await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
-    given = {
-        a.key: Answer(
+    answers = {
+        _key(a.message): Answer(
             desk.adapters[a.message.connection].answer(a.message, a.reply), heeded.closed & a.sender.address_ids
         )
         for a in arrivals
     }
-    await receipts.keep(conn, [Receipt(a.key, a.message_id, given[a.key].http) for a in arrivals], now=now)
-    return answered | given
+    await receipts.answer(conn, {key: answer.http for key, answer in answers.items()})
+    return answers
 
 
 # --- what it asks for -------------------------------------------------------------------------

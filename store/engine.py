@@ -3,17 +3,22 @@
 SQLite: one connection writes (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`) and alone checkpoints; readers are
 read-only and never wait. Without `BEGIN IMMEDIATE` concurrent read-then-write transactions lose updates without
 an error. PostgreSQL: READ COMMITTED; rows are locked in the order of `store.locks`; a transaction that met a
-serialisation failure, a deadlock or a race by name is run again.
+serialisation failure, a deadlock or a race by name is run again, after a short pause.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import random
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -21,7 +26,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 _RETRIED = {"40001", "40P01"}
 # Two that insert the same new thing: the second finds it when it runs again. Any other integrity error is an error.
 _RACED_CONSTRAINTS = (
-    "pk_receipts",
     "pk_defaults",
     "uq_addresses_hash",
     "uq_api_keys_live_name",
@@ -29,10 +33,24 @@ _RACED_CONSTRAINTS = (
     "uq_preferences_name",
     "uq_profiles_external_id",
 )
-# Connection trouble, shut-down and start-up, too many connections, cancelled by a time-out.
-_AWAY = ("08", "57P", "53", "57014", "55P03", "25P03")
+# Connection trouble, shut-down and start-up, too many connections, its disk, cancelled by a time-out, a standby.
+_AWAY = ("08", "57P", "53", "58", "57014", "55P03", "25P03", "25006")
+# The same of SQLite, by primary code (https://www.sqlite.org/rescode.html): held by another, or a disk that is full,
+# broken, read-only or not there. A file that is damaged or no database is a surprise: to try again mends nothing.
+_AWAY_IN_SQLITE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 
-_TRIES = 3  # of a transaction that races
+# A transaction that races is run again, so often at least, and for so long: an address that changes hands
+# again and again stands still for a moment, and whoever texted from it is not told to come again.
+_TRIES = 3
+_RACING_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -69,21 +87,23 @@ def _sqlstate(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")
 
 
+def _sqlite_code(error: DBAPIError) -> int:
+    """The primary code: the low byte of what may be an extended one."""
+    return int(getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF
+
+
 def is_away(error: BaseException) -> bool:
     """Whether the database could not be asked, as opposed to having refused what it was asked."""
-    if isinstance(error, DatabaseAway | PoolTimeoutError | ConnectionError | OSError):
-        return True
     if isinstance(error, DBAPIError):
-        if error.connection_invalidated or _sqlstate(error).startswith(_AWAY):
-            return True
-        return isinstance(error, OperationalError | InterfaceError) and not _sqlstate(error)
-    return False
+        lost = bool(error.connection_invalidated)
+        return lost or _sqlstate(error).startswith(_AWAY) or _sqlite_code(error) in _AWAY_IN_SQLITE
+    return isinstance(error, DatabaseAway | PoolTimeoutError | OSError)
 
 
-def _is_race(error: DBAPIError) -> bool:
+def _is_race(error: BaseException) -> bool:
     if isinstance(error, IntegrityError):
         return any(name in str(error.orig) for name in _RACED_CONSTRAINTS)
-    return _sqlstate(error) in _RETRIED
+    return isinstance(error, Raced) or (isinstance(error, DBAPIError) and _sqlstate(error) in _RETRIED)
 
 
 def _on_connect_sqlite(statements: tuple[str, ...]) -> Callable[[Any, Any], None]:
@@ -159,23 +179,20 @@ class Database:
             yield connection
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `work` in a write transaction, and again when it raced; raises DatabaseAway, chained."""
-        for tries_left in range(_TRIES - 1, -1, -1):
+        """Run `work` in a write transaction, and again while it races; raises DatabaseAway, chained."""
+        until = monotonic() + _RACING_SECONDS
+        for tries in itertools.count(1):
             try:
                 async with self.write() as connection:
                     return await work(connection)
-            except Raced as error:
-                if not tries_left:
-                    raise StillRacing("raced again and again") from error
-            except DBAPIError as error:
+            except (Raced, DBAPIError, PoolTimeoutError, OSError) as error:
                 if is_away(error):
                     raise DatabaseAway(type(error).__name__) from error
                 if not _is_race(error):
                     raise
-                if not tries_left:
+                if tries >= _TRIES and monotonic() > until:
                     raise StillRacing(type(error).__name__) from error
-            except (PoolTimeoutError, OSError) as error:
-                raise DatabaseAway(type(error).__name__) from error
+            await asyncio.sleep(random.uniform(0, min(0.005 * tries, 0.05)))  # noqa: S311 - rivals that race part
         raise AssertionError("unreachable")
 
     async def dispose(self) -> None:

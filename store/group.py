@@ -71,10 +71,13 @@ class GroupCommit(Generic[Item, Result]):
                 future.set_result(result)
 
     async def _one_by_one(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        for entry in group:
+        for place, entry in enumerate(group):
             try:
                 await self._commit([entry])
             except Exception as error:
+                if isinstance(error, DatabaseAway) and not isinstance(error, StillRacing):
+                    _fail(group[place:], error)  # to ask for each would keep them all waiting
+                    return
                 _fail([entry], error)
 
 

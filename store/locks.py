@@ -1,57 +1,72 @@
-"""The order in which rows are locked, everywhere: profiles, address rows, deliveries, receipts; each sorted.
+"""The order in which rows are locked, everywhere: receipts, profiles, address rows, deliveries; each sorted.
 
 Whatever can change a verdict locks the profiles concerned and then their address rows, so that a claim, which
 shares the address row, sees all of it or none. On SQLite the write transaction itself is the lock.
+
+A number may be shared by more people than a statement takes parameters: ids are taken in parts, in their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import addresses, profile_addresses, profiles
 
+_PART = 10_000  # SQLite takes 32,766 parameters, PostgreSQL 32,767
+
+Links = dict[str, list[tuple[str, str]]]  # (address id, channel) by profile, in their order
+
 
 async def lock_profiles(conn: AsyncConnection, profile_ids: Collection[str]) -> None:
     """Hold these profiles until the transaction ends."""
-    if conn.dialect.name == "sqlite" or not profile_ids:
+    if conn.dialect.name == "sqlite":
         return
-    await conn.execute(
-        select(profiles.c.id).where(profiles.c.id.in_(set(profile_ids))).order_by(profiles.c.id).with_for_update()
-    )
+    for part in _parts(profile_ids):
+        await conn.execute(
+            select(profiles.c.id).where(profiles.c.id.in_(part)).order_by(profiles.c.id).with_for_update()
+        )
 
 
 async def lock_addresses(conn: AsyncConnection, address_ids: Collection[str], *, share: bool = False) -> None:
     """Hold these address rows until the transaction ends; `share` lets other claims in, but no change of consent."""
-    if conn.dialect.name == "sqlite" or not address_ids:
+    if conn.dialect.name == "sqlite":
         return
-    await conn.execute(
-        select(addresses.c.id)
-        .where(addresses.c.id.in_(set(address_ids)))
-        .order_by(addresses.c.id)
-        .with_for_update(read=share)
-    )
+    for part in _parts(address_ids):
+        await conn.execute(
+            select(addresses.c.id).where(addresses.c.id.in_(part)).order_by(addresses.c.id).with_for_update(read=share)
+        )
 
 
-async def lock_people(
-    conn: AsyncConnection, profile_ids: Collection[str], *, also: Iterable[str] = ()
-) -> dict[str, list[tuple[str, str]]]:
-    """Hold these profiles and all their address rows; returns (address id, channel) by profile, in their order.
+async def lock_people(conn: AsyncConnection, profile_ids: Collection[str], *, also: Iterable[str] = ()) -> Links:
+    """Hold these profiles and all their address rows; returns the links between them.
 
     `also` are further address rows: all are locked in one sorted pass, for two passes would cross each other.
     """
     await lock_profiles(conn, profile_ids)
-    links = (
-        await conn.execute(
+    return await lock_their_addresses(conn, profile_ids, also=also)
+
+
+async def lock_their_addresses(
+    conn: AsyncConnection, profile_ids: Collection[str], *, also: Iterable[str] = ()
+) -> Links:
+    """The second half of `lock_people`, for who holds the profiles already."""
+    found: Links = {profile_id: [] for profile_id in profile_ids}
+    for part in _parts(profile_ids):
+        rows = await conn.execute(
             select(profile_addresses.c.profile_id, profile_addresses.c.address_id, profile_addresses.c.channel)
-            .where(profile_addresses.c.profile_id.in_(set(profile_ids)))
+            .where(profile_addresses.c.profile_id.in_(part))
             .order_by(profile_addresses.c.profile_id, profile_addresses.c.position)
         )
-    ).all()
-    await lock_addresses(conn, {link.address_id for link in links} | set(also))
-    people: dict[str, list[tuple[str, str]]] = {profile_id: [] for profile_id in profile_ids}
-    for link in links:
-        people[link.profile_id].append((link.address_id, link.channel))
-    return people
+        for row in rows:
+            found[row.profile_id].append((row.address_id, row.channel))
+    await lock_addresses(conn, {address_id for links in found.values() for address_id, _ in links} | set(also))
+    return found
+
+
+def _parts(ids: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(set(ids))
+    for start in range(0, len(ordered), _PART):
+        yield ordered[start : start + _PART]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from alembic import command
 from alembic.config import Config
@@ -14,6 +15,9 @@ from store.engine import Database
 
 # Any number will do, as long as every replica asks for the same one.
 _ADVISORY_LOCK = 7_367_832_001
+
+
+Standing = Literal["empty", "older", "current", "newer"]
 
 
 class NewerDatabase(Exception):
@@ -31,9 +35,8 @@ def _config(connection: Connection | None = None) -> Config:
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-    current = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if current is not None and current not in known:
+    if _standing(connection) == "newer":
+        current = MigrationContext.configure(connection).get_current_revision()
         raise NewerDatabase(f"the database is at migration {current}, which this version of Optgate does not know")
     command.upgrade(_config(connection), "head")
 
@@ -44,9 +47,22 @@ async def migrate(database: Database) -> None:
         await connection.run_sync(_upgrade)
 
 
+def _standing(connection: Connection) -> Standing:
+    scripts = ScriptDirectory.from_config(_config())
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None:
+        return "empty"
+    if current not in {script.revision for script in scripts.walk_revisions()}:
+        return "newer"
+    return "current" if current == scripts.get_current_head() else "older"
+
+
+async def standing(database: Database) -> Standing:
+    """How far the database was migrated, against this version of Optgate."""
+    async with database.read() as connection:
+        return await connection.run_sync(_standing)
+
+
 async def is_current(database: Database) -> bool:
     """Whether the database stands at the newest migration."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    async with database.read() as connection:
-        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-    return current == head
+    return await standing(database) == "current"

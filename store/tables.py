@@ -118,7 +118,7 @@ profile_addresses = Table(
     Column("channel", Key, nullable=False),  # as in addresses
     Column("is_primary", Boolean, nullable=False, server_default=false()),
     Column("position", Integer, nullable=False),
-    Column("since", UTCDateTime, nullable=False),  # a channel's yes said before does not cover it
+    Column("since", UTCDateTime, nullable=False),  # a channel's yes said before covers it only if made with it
     Index("ix_profile_addresses_address_id", "address_id", "profile_id"),
 )
 
@@ -173,6 +173,7 @@ consent_events = Table(
     Column("provider_at", UTCDateTime),  # when it was said, where somebody else's clock tells
     Column("source", Text, nullable=False),  # see consent.states.SOURCES
     Column("actor", Text, nullable=False),
+    Column("personal", Boolean, nullable=False),  # the person's own act, by whichever door it came
     Column("via", Text),  # NULL: said; link | everything: the effect of what was said about another subject
     Column("superseded", Boolean, nullable=False),  # it arrived after something said later
     Column("evidence_hash", Key, nullable=False),
@@ -257,8 +258,8 @@ receipts = Table(
     Column("account", Key, primary_key=True),
     Column("provider_id", Key, primary_key=True),
     Column("message_id", Key, nullable=False),
-    Column("content_type", Text, nullable=False),
-    Column("answer", LargeBinary, nullable=False),
+    Column("content_type", Text),  # this and the answer are NULL only until the transaction that claimed it commits
+    Column("answer", LargeBinary),
     Column("received_at", UTCDateTime, nullable=False),
 )
 
@@ -384,7 +385,7 @@ broadcasts = Table(
     Column("channel", Key, nullable=False),
     Column("connection", Key, nullable=False),
     Column("content", Json, nullable=False),
-    Column("audience", Json, nullable=False),
+    Column("audience", Json, nullable=False),  # of a list the members stand in audience_parts
     Column("preference_id", Key),
     Column("send_at", UTCDateTime),
     Column("quiet_hours", Json),
@@ -398,4 +399,14 @@ broadcasts = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
     Index("ix_broadcasts_status", "status"),
+)
+
+# --- who (owner: audience) --------------------------------------------------------------------
+
+audience_parts = Table(
+    "audience_parts",  # the members of an audience that is a list; see audience.lists
+    metadata,
+    Column("broadcast_id", Key, primary_key=True),
+    Column("last", Key, primary_key=True),  # the greatest key in the part
+    Column("members", Text, nullable=False),  # JSON, in the order of the keys, which no JSON column of PostgreSQL keeps
 )

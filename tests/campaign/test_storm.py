@@ -126,6 +126,30 @@ async def test_every_message_of_a_storm_takes_effect_once_and_is_answered_after_
         assert home.complaints() == []
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])
+async def test_a_storm_over_two_replicas_takes_effect_once_and_every_delivery_gets_the_same_answer(
+    new_database_url: Callable[[], str], tmp_path: Path
+) -> None:
+    """Each webhook one to five times, to one replica or the other: the second to have it waits for the first."""
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    dice = random.Random(seed)
+    texts = the_messages(dice)
+    deliveries = delivered_repeatedly(texts, dice)
+    async with house(tmp_path, new_database_url(), NOBODY) as home, opened(home) as database, open_clients() as session:
+        replicas = [await home.serve(), await home.serve()]
+        provider = Provider(session)
+        posts = (provider.post(dice.choice(replicas).url, text) for text in deliveries)
+        answers = await asyncio.gather(*posts)
+        print(told(answers))
+        assert {answer.status for answer in answers} == {200}
+        assert answered_alike(answers).keys() == {text.sid for text in texts}
+        await assert_all_took_effect_once(database, texts)
+        assert [await replica.stop() for replica in replicas] == [0, 0]
+        await checks.the_gateways_own_checks_find_nothing(database)
+        assert home.complaints() == []
+
+
 async def test_what_was_answered_before_a_kill_is_there_after_it_and_the_rest_can_be_sent_again(
     new_database_url: Callable[[], str], tmp_path: Path
 ) -> None:

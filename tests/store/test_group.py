@@ -107,6 +107,24 @@ async def test_all_are_told_when_the_database_is_away(tmp_path: Path) -> None:
     await asyncio.sleep(0.1)  # after a failed connect the driver lets its thread end by itself
 
 
+async def test_a_database_that_goes_away_while_a_group_is_taken_apart_is_asked_once(database: Database) -> None:
+    asked: list[int] = []
+
+    async def unit(_conn: AsyncConnection, items: Sequence[int]) -> Sequence[int]:
+        asked.append(len(items))
+        if len(items) > 1:
+            raise LookupError
+        if items[0] > 1:
+            raise DatabaseAway
+        return items
+
+    group = GroupCommit(database, unit)
+    results = await asyncio.gather(*map(group.submit, range(1, 10)), return_exceptions=True)
+    assert results[0] == 1
+    assert [type(result) for result in results[1:]] == [DatabaseAway] * 8
+    assert asked == [9, 1, 1]
+
+
 async def test_an_answer_comes_after_the_commit(database: Database) -> None:
     group = GroupCommit(database, keep)
 

@@ -119,6 +119,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_audit_at"), ["at"], unique=False)
 
     op.create_table(
+        "audience_parts",
+        sa.Column("broadcast_id", types.Key(), nullable=False),
+        sa.Column("last", types.Key(), nullable=False),
+        sa.Column("members", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("broadcast_id", "last", name=op.f("pk_audience_parts")),
+    )
+    op.create_table(
         "broadcasts",
         sa.Column("id", types.Key(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -169,6 +176,7 @@ def upgrade() -> None:
         sa.Column("provider_at", types.UTCDateTime(), nullable=True),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("personal", sa.Boolean(), nullable=False),
         sa.Column("via", sa.Text(), nullable=True),
         sa.Column("superseded", sa.Boolean(), nullable=False),
         sa.Column("evidence_hash", types.Key(), nullable=False),
@@ -352,8 +360,8 @@ def upgrade() -> None:
         sa.Column("account", types.Key(), nullable=False),
         sa.Column("provider_id", types.Key(), nullable=False),
         sa.Column("message_id", types.Key(), nullable=False),
-        sa.Column("content_type", sa.Text(), nullable=False),
-        sa.Column("answer", sa.LargeBinary(), nullable=False),
+        sa.Column("content_type", sa.Text(), nullable=True),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
         sa.Column("received_at", types.UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("account", "provider_id", name=op.f("pk_receipts")),
     )
