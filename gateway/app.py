@@ -138,13 +138,18 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Ready for traffic: the database answers and is up to date, the scheduler runs, no shut-down is under way."""
+    """Ready for traffic: the database answers and is up to date, every loop runs, no shut-down is under way."""
     house = request.app[base.HOUSE]
     if request.app[DRAINING].is_set():
         return base.answer({"status": "draining"}, status=503)
     try:
         async with asyncio.timeout(3):
-            ready = await is_current(house.database) and request.app[SCHEDULER].running
+            ready = (
+                await is_current(house.database)
+                and request.app[SCHEDULER].running
+                and house.planner.is_running
+                and house.dispatcher.is_running
+            )
     except Exception as error:
         if not is_away(error) and not isinstance(error, TimeoutError):
             raise

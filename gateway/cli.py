@@ -78,7 +78,7 @@ def _settings(config: Path | None) -> Settings:
         raise Usage(str(error)) from None
 
 
-def _run(work: Awaitable[T]) -> T:
+def _run(settings: Settings, work: Awaitable[T]) -> T:
     async def awaited() -> T:
         return await work
 
@@ -89,27 +89,36 @@ def _run(work: Awaitable[T]) -> T:
     except click.ClickException:
         raise
     except Exception as error:
-        from store.engine import is_away
-        from store.migrate import NewerDatabase
+        from gateway.mishaps import why
+        from store.engine import normalise_url
 
-        if isinstance(error, NewerDatabase):
-            raise Failed(str(error)) from None
-        if is_away(error):
-            raise Failed("the database cannot be reached; see [database] url") from None
-        raise
+        words = why(error, normalise_url(settings.database.url))
+        if words is None:
+            raise
+        raise Failed(words) from None
 
 
-async def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
-    from gateway.prepare import prepare
+def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    """Do it with the database that is there, as it is."""
+    from gateway.prepare import as_it_is
+
+    async def worked() -> T:
+        async with as_it_is(settings) as database:
+            return await work(database)
+
+    return _run(settings, worked())
+
+
+def _with_prepared(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
+    """Do it with a database that is made where there is none, and brought up to date."""
+    from gateway.prepare import prepared
     from store.clock import utcnow
-    from store.engine import Database
 
-    database = Database(settings.database.url)
-    try:
-        await prepare(database, settings, now=utcnow())
-        return await work(database)
-    finally:
-        await database.dispose()
+    async def worked() -> T:
+        async with prepared(settings, now=utcnow()) as database:
+            return await work(database)
+
+    return _run(settings, worked())
 
 
 # --- running ----------------------------------------------------------------------------------
@@ -124,7 +133,7 @@ def serve_command(first_steps: bool, config: Path | None) -> None:
 
     settings = _settings(config)
     logs.set_up()
-    _run(serve.serve(settings, with_first_steps=first_steps))
+    _run(settings, serve.serve(settings, with_first_steps=first_steps))
 
 
 @cli.command()
@@ -135,33 +144,33 @@ def worker(config: Path | None) -> None:
 
     settings = _settings(config)
     logs.set_up()
-    _run(serve.work(settings))
+    _run(settings, serve.work(settings))
 
 
 @cli.command("migrate")
 @with_config
 def migrate_command(config: Path | None) -> None:
-    """Bring the database up to date."""
+    """Bring the database up to date, or make it."""
+    from gateway.mishaps import must_be_usable
+    from gateway.prepare import exists, prepare
+    from store.clock import utcnow
     from store.engine import Database
-    from store.migrate import is_current, migrate
+    from store.migrate import is_current
 
     settings = _settings(config)
 
     async def work() -> bool:
         database = Database(settings.database.url)
         try:
-            was_current = await is_current(database) if await _exists(database) else False
-            await migrate(database)
+            must_be_usable(database.url)
+            was_current = exists(database) and await is_current(database)
+            await prepare(database, settings, now=utcnow())
             return was_current
         finally:
             await database.dispose()
 
-    click.echo("The database was up to date." if _run(work()) else "The database is up to date now.")
-
-
-async def _exists(database: Database) -> bool:
-    """Whether there is a database to ask; a SQLite file appears with its first transaction."""
-    return database.dialect != "sqlite" or await asyncio.to_thread(Path(str(database.url.database)).exists)
+    done = "was up to date" if _run(settings, work()) else "is up to date now"
+    click.echo(f"The database {done}.")
 
 
 @cli.command()
@@ -169,29 +178,22 @@ async def _exists(database: Database) -> bool:
 def check(config: Path | None) -> None:
     """Check configuration, database and ledger."""
     from consent import proof
-    from store.engine import Database
-    from store.migrate import is_current
 
     settings = _settings(config)
     click.echo(f"configuration: {len(settings.connections)} connections: {', '.join(settings.connections) or 'none'}")
 
-    async def work() -> int:
-        database = Database(settings.database.url)
-        try:
-            if not await _exists(database) or not await is_current(database):
-                click.echo("database: not up to date; `optgate migrate` or the next `optgate serve` mends that")
-                return 1
-            click.echo("database: up to date")
-            async with database.read() as conn:
-                findings = [finding async for finding in proof.verify(conn)]
-            click.echo(
-                f"ledger: {len(findings)} findings; see `optgate ledger verify`" if findings else "ledger: it verifies"
-            )
-            return 1 if findings else 0
-        finally:
-            await database.dispose()
+    async def work(database: Database) -> int:
+        click.echo("database: up to date")
+        async with database.read() as conn:
+            await proof.see_one_moment(conn)
+            count = 0
+            async for _ in proof.verify(conn):
+                count += 1
+            return count
 
-    sys.exit(_run(work()))
+    if findings := _with_database(settings, work):
+        raise Failed(f"the ledger does not verify: {findings} findings; `optgate ledger verify` names them")
+    click.echo("ledger: it verifies")
 
 
 # --- keys -------------------------------------------------------------------------------------
@@ -227,7 +229,7 @@ def key_create(name: str, scopes: tuple[str, ...], config: Path | None) -> None:
 
     if not name.strip() or len(name) > 100 or " for " in name:
         raise Usage("a key needs a name of 1 to 100 characters, without ` for ` in it")
-    click.echo(_run(_with_database(_settings(config), work)))
+    click.echo(_with_prepared(_settings(config), work))
 
 
 @key.command("list")
@@ -241,7 +243,7 @@ def key_list(as_json: bool, config: Path | None) -> None:
         async with database.read() as conn:
             return await keys.listed(conn)
 
-    for found in _run(_with_database(_settings(config), work)):
+    for found in _with_database(_settings(config), work):
         scopes = sorted(found.scopes)
         if as_json:
             click.echo(json.dumps({"name": found.name, "scopes": scopes, "created_at": found.created_at.isoformat()}))
@@ -263,7 +265,7 @@ def key_revoke(name: str, config: Path | None) -> None:
         except keys.UnknownKey:
             raise Failed(f"there is no key named {name}") from None
 
-    _run(_with_database(_settings(config), work))
+    _with_database(_settings(config), work)
 
 
 # --- rules ------------------------------------------------------------------------------------
@@ -297,7 +299,7 @@ def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, 
                 contact=settings.organisation.contact,
             )
 
-    trial = _run(_with_database(settings, work))
+    trial = _with_database(settings, work)
     if as_json:
         from gateway.api.base import spelled
         from gateway.api.rules import trial_shown
@@ -350,7 +352,7 @@ def ledger_rebuild(check: bool, config: Path | None) -> None:
     if check:
         _report(config, proof.rebuild_check, "The states equal the history's fold.")
         return
-    count = _run(_with_database(_settings(config), lambda database: database.transact(proof.rebuild)))
+    count = _with_database(_settings(config), lambda database: database.transact(proof.rebuild))
     click.echo(f"States were derived again; {count} differed.")
 
 
@@ -366,7 +368,7 @@ def _report(config: Path | None, check: Callable[[AsyncConnection], AsyncIterato
                 count += 1
         return count
 
-    if _run(_with_database(_settings(config), work)):
+    if _with_database(_settings(config), work):
         sys.exit(1)
     click.echo(well)
 
@@ -377,7 +379,7 @@ def verify_command(config: Path | None) -> None:
     """Check the invariants on a live database; exit status 1 when one is violated."""
     from gateway import verify
 
-    violations = _run(_with_database(_settings(config), verify.verify))
+    violations = _with_database(_settings(config), verify.verify)
     for violation in violations:
         click.echo(str(violation), err=True)
     if violations:

@@ -13,3 +13,7 @@ class ConfigError(Unusable):
 
 class CannotServe(Unusable):
     """The gateway cannot start."""
+
+
+class NotReady(Unusable):
+    """There is no database, or not one that this command could read."""

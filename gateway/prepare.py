@@ -1,8 +1,11 @@
-"""What every command does before anything else: bring the database up to date, and fill what a first start fills."""
+"""Before a command begins: a database that is brought up to date and filled, or one that is there and left as it is."""
 
 from __future__ import annotations
 
+import os
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -10,17 +13,23 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import defaults
+from gateway import mishaps
+from gateway.errors import NotReady
 from gateway.settings import Settings
 from inbox import rulebook
 from profiles.addresses import AddressBook
 from store.engine import Database
-from store.migrate import migrate
+from store.migrate import migrate, standing
 from store.tables import settings as settings_table
 from store.upsert import insert_missing
 
 
 async def prepare(database: Database, settings: Settings, *, now: datetime) -> AddressBook:
-    """Migrate, and fill what a first start fills: keys, defaults, built-in rules. Safe to repeat, and to race."""
+    """Migrate, and fill what a first start fills: keys, defaults, built-in rules. Safe to repeat, and to race.
+
+    Raises NotReady where a SQLite file cannot be made or used.
+    """
+    mishaps.must_be_usable(database.url)
     await migrate(database)
 
     async def fill(conn: AsyncConnection) -> str:
@@ -39,6 +48,57 @@ async def prepare(database: Database, settings: Settings, *, now: datetime) -> A
         return str(await setting(conn, "address_key"))
 
     return AddressBook(bytes.fromhex(await database.transact(fill)), settings.defaults.region)
+
+
+@asynccontextmanager
+async def prepared(settings: Settings, *, now: datetime) -> AsyncIterator[Database]:
+    """The database, made where there is none, and brought up to date."""
+    database = Database(settings.database.url)
+    try:
+        await prepare(database, settings, now=now)
+        yield database
+    finally:
+        await database.dispose()
+
+
+@asynccontextmanager
+async def as_it_is(settings: Settings) -> AsyncIterator[Database]:
+    """The database that is there. Nothing is created or migrated; raises NotReady."""
+    database = Database(settings.database.url)
+    try:
+        await _must_be_current(database)
+        yield database
+    finally:
+        await database.dispose()
+
+
+_ELSEWHERE = "If yours is elsewhere, name its configuration with --config FILE or OPTGATE_CONFIG"
+
+
+async def _must_be_current(database: Database) -> None:
+    at = mishaps.shown(database.url)
+    if not exists(database):
+        here = f" in {os.getcwd()}" if not os.path.isabs(str(database.url.database)) else ""
+        raise NotReady(
+            f"there is no database at {at}{here}.\n{_ELSEWHERE}; `optgate migrate` or `optgate serve` makes a new one."
+        )
+    mishaps.must_be_usable(database.url)
+    found = await standing(database)
+    if found == "empty":
+        raise NotReady(f"the database at {at} is empty.\n{_ELSEWHERE}; `optgate migrate` or `optgate serve` fills it.")
+    if found == "older":
+        raise NotReady(f"the database at {at} is of an older Optgate: run `optgate migrate` first")
+    if found == "newer":
+        raise NotReady(f"the database at {at} is of a newer Optgate than this one: use that one")
+
+
+def exists(database: Database) -> bool:
+    """Whether there is a database to ask. A SQLite file would appear with the question."""
+    file = mishaps.sqlite_file(database.url)
+    try:
+        return file is None or file.exists()
+    except PermissionError:
+        return True  # the database will say it better
 
 
 async def setting(conn: AsyncConnection, key: str) -> Any:

@@ -157,7 +157,9 @@ def from_exception(error: Exception) -> Problem | None:
         case web.RequestPayloadError():
             return Problem(400, "malformed", "The body cannot be read", "its encoding is broken")
         case web.HTTPException():
-            return Problem(error.status, "http", error.reason, headers=_kept(error))
+            names_the_limit = isinstance(error, web.HTTPRequestEntityTooLarge)
+            detail = (error.text or "") if names_the_limit else ""
+            return Problem(error.status, "http", error.reason, detail, headers=_kept(error))
     return away() if is_away(error) else None
 
 

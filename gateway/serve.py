@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 from aiohttp import web
 
 from channels.http import open_session
 from gateway import app as gateway_app
-from gateway import first_steps
+from gateway import first_steps, mishaps
 from gateway.api.base import HOUSE
 from gateway.errors import CannotServe
 from gateway.settings import Settings
@@ -96,17 +98,18 @@ def _on_signal() -> asyncio.Event:
 @contextmanager
 def _only_one(settings: Settings) -> Iterator[None]:
     """Hold the SQLite file for one gateway; a second one is refused. PostgreSQL takes as many as come."""
-    url = normalise_url(settings.database.url)
-    if url.get_backend_name() != "sqlite" or url.database is None:
+    file = mishaps.sqlite_file(normalise_url(settings.database.url))
+    if file is None:
         yield
         return
+    lock = Path(f"{os.path.realpath(file)}.lock")  # the same one, by whatever links the file is named
     try:
-        file = open(f"{url.database}.lock", "w")  # noqa: SIM115 - held as long as we serve
+        held = lock.open("w")
     except OSError as error:
-        raise CannotServe(f"{url.database}: {error.strerror}") from error
-    with file:
+        raise CannotServe(mishaps.blocked(file) or f"{lock}: {error.strerror}") from error
+    with held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise CannotServe(f"another gateway serves {url.database}: stop it first, or use PostgreSQL") from error
+            raise CannotServe(f"another gateway serves {file}: stop it first, or use PostgreSQL") from error
         yield

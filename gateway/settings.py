@@ -15,10 +15,19 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import phonenumbers
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -28,6 +37,7 @@ from pydantic_settings import (
 )
 
 from gateway.errors import ConfigError
+from gateway.zones import is_zone
 from rules.builtin import PACKS
 from store.engine import normalise_url
 
@@ -48,7 +58,14 @@ class Server(Section):
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: str = "http://127.0.0.1:8080"
     trusted_proxies: list[str] = []
-    secret: SecretStr | None = Field(default=None, min_length=16)
+    secret: SecretStr | None = None
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("needs at least 16 characters (`openssl rand -hex 32` makes some); without it one is made")
+        return value
 
     @field_validator("public_url")
     @classmethod
@@ -79,6 +96,9 @@ class Server(Section):
             return False
 
 
+_URL_OPTIONS = {"ssl", "host", "port", "passfile", "target_session_attrs", "prepared_statement_cache_size"}
+
+
 class DatabaseSettings(Section):
     url: str = "sqlite:///optgate.db"
 
@@ -86,13 +106,16 @@ class DatabaseSettings(Section):
     @classmethod
     def _supported(cls, value: str) -> str:
         try:
-            normalise_url(value)
+            url = normalise_url(value)
         except ValueError:
             raise
         except Exception as error:
             raise ValueError(
                 "not a database URL: use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
             ) from error
+        unknown = sorted(set(url.query) - _URL_OPTIONS) if url.get_backend_name() == "postgresql" else []
+        if unknown:  # libpq's, which the driver does not know
+            raise ValueError(f"{unknown[0]} is no option here; for an encrypted connection write ?ssl=require")
         return value
 
 
@@ -115,7 +138,7 @@ class Defaults(Section):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if not is_zone(value):
             raise ValueError("use a name of the time zone database, such as Europe/Madrid")
         return ZoneInfo(value).key
 
@@ -139,6 +162,11 @@ class RuleSettings(Section):
     packs: list[Literal["en", "fr", "es", "de", "pt", "it"]] = Field(default_factory=lambda: list(PACKS))  # type: ignore[arg-type]
 
 
+_WHATSAPP_SENDER = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
+# A number, a short code, or an alphanumeric sender: https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id
+_SMS_SENDER = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{1,11}", re.ASCII)
+
+
 class Twilio(Section):
     provider: Literal["twilio"]
     channel: Literal["sms", "whatsapp"]
@@ -150,10 +178,21 @@ class Twilio(Section):
     api_url: str | None = None
     signing_keys: dict[str, SecretStr] = {}
 
+    @field_validator("sender")
+    @classmethod
+    def _can_send(cls, value: str | None, info: ValidationInfo) -> str | None:
+        plain = (value or "").removeprefix("whatsapp:")
+        known = _WHATSAPP_SENDER if info.data.get("channel") == "whatsapp" else _SMS_SENDER
+        if value and not known.fullmatch(plain):
+            raise ValueError(
+                'not a number that Twilio sends from: write it internationally and in quotes, as "+14155550100"'
+            )
+        return value
+
     @model_validator(mode="after")
     def _has_sender(self) -> Twilio:
         if not self.sender and not self.messaging_service_sid:
-            raise ValueError("needs `from` or `messaging_service_sid`")
+            raise ValueError("needs `from`, the number that sends, or `messaging_service_sid`")
         return self
 
 
@@ -167,6 +206,7 @@ class Sandbox(Section):
 
 
 Connection = Annotated[Twilio | Sandbox, Field(discriminator="provider")]
+_PROVIDERS = "twilio, sandbox"
 
 
 class Settings(BaseSettings):
@@ -213,7 +253,8 @@ def find_file(named: Path | None, environ: Mapping[str, str] = os.environ) -> Pa
     asked = named or (Path(environ["OPTGATE_CONFIG"]) if environ.get("OPTGATE_CONFIG") else None)
     if asked is not None:
         if not asked.is_file():
-            raise ConfigError(f"{asked}: there is no such configuration file")
+            what = "is a folder, not a configuration file" if asked.is_dir() else "there is no such configuration file"
+            raise ConfigError(f"{asked}: {what}")
         return asked
     return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
 
@@ -228,6 +269,10 @@ def load(named: Path | None = None, environ: Mapping[str, str] = os.environ) -> 
 
     try:
         settings = FromFile()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}; correct the file's owner or rights") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 text, which TOML has to be") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: not TOML: {error}") from error
     except SettingsError as error:  # which names the section only
@@ -264,10 +309,31 @@ def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
     ]
     variable = PREFIX + "__".join(parts).upper()
     where = variable if variable in {name.upper() for name in environ} else str(file or "the configuration")
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "there is no such option"
-    elif error["type"] == "union_tag_invalid":  # whose own words quote what was written
-        message = f"provider: use one of {error['ctx']['expected_tags']}"
     section, option = ".".join(parts[:-1]), parts[-1] if parts else ""
-    return f"{where}: {f'[{section}] ' if section else ''}{option}: {message}"
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        section, option = ".".join(parts), "provider"
+    return f"{where}: {f'[{section}] ' if section else ''}{option}: {_words(error, variable)}"
+
+
+def _words(error: Any, variable: str) -> str:
+    """What is wrong with the value, and what to write instead; never the value itself."""
+    match error["type"]:
+        case "extra_forbidden":
+            return "there is no such option"
+        case "union_tag_not_found":
+            return f"is missing: use one of {_PROVIDERS}"
+        case "union_tag_invalid":  # whose own words quote what was written
+            return f"there is no such provider: use one of {_PROVIDERS}"
+        case "missing":
+            return f"is missing: set it here, or in the environment as {variable}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be a table of options"
+        case "string_type":
+            return "must be text: write it in quotes"
+        case "string_too_short" | "too_short":
+            return f"is empty: set it here, or in the environment as {variable}"
+        case "string_pattern_mismatch" if error["loc"][-1] == "account_sid":
+            return "must be the account's SID, which begins with AC; it stands in Twilio's console"
+        case "string_pattern_mismatch" if error["loc"][-1] == "[key]":
+            return "a connection's name holds a-z, 0-9, - and _ alone: it stands in the webhook's path"
+    return str(error["msg"]).removeprefix("Value error, ")

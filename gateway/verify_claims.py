@@ -16,7 +16,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import EVERYTHING, Event, Flags, Subject, fold, state_of
+from consent.states import EVERYTHING, Event, Flag, Flags, Subject, fold, state_of
 from store.tables import attempts, consent_events, defaults, profile_addresses, profiles
 
 PAGE = 500  # attempts, with the histories of their people, that are in memory at once
@@ -48,6 +48,7 @@ class _World:
 
     answers: Mapping[tuple[int, str], str]  # the defaults
     versions: dict[str, int]  # of the defaults, by profile that there is
+    made: dict[str, datetime]  # by profile that there is
     since: dict[str, dict[str, datetime]] = field(default_factory=lambda: defaultdict(dict))  # by address, by profile
     histories: dict[str, list[tuple[int, Event]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -75,9 +76,7 @@ class _World:
         """Whether a yes covered the address and had not run out; else the default, for who was never asked."""
         channel = flags.get(Subject("channel", attempt.channel))
         yeses = [flags.get(Subject("address", attempt.address_id))]
-        had_since = self.since[attempt.address_id].get(attempt.profile_id)
-        known = had_since is not None and had_since <= attempt.at
-        if channel is not None and (not known or had_since is None or had_since <= channel.recorded_at):
+        if channel is not None and self._covers(channel, attempt):
             yeses.append(channel)
         terms = [flag.expires_at for flag in yeses if flag is not None and flag.state == "yes"]
         if terms:
@@ -88,6 +87,13 @@ class _World:
         if version is None:  # the person is gone, and with them which defaults they were made with
             return any(state == "yes" for (_, name), state in self.answers.items() if name == attempt.channel)
         return self.answers.get((version, attempt.channel)) == "yes"
+
+    def _covers(self, channel: Flag, attempt: Row[Any]) -> bool:
+        """Whether the person had the address when it was said, or was made with it; what is not known is granted."""
+        since, made = self.since[attempt.address_id].get(attempt.profile_id), self.made.get(attempt.profile_id)
+        if since is None or made is None or since > attempt.at:
+            return True
+        return since <= channel.at or since <= made
 
 
 def _no(flags: Flags, attempt: Row[Any]) -> str | None:
@@ -104,8 +110,9 @@ def _no(flags: Flags, attempt: Row[Any]) -> str | None:
 
 async def _read(conn: AsyncConnection, page: Sequence[Row[Any]], answers: Mapping[tuple[int, str], str]) -> _World:
     people = {attempt.profile_id for attempt in page}
-    known = await conn.execute(select(profiles.c.id, profiles.c.defaults_version).where(profiles.c.id.in_(people)))
-    world = _World(answers, {row.id: row.defaults_version for row in known})
+    theirs = select(profiles.c.id, profiles.c.defaults_version, profiles.c.created_at).where(profiles.c.id.in_(people))
+    known = (await conn.execute(theirs)).all()
+    world = _World(answers, {row.id: row.defaults_version for row in known}, {row.id: row.created_at for row in known})
     shared = {attempt.address_id for attempt in page}
     for link in await conn.execute(select(profile_addresses).where(profile_addresses.c.address_id.in_(shared))):
         world.since[link.address_id][link.profile_id] = link.since

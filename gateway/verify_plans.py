@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from audience import lists
 from audience.select import Audience
 from store.tables import broadcasts, deliveries, profiles
 
@@ -45,9 +46,8 @@ async def left_out(conn: AsyncConnection) -> AsyncIterator[str]:
         if audience.kind == "addresses":
             planned = select(func.count()).where(deliveries.c.broadcast_id == broadcast.id)
             count = (await conn.execute(planned)).scalar_one()
-            if count != len(audience.addresses):
-                wanted = len(audience.addresses)
-                yield f"broadcast {broadcast.id} was for {wanted} addresses, and its plan has {count} rows"
+            if count != audience.count:
+                yield f"broadcast {broadcast.id} was for {audience.count} addresses, and its plan has {count} rows"
             continue
         async for person in _missing(conn, broadcast, audience):
             yield f"{person} has no row in the plan of broadcast {broadcast.id}"
@@ -63,13 +63,13 @@ async def _missing(conn: AsyncConnection, broadcast: Row[Any], audience: Audienc
         for person in (await conn.execute(statement.limit(PAGE))).scalars():
             yield person
     elif audience.kind == "profiles":
-        for start in range(0, len(audience.ids), PAGE):
-            some = profiles.c.id.in_(audience.ids[start : start + PAGE])
+        async for members in lists.read(conn, broadcast.id):
+            some = profiles.c.id.in_(list(members))
             for person in (await conn.execute(statement.where(some))).scalars():
                 yield person
 
 
 async def _each(conn: AsyncConnection) -> AsyncIterator[Row[Any]]:
-    """Every broadcast, one at a time: an audience may be large."""
+    """Every broadcast, one at a time."""
     for broadcast_id in (await conn.execute(select(broadcasts.c.id).order_by(broadcasts.c.id))).scalars().all():
         yield (await conn.execute(select(broadcasts).where(broadcasts.c.id == broadcast_id))).one()

@@ -6,36 +6,20 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from audience.select import Audience
 from broadcasts import records
 from broadcasts.records import Broadcast, Counts
 from consent import preferences, verdict
 from gateway import audit
+from gateway.api import audiences
+from gateway.api.audiences import AudienceIn
 from gateway.api.base import Body, Call, Route, answer, listing
 from gateway.problems import invalid, not_found
 from outbox.statuses import SKIP_REASONS, STATUSES
-from profiles.addresses import AddressBook, BadAddress
 from store.tables import preferences as preferences_table
-from store.tables import profiles
-
-
-class AudienceIn(Body):
-    """Exactly one of the four."""
-
-    all: Literal[True] | None = None
-    tag: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
-    profiles: Annotated[list[str], Field(min_length=1, max_length=100_000)] | None = None
-    addresses: Annotated[list[str], Field(min_length=1, max_length=100_000)] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> AudienceIn:
-        if len([v for v in (self.all, self.tag, self.profiles, self.addresses) if v is not None]) != 1:
-            raise ValueError('name exactly one of {"all": true}, {"tag"}, {"profiles"}, {"addresses"}')
-        return self
 
 
 class TemplateIn(Body):
@@ -69,11 +53,13 @@ async def create(call: Call) -> web.Response:
     body = call.body(BroadcastIn)
     connection = _connection(call, body)
     content = _content(body)
+    audience, parts = await audiences.read(
+        body.audience, channel=body.channel, book=call.house.book, database=call.house.database
+    )
     now = call.house.now()
 
     async def work(conn: AsyncConnection) -> dict[str, Any]:
         preference_id = await _preference(conn, body)
-        audience = await _audience(conn, body, call.house.book)
         broadcast_id = await records.create(
             conn,
             name=body.name,
@@ -81,6 +67,7 @@ async def create(call: Call) -> web.Response:
             connection=connection,
             content=content,
             audience=audience,
+            parts=parts,
             preference_id=preference_id,
             created_by=call.actor,
             now=now,
@@ -134,30 +121,6 @@ async def _preference(conn: AsyncConnection, body: BroadcastIn) -> str | None:
     return known[body.preference]
 
 
-async def _audience(conn: AsyncConnection, body: BroadcastIn, book: AddressBook) -> Audience:
-    wanted = body.audience
-    if wanted.tag is not None:
-        return Audience("tag", tag=wanted.tag)
-    if wanted.profiles is not None:
-        ids = sorted(set(wanted.profiles))
-        for start in range(0, len(ids), 5000):
-            part = ids[start : start + 5000]
-            known = set((await conn.execute(select(profiles.c.id).where(profiles.c.id.in_(part)))).scalars())
-            if unknown := [profile_id for profile_id in part if profile_id not in known]:
-                raise invalid("audience.profiles", f"there is no profile {unknown[0]} ({len(unknown)} unknown)")
-        return Audience("profiles", ids=tuple(ids))
-    if wanted.addresses is not None:
-        found: dict[str, str] = {}
-        for index, text in enumerate(wanted.addresses):
-            try:
-                address = book.parse(body.channel, text)
-            except BadAddress as error:
-                raise invalid(f"audience.addresses.{index}", str(error)) from error
-            found[address.hash] = address.value
-        return Audience("addresses", addresses=tuple(sorted(found.items())))
-    return Audience("all")
-
-
 def _found(broadcast: Broadcast | None) -> Broadcast:
     if broadcast is None:
         raise not_found("broadcast")
@@ -179,7 +142,7 @@ def _one(broadcast: Broadcast, counts: Counts, preference: str | None) -> dict[s
         "channel": broadcast.channel,
         "connection": broadcast.connection,
         "content": broadcast.content,
-        "audience": _audience_shown(broadcast.audience),
+        "audience": audiences.shown(broadcast.audience),
         "preference": preference,
         "send_at": broadcast.send_at,
         "counts": {
@@ -193,16 +156,6 @@ def _one(broadcast: Broadcast, counts: Counts, preference: str | None) -> dict[s
         "updated_at": broadcast.updated_at,
         "done_at": broadcast.done_at,
     }
-
-
-def _audience_shown(audience: Audience) -> dict[str, Any]:
-    if audience.kind == "all":
-        return {"all": True}
-    if audience.kind == "tag":
-        return {"tag": audience.tag}
-    if audience.kind == "profiles":
-        return {"profiles": list(audience.ids)}
-    return {"addresses": [value for _, value in audience.addresses]}
 
 
 async def listed(call: Call) -> web.Response:

@@ -78,5 +78,6 @@ async def sandbox_messages(call: Call) -> web.Response:
 ROUTES: Sequence[Route] = (
     Route("GET", "/v1/messages", listed, "profiles:read"),
     Route("GET", "/v1/messages/{id}", get, "profiles:read", None, (200, 404)),
-    Route("GET", "/v1/sandbox/messages", sandbox_messages, None),
+    # As for broadcasts' deliveries: whoever sends may see what went out, and to whom.
+    Route("GET", "/v1/sandbox/messages", sandbox_messages, "send"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 from aiohttp import web
 from pydantic import Field, StringConstraints, field_validator
@@ -15,6 +14,7 @@ from gateway.api import consent, people
 from gateway.api.base import Body, Call, Route, answer, check_text, listing
 from gateway.api.consent import Channel, ConsentIn
 from gateway.problems import Problem, invalid
+from gateway.zones import is_zone
 from outbox import heed
 from outbox import people as flows
 from outbox.people import Draft, Wanted
@@ -52,7 +52,7 @@ class ProfileIn(Body):
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str | None) -> str | None:
-        if value is not None and value not in available_timezones():
+        if value is not None and not is_zone(value):
             raise ValueError("use a name of the time zone database, such as Europe/Madrid")
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -22,6 +23,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30
 ANA = "+14155550123"
+LIBC = ctypes.CDLL(None)
+
+
+def _with_rights_that_count() -> None:
+    """Let files be closed to root too: the capabilities that override their rights end with the next exec."""
+    if os.geteuid() == 0 and sys.platform == "linux":
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH; 24 is PR_CAPBSET_DROP
+            LIBC.prctl(24, capability, 0, 0, 0)
 
 
 class Operator:
@@ -29,6 +38,7 @@ class Operator:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
+        self.variables: dict[str, str] = {}
         self.write(url)
 
     def write(self, url: str, port: int = 0) -> None:
@@ -40,8 +50,9 @@ class Operator:
     def command(self, *words: str) -> tuple[list[str], dict[str, Any]]:
         # PYTHONDONTWRITEBYTECODE would have every process compile the libraries anew, for seconds.
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("OPTGATE_", "PYTHON"))}
-        variables |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-        return [sys.executable, "-m", "gateway.cli", *words], {"cwd": self.folder, "env": variables, "text": True}
+        variables |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | self.variables
+        how = {"cwd": self.folder, "env": variables, "text": True, "preexec_fn": _with_rights_that_count}
+        return [sys.executable, "-m", "gateway.cli", *words], how
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command, how = self.command(*words)
@@ -201,6 +212,7 @@ def test_a_new_database_is_migrated_checked_and_verified(on_sqlite: Operator) ->
 
 
 def test_rules_are_tried_on_the_command_line(on_sqlite: Operator) -> None:
+    said(on_sqlite.run("migrate"), 0)
     told = said(on_sqlite.run("rules", "test", "--channel", "sms", "stop it"), 0)
     assert "STOP (starts_with, built-in rule rul_builtin_sms_stop) wins: opt out" in told
     assert "channel sms becomes no" in told
@@ -217,14 +229,6 @@ def test_a_wrong_configuration_ends_every_command_with_two(on_sqlite: Operator) 
         on_sqlite.run("migrate", "--config", "gone.toml"), 2
     )
     assert "No such command" in said(on_sqlite.run("serv"), 2)
-
-
-def test_a_database_that_cannot_be_reached_is_said_in_one_line(on_sqlite: Operator) -> None:
-    on_sqlite.write("postgresql://user:canary@127.0.0.1:9/nowhere")
-    for words in (["serve"], ["key", "list"]):
-        told = said(on_sqlite.run(*words), 1)
-        assert "the database cannot be reached" in told
-        assert "canary" not in told
 
 
 def test_a_key_that_cannot_be_makes_nothing(on_sqlite: Operator) -> None:

@@ -114,7 +114,7 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ('[server]\npublic_url = "gw.example.test"', "optgate.toml: [server] public_url: write it with https://"),
         ('[server]\npublic_url = "https://u@h/?q"', "optgate.toml: [server] public_url: it must not hold"),
         ('[server]\ntrusted_proxies = ["x"]', "optgate.toml: [server] trusted_proxies: 'x' does not appear to be"),
-        (f'[server]\nsecret = "{SECRET[:8]}"', "optgate.toml: [server] secret: Value should have at least 16"),
+        (f'[server]\nsecret = "{SECRET[:8]}"', "optgate.toml: [server] secret: needs at least 16 characters"),
         ('[database]\nurl = "mysql://h/n"', "optgate.toml: [database] url: mysql is not supported"),
         ('[database]\nurl = "sqlite://"', "optgate.toml: [database] url: SQLite needs a file"),
         (f'[database]\nurl = "{SECRET}"', "optgate.toml: [database] url: not a database URL"),
@@ -125,14 +125,14 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ('[sending]\nquiet_hours = "night"', "optgate.toml: [sending] quiet_hours: Input should be 'law' or 'off'"),
         ('[rules]\npacks = ["xx"]', "optgate.toml: [rules.packs] 0: Input should be"),
         (TWILIO.replace("from = ", "form = "), "optgate.toml: [connections.sms] form: there is no such option"),
-        (TWILIO.replace('"AC1"', '"SK1"'), "optgate.toml: [connections.sms] account_sid: String should match pattern"),
+        (TWILIO.replace('"AC1"', '"SK1"'), "optgate.toml: [connections.sms] account_sid: must be the account's SID"),
         (
             TWILIO.replace('from = "+14155550100"', ""),
-            "optgate.toml: [connections] sms: needs `from` or `messaging_service_sid`",
+            "optgate.toml: [connections] sms: needs `from`, the number that sends, or `messaging_service_sid`",
         ),
         (
             TWILIO.replace('"twilio"', '"acme"'),
-            "optgate.toml: [connections] sms: provider: use one of 'twilio', 'sandbox'",
+            "optgate.toml: [connections.sms] provider: there is no such provider: use one of twilio, sandbox",
         ),
         (
             TWILIO.replace('channel = "sms"', 'channel = "email"'),
@@ -140,13 +140,49 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ),
         (
             TWILIO.replace("connections.sms", 'connections."a/b"'),
-            "optgate.toml: [connections.a/b] [key]: String should match",
+            "optgate.toml: [connections.a/b] [key]: a connection's name holds a-z",
+        ),
+        (
+            TWILIO.replace('provider = "twilio"', ""),
+            "optgate.toml: [connections.sms] provider: is missing: use one of twilio, sandbox",
+        ),
+        (
+            TWILIO.replace(f'auth_token = "{SECRET}"', ""),
+            "optgate.toml: [connections.sms] auth_token: is missing: set it here, or in the environment as "
+            "OPTGATE_CONNECTIONS__SMS__AUTH_TOKEN",
+        ),
+        (TWILIO.replace(SECRET, ""), "optgate.toml: [connections.sms] auth_token: is empty: set it here, or"),
+        (TWILIO.replace('"+14155550100"', "14155550100"), "optgate.toml: [connections.sms] from: must be text: write"),
+        (TWILIO.replace("+14155550100", "(415) 555-0100"), "optgate.toml: [connections.sms] from: not a number that"),
+        (
+            TWILIO.replace('= "sms"', '= "whatsapp"').replace("+14155550100", "The Theatre"),
+            "optgate.toml: [connections.sms] from: not a number that Twilio sends from",
+        ),
+        ('[connections]\nsms = "twilio"', "optgate.toml: [connections] sms: must be a table of options"),
+        (
+            f'[database]\nurl = "postgresql://u:{SECRET}@h/n?sslmode=require"',
+            "optgate.toml: [database] url: sslmode is no option here; for an encrypted connection write ?ssl=require",
         ),
         (f"[server\n# {SECRET}", "optgate.toml: not TOML:"),
     ],
 )
 def test_a_wrong_option_is_named_with_the_problem_and_the_file(text: str, line: str) -> None:
     assert problem(text).startswith(line)
+
+
+@pytest.mark.parametrize("sender", ["+14155550100", "whatsapp:+14155550100", "12345", "The Theatre", "MG-1 & Co"])
+def test_whatever_twilio_sends_from_may_be_named(sender: str) -> None:
+    found = load(written(TWILIO.replace("+14155550100", sender))).connections["sms"]
+    assert found.sender == sender
+
+
+def test_a_file_that_cannot_be_read_is_said_so() -> None:
+    Path("folder").mkdir()
+    Path("latin.toml").write_bytes('[organisation]\nname = "Thé"'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"^folder: is a folder, not a configuration file$"):
+        load(Path("folder"))
+    with pytest.raises(ConfigError, match=r"^latin\.toml: not UTF-8 text"):
+        load(Path("latin.toml"))
 
 
 def test_every_wrong_option_has_its_line() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 
+from audience import lists
+from audience.lists import Members
 from audience.select import Audience
 from broadcasts import plan, records
 from channels.sandbox import Sandbox
@@ -88,7 +90,10 @@ class House:
         for _ in range(times):
             await self.database.transact(lambda conn: receive(conn, [message], desk=self.desk, now=self.at))
 
-    async def plan(self, audience: Audience, *, preference_id: str | None = None, size: int = 3) -> str:
+    async def plan(
+        self, audience: Audience, members: Members | None = None, *, preference_id: str | None = None, size: int = 3
+    ) -> str:
+        parts = await lists.cut(members or {})
         self.at += timedelta(minutes=10)
         async with self.database.write() as conn:
             broadcast_id = await records.create(
@@ -98,6 +103,7 @@ class House:
                 connection="main",
                 content={"body": "Hello"},
                 audience=audience,
+                parts=parts,
                 preference_id=preference_id,
                 created_by="key:test",
                 now=self.at,
@@ -139,8 +145,9 @@ class House:
             return (await conn.execute(statement.limit(1))).one()
 
 
-def everyone(house: House) -> Audience:
-    return Audience("profiles", ids=tuple(sorted(house.people.values())))
+def everyone(house: House) -> tuple[Audience, Members]:
+    members = dict.fromkeys(house.people.values())
+    return Audience.listed("profiles", members), members
 
 
 @pytest.fixture
@@ -168,10 +175,11 @@ async def day(house: House) -> House:
     await house.send(Accepted("SM1"), InDoubt("time-out"), NotSent("refused"), Abandoned())
     house.at += timedelta(minutes=1)
     await house.send(Rejected("21610", "opted out", opted_out=True), Accepted("SM2"))
-    await house.plan(everyone(house), preference_id=theatre)
+    await house.plan(*everyone(house), preference_id=theatre)
     await house.send()
-    listed = [BOOK.parse("sms", number) for number in ("+14155550100", "+14155550102", "+14155550188")]
-    await house.plan(Audience("addresses", addresses=tuple(sorted((it.hash, it.value) for it in listed))))
+    asked = [BOOK.parse("sms", number) for number in ("+14155550100", "+14155550102", "+14155550188")]
+    members = {address.hash: address.value for address in asked}
+    await house.plan(Audience.listed("addresses", members), members)
     await house.send(Accepted("SM3"))
     await house.finish()
     return house
@@ -403,6 +411,13 @@ async def test_a_receipt_without_its_message_is_a_violation_of_i6(day: House) ->
     one = await day.one(select(messages))
     found = await day.plant(delete(messages).where(messages.c.id == one.id))
     assert found == [f"I6: the event {one.provider_id} of {one.account} has a receipt, but no message"]
+
+
+async def test_a_receipt_without_its_answer_is_a_violation_of_i6(day: House) -> None:
+    one = await day.one(select(receipts))
+    of = receipts.c.provider_id == one.provider_id
+    found = await day.plant(update(receipts).where(of).values(answer=None))
+    assert found == [f"I6: the event {one.provider_id} of {one.account} has a receipt, but no answer"]
 
 
 async def test_an_event_kept_twice_is_a_violation_of_i6(day: House) -> None:

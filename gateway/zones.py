@@ -1,0 +1,17 @@
+"""Time zones that there are."""
+
+from __future__ import annotations
+
+from functools import cache
+from zoneinfo import available_timezones
+
+
+def is_zone(name: str) -> bool:
+    """Whether the time zone database has a zone of this name."""
+    return name in _names()
+
+
+@cache
+def _names() -> frozenset[str]:
+    # Read once: it walks the whole database on disk, for 10 ms in which nothing else is served.
+    return frozenset(available_timezones())
