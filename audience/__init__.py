@@ -1,5 +1,5 @@
 """Who: what a broadcast's audience means, as questions for the verdict.
 
-Lives here: `select`. Has no table of its own yet (segments, imports and exports come here).
+Lives here: `select`, `lists` (segments, imports and exports come here). Its table: audience_parts.
 May know: outbox, consent, profiles, store.
 """

@@ -6,66 +6,71 @@ the others, is the plan's decision.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from sqlalchemy import Select, and_, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from audience import lists
+from audience.lists import Members
 from store.tables import addresses, profile_addresses, profile_tags, profiles
 from store.types import Key
+
+MOST_SHOWN = 100  # members of a list; of a longer one the count is shown
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who a broadcast is for, normalised: exactly one of the four."""
+    """Who a broadcast is for: everybody, a tag, or a list, whose members are kept apart (`lists`)."""
 
     kind: Literal["all", "tag", "profiles", "addresses"]
     tag: str | None = None
-    ids: tuple[str, ...] = ()  # profiles, sorted
-    addresses: tuple[tuple[str, str], ...] = ()  # (hash, value), sorted
+    count: int = 0  # of a list
+    shown: tuple[str, ...] = ()  # the members of a short list
+
+    @classmethod
+    def listed(cls, kind: Literal["profiles", "addresses"], members: Members) -> Audience:
+        shown = [value or key for key, value in members.items()] if len(members) <= MOST_SHOWN else []
+        return cls(kind, count=len(members), shown=tuple(shown))
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "tag": self.tag,
-            "ids": list(self.ids),
-            "addresses": [list(a) for a in self.addresses],
-        }
+        return {"kind": self.kind, "tag": self.tag, "count": self.count, "shown": list(self.shown)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Audience:
-        return cls(
-            value["kind"],
-            value["tag"],
-            tuple(value["ids"]),
-            tuple((digest, plain) for digest, plain in value["addresses"]),
-        )
+        return cls(value["kind"], value["tag"], value["count"], tuple(value["shown"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The next keys of an audience: profile ids, or hashes of addresses; in order, `keys[-1]` is the cursor."""
+    """The next of an audience, by key: profile ids, or hashes of addresses with the address as it was asked for."""
 
-    keys: tuple[str, ...]
+    members: Members
+
+    @property
+    def keys(self) -> list[str]:
+        """In order; the last is the cursor."""
+        return list(self.members)
 
 
-async def next_chunk(conn: AsyncConnection, audience: Audience, *, after: str | None, size: int) -> Chunk | None:
-    """The keys behind `after`; None when there are no more."""
-    if audience.kind == "profiles":
-        keys = [key for key in audience.ids if after is None or key > after][:size]
-    elif audience.kind == "addresses":
-        keys = [digest for digest, _ in audience.addresses if after is None or digest > after][:size]
-    else:
-        column = profile_tags.c.profile_id if audience.kind == "tag" else profiles.c.id
-        statement = select(column).order_by(column).limit(size)
-        if audience.kind == "tag":
-            statement = statement.where(profile_tags.c.tag == audience.tag)
-        if after is not None:
-            statement = statement.where(column > after)
-        keys = list((await conn.execute(statement)).scalars())
-    return Chunk(tuple(keys)) if keys else None
+async def next_chunk(
+    conn: AsyncConnection, audience: Audience, broadcast_id: str, *, after: str | None, size: int
+) -> Chunk | None:
+    """Up to `size` members behind `after`; None when there are no more."""
+    if audience.kind in ("profiles", "addresses"):
+        async for members in lists.read(conn, broadcast_id, after=after):
+            return Chunk(dict(islice(members.items(), size)))
+        return None
+    column = profile_tags.c.profile_id if audience.kind == "tag" else profiles.c.id
+    statement = select(column).order_by(column).limit(size)
+    if audience.kind == "tag":
+        statement = statement.where(profile_tags.c.tag == audience.tag)
+    if after is not None:
+        statement = statement.where(column > after)
+    keys = (await conn.execute(statement)).scalars().all()
+    return Chunk(dict.fromkeys(keys)) if keys else None
 
 
 def candidates(audience: Audience, chunk: Chunk, *, channel: str, preference_id: str | None) -> Select[Any]:
@@ -93,13 +98,6 @@ def candidates(audience: Audience, chunk: Chunk, *, channel: str, preference_id:
 
 def _within(audience: Audience, chunk: Chunk) -> Any:
     if audience.kind == "all":
-        return and_(
-            profiles.c.id >= chunk.keys[0], profiles.c.id <= chunk.keys[-1]
-        )  # what was made meanwhile is behind the cursor
+        keys = chunk.keys
+        return and_(profiles.c.id >= keys[0], profiles.c.id <= keys[-1])  # what was made meanwhile is behind the cursor
     return profiles.c.id.in_(chunk.keys)
-
-
-def values_of(audience: Audience, keys: Sequence[str]) -> dict[str, str]:
-    """Hash → the address as it was asked for, of these keys."""
-    wanted = set(keys)
-    return {digest: value for digest, value in audience.addresses if digest in wanted}

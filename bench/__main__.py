@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import importlib
 
-NAMES = ("inbound",)
+NAMES = ("inbound", "verify")
 
 
 def main() -> None:

@@ -28,6 +28,13 @@ SECONDS = 2.0
 CONCURRENCIES = (1, 8, 64)
 
 
+def settings_on(database_url: str) -> Settings:
+    connection = {"provider": "twilio", "channel": "sms", "account_sid": ACCOUNT, "auth_token": TOKEN}
+    return Settings.model_validate(
+        {"database": {"url": database_url}, "connections": {"sms": connection | {"from": "+14155550100"}}}
+    )
+
+
 def messages() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """Form and headers of one STOP after another, each signed, each from a new number."""
     validator = RequestValidator(TOKEN)
@@ -80,23 +87,9 @@ async def rate(url: str, source: Iterator[tuple[dict[str, str], dict[str, str]]]
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings.model_validate(
-            {
-                "database": {"url": f"sqlite:///{folder}/optgate.db"},
-                "connections": {
-                    "sms": {
-                        "provider": "twilio",
-                        "channel": "sms",
-                        "account_sid": ACCOUNT,
-                        "auth_token": TOKEN,
-                        "from": "+14155550100",
-                    }
-                },
-            }
-        )
         bare = web.Application()
         bare.router.add_post("/webhooks/sms", limit)
-        gateway, gateway_url = await serve(gateway_app.build(settings))
+        gateway, gateway_url = await serve(gateway_app.build(settings_on(f"sqlite:///{folder}/optgate.db")))
         base, base_url = await serve(bare)
         source = messages()
         print("inbound STOP, durable, SQLite; limit: form and signature alone (client and server share one process)")

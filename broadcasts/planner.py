@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import select
 
 from broadcasts import plan, records
+from store import tasks
 from store.clock import Clock
 from store.engine import Database, is_away
 from store.tables import broadcasts
@@ -27,10 +28,10 @@ class Planner:
         self._on_planned = on_planned
         self._wake = asyncio.Event()
         self._stopping = False
-        self._loop: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._loop = asyncio.create_task(self._run(), name="planner")
+        self._loops = [tasks.start(self._run(), "planner")]
 
     def wake(self) -> None:
         """Look for work now."""
@@ -40,8 +41,11 @@ class Planner:
         """Finish the chunk under way; what is left is planned by the next start, or by another replica."""
         self._stopping = True
         self.wake()
-        if self._loop is not None:
-            await self._loop
+        await tasks.ended(self._loops)
+
+    @property
+    def is_running(self) -> bool:
+        return tasks.all_run(self._loops)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -80,6 +84,7 @@ class Planner:
                 lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock())
             ):
                 pass
+            await self._database.transact(plan.know_the_plan)
             self._on_planned()
         except Exception as error:
             if is_away(error):

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import exists, func, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from audience import lists
+from audience.lists import Part
 from audience.select import Audience
 from store.ids import new_id
 from store.tables import addresses, attempts, broadcasts, deliveries
@@ -51,11 +53,12 @@ async def create(
     connection: str,
     content: dict[str, Any],
     audience: Audience,
+    parts: Sequence[Part] = (),
     preference_id: str | None,
     created_by: str,
     now: datetime,
 ) -> str:
-    """A new broadcast, to be planned; returns its id."""
+    """A new broadcast, to be planned; where its audience is a list, with the list's parts. Returns its id."""
     broadcast_id = new_id("brd")
     await conn.execute(
         insert(broadcasts),
@@ -75,6 +78,7 @@ async def create(
             }
         ],
     )
+    await lists.keep(conn, broadcast_id, parts)
     return broadcast_id
 
 

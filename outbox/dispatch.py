@@ -18,7 +18,8 @@ from outbox import claims, endings
 from outbox.claims import Claim
 from outbox.endings import Ending
 from outbox.outcomes import Abandoned
-from outbox.protocol import LEASE_SECONDS
+from outbox.protocol import ABANDONED_AFTER_SECONDS, LEASE_SECONDS
+from store import tasks
 from store.clock import Clock
 from store.engine import Database, is_away
 from store.group import GroupCommit
@@ -80,7 +81,7 @@ class Dispatcher:
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._loops = [asyncio.create_task(self._run(name), name=f"dispatch {name}") for name in self._adapters]
+        self._loops = [tasks.start(self._run(name), f"dispatch {name}") for name in self._adapters]
 
     def wake(self) -> None:
         """Look at the queue now."""
@@ -91,8 +92,13 @@ class Dispatcher:
         """Claim no more, wait until what is under way has ended and is written down."""
         self._stopping.set()
         self.wake()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await tasks.ended(self._loops)
         await self._endings.drain()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether every connection is served."""
+        return tasks.all_run(self._loops)
 
     async def _record(self, conn: AsyncConnection, batch: Sequence[Ending]) -> list[None]:
         await endings.record(conn, batch, now=self._clock())
@@ -145,7 +151,7 @@ class Dispatcher:
             taken, looked_at = await claims.claim(conn, name, limit=limit, owner=self.owner, now=self._clock())
         pace.spend(len(taken))
         for claim in taken:
-            task = asyncio.create_task(self._send(name, claim, began + LEASE_SECONDS))
+            task = tasks.start(self._send(name, claim, began + LEASE_SECONDS), f"send {claim.attempt_id}")
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         return looked_at
@@ -172,13 +178,18 @@ class Dispatcher:
         await self._write_down(Ending(claim, outcome, name))
 
     async def _write_down(self, ending: Ending) -> None:
-        """Keep how an attempt ended, however long the database is away; the sweep would call it in doubt."""
+        """Keep how an attempt ended, however long the database is away; the sweep would call it in doubt.
+
+        What the database refuses for as long as the sweep waits is left to the sweep, and blocks the line no more.
+        """
         pause = 0.2
+        until = boottime() + ABANDONED_AFTER_SECONDS
         while True:
             try:
                 await self._endings.submit(ending)
             except Exception as error:
-                if self._stopping.is_set() and pause > 2:
+                hopeless = boottime() > until and not is_away(error)
+                if hopeless or (self._stopping.is_set() and pause > 2):
                     log.error("ending.lost", attempt=ending.claim.attempt_id, error=type(error).__name__)
                     return
                 log.warning("ending.waits", attempt=ending.claim.attempt_id, error=type(error).__name__)

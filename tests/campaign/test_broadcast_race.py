@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import load
 from store.engine import Database
 from store.tables import attempts
 from tests.campaign import checks
-from tests.campaign.clients import Answered, Marketer, Provider, Text, open_clients, told
-from tests.campaign.gateways import House, house, opened
-from tests.campaign.seed import Seeded, seed
-from tests.campaign.standin import StandIn, accepted, open_standin
+from tests.campaign.clients import Answered, Provider, Text, told
+from tests.campaign.gateways import Process
+from tests.campaign.seed import Seeded
+from tests.campaign.stage import Stage, end_well, staged
+from tests.campaign.standin import StandIn, accepted
 
 pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(120)]
 
@@ -66,64 +66,48 @@ async def assert_the_broadcast_kept_its_promises(
     print("in time to be spared:", len(spared), "of", len(stopped), "who texted STOP")
 
 
-async def run(home: House, standin: StandIn, seeded: Seeded, database: Database, count: int, *, url: str) -> None:
+async def run(stage: Stage, count: int, gateway: Process) -> None:
+    """A broadcast to all, and so many STOPs meanwhile."""
     dice_seed = random.randrange(10**6)
     print("seed", dice_seed)
-    async with open_clients() as session:
-        provider, marketer = Provider(session), Marketer(session, seeded.key, url)
-        began = time.monotonic()
-        broadcast_id = await marketer.broadcast({"all": True})
-        while not await standin.log():
-            await asyncio.sleep(0.02)
-        first = time.monotonic() - began
-        stops = await stop_those_who_are_next(
-            database, provider, url, set(seeded.to_be_sent()), count, random.Random(dice_seed)
-        )
-        shown = await marketer.ended(broadcast_id, seconds=60)
-        took = time.monotonic() - began
+    provider, marketer = Provider(stage.session), stage.marketer(gateway)
+    began = time.monotonic()
+    broadcast_id = await marketer.broadcast({"all": True})
+    while not await stage.standin.log():
+        await asyncio.sleep(0.02)
+    first = time.monotonic() - began
+    stops = await stop_those_who_are_next(
+        stage.database, provider, gateway.url, set(stage.seeded.to_be_sent()), count, random.Random(dice_seed)
+    )
+    shown = await marketer.ended(broadcast_id, seconds=60)
+    took = time.monotonic() - began
     sent = shown["counts"]["by_status"]["accepted"]
     print(f"first send after {first:.2f} s, {sent} sent in {took:.1f} s: {sent / (took - first):.0f}/s")
     print(told(stops))
     assert len(stops) == count
     assert {stop.status for stop in stops} == {200}
     assert max(stop.seconds for stop in stops) <= 2.5
-    await assert_the_broadcast_kept_its_promises(database, standin, seeded, shown, stops)
+    await assert_the_broadcast_kept_its_promises(stage.database, stage.standin, stage.seeded, shown, stops)
 
 
 async def test_a_hundred_stops_during_a_broadcast_to_ten_thousand_are_honoured(
     new_database_url: Callable[[], str], tmp_path: Path
 ) -> None:
-    async with (
-        open_standin() as standin,
-        house(tmp_path, new_database_url(), standin.url) as home,
-        opened(home) as database,
-    ):
-        began = time.monotonic()
-        seeded = await seed(database, load(home.config, {}), PEOPLE)
-        print(f"\nseeded in {time.monotonic() - began:.1f} s")
-        gateway = await home.serve()
-        await run(home, standin, seeded, database, 100, url=gateway.url)
-        assert await gateway.stop() == 0
-        if database.dialect == "sqlite":  # on PostgreSQL the next test asks, of a fiercer race
-            await checks.the_gateways_own_checks_find_nothing(database)
-        assert home.complaints() == []
+    async with staged(tmp_path, new_database_url(), PEOPLE) as stage:
+        gateway = await stage.home.serve()
+        await run(stage, 100, gateway)
+        # On PostgreSQL the next test verifies, after a fiercer race.
+        await end_well(stage.home, stage.database, gateway, verified=stage.database.dialect == "sqlite")
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"])
 async def test_a_thousand_stops_are_honoured_by_two_dispatchers(
     new_database_url: Callable[[], str], tmp_path: Path
 ) -> None:
-    async with (
-        open_standin() as standin,
-        house(tmp_path, new_database_url(), standin.url) as home,
-        opened(home) as database,
-    ):
-        seeded = await seed(database, load(home.config, {}), PEOPLE)
-        gateway, worker = await home.serve(), await home.work()
-        await run(home, standin, seeded, database, 1000, url=gateway.url)
-        owners = await checks.tally(database, attempts, "owner")
+    async with staged(tmp_path, new_database_url(), PEOPLE) as stage:
+        gateway, worker = await stage.home.serve(), await stage.home.work()
+        await run(stage, 1000, gateway)
+        owners = await checks.tally(stage.database, attempts, "owner")
         print("attempts by dispatcher:", sorted(owners.values()))
         assert len(owners) == 2
-        assert [await process.stop() for process in (worker, gateway)] == [0, 0]
-        await checks.the_gateways_own_checks_find_nothing(database)
-        assert home.complaints() == []
+        await end_well(stage.home, stage.database, worker, gateway)

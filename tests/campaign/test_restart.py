@@ -10,15 +10,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from gateway.settings import load
 from outbox.protocol import ABANDONED_AFTER_SECONDS
 from store.engine import Database
 from store.tables import attempts, deliveries
 from tests.campaign import checks
-from tests.campaign.clients import Marketer, open_clients
-from tests.campaign.gateways import Process, house, opened
-from tests.campaign.seed import seed
-from tests.campaign.standin import StandIn, accepted, open_standin
+from tests.campaign.stage import end_well, staged
+from tests.campaign.standin import StandIn, accepted
 
 pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(90)]
 
@@ -50,15 +47,10 @@ async def a_minute_passes(database: Database, tags: set[str]) -> None:
 async def test_a_gateway_asked_to_stop_leaves_nothing_in_doubt_and_the_next_one_goes_on(
     new_database_url: Callable[[], str], tmp_path: Path
 ) -> None:
-    async with (
-        open_standin(delay_seconds=DELAY_SECONDS) as standin,
-        house(tmp_path, new_database_url(), standin.url) as home,
-        opened(home) as database,
-        open_clients() as session,
-    ):
-        seeded = await seed(database, load(home.config, {}), PEOPLE)
+    async with staged(tmp_path, new_database_url(), PEOPLE, delay_seconds=DELAY_SECONDS) as stage:
+        standin, home, database, seeded = stage.standin, stage.home, stage.database, stage.seeded
         gateway = await home.serve()
-        broadcast_id = await Marketer(session, seeded.key, gateway.url).broadcast({"all": True})
+        broadcast_id = await stage.marketer(gateway).broadcast({"all": True})
         await half_way(standin)
         assert await gateway.stop() == 0
 
@@ -69,30 +61,23 @@ async def test_a_gateway_asked_to_stop_leaves_nothing_in_doubt_and_the_next_one_
         assert before["accepted"] == len(accepted(await standin.log()))
 
         gateway = await home.serve()
-        shown = await Marketer(session, seeded.key, gateway.url).ended(broadcast_id, seconds=30)
+        shown = await stage.marketer(gateway).ended(broadcast_id, seconds=30)
         log = await standin.log()
         checks.nobody_was_sent_to_twice(log)
         checks.counts_add_up(shown)
         assert set(accepted(log)) == set(seeded.to_be_sent())
         assert shown["counts"]["by_status"] == {"accepted": len(seeded.to_be_sent())}
         assert shown["counts"]["by_reason"] == seeded.reasons()
-        assert await gateway.stop() == 0
-        await checks.the_gateways_own_checks_find_nothing(database)
-        assert home.complaints() == []
+        await end_well(home, database, gateway)
 
 
 async def test_what_was_under_way_at_a_kill_ends_in_doubt_and_is_never_sent_again(
     new_database_url: Callable[[], str], tmp_path: Path
 ) -> None:
-    async with (
-        open_standin(delay_seconds=DELAY_SECONDS) as standin,
-        house(tmp_path, new_database_url(), standin.url) as home,
-        opened(home) as database,
-        open_clients() as session,
-    ):
-        seeded = await seed(database, load(home.config, {}), PEOPLE)
-        gateway: Process = await home.serve()
-        broadcast_id = await Marketer(session, seeded.key, gateway.url).broadcast({"all": True})
+    async with staged(tmp_path, new_database_url(), PEOPLE, delay_seconds=DELAY_SECONDS) as stage:
+        standin, home, database, seeded = stage.standin, stage.home, stage.database, stage.seeded
+        gateway = await home.serve()
+        broadcast_id = await stage.marketer(gateway).broadcast({"all": True})
         await half_way(standin)
         await gateway.kill()
 
@@ -102,7 +87,7 @@ async def test_what_was_under_way_at_a_kill_ends_in_doubt_and_is_never_sent_agai
         if home.database_url.startswith("postgresql"):
             await a_minute_passes(database, lost)
         gateway = await home.serve()
-        shown = await Marketer(session, seeded.key, gateway.url).ended(broadcast_id, seconds=30)
+        shown = await stage.marketer(gateway).ended(broadcast_id, seconds=30)
 
         log = await standin.log()
         checks.nobody_was_sent_to_twice(log)
@@ -117,6 +102,4 @@ async def test_what_was_under_way_at_a_kill_ends_in_doubt_and_is_never_sent_agai
         missing = set(seeded.to_be_sent()) - set(accepted(log))
         assert len(missing) <= len(lost)
         assert len({line.tag for line in log} & lost) == len(lost) - len(missing)
-        assert await gateway.stop() == 0
-        await checks.the_gateways_own_checks_find_nothing(database)
-        assert home.complaints() == []
+        await end_well(home, database, gateway)

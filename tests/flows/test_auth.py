@@ -43,7 +43,7 @@ MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("GET", "/v1/broadcasts/{id}/deliveries"): ("send", None),
     ("GET", "/v1/messages"): ("profiles:read", None),
     ("GET", "/v1/messages/{id}"): ("profiles:read", None),
-    ("GET", "/v1/sandbox/messages"): (None, None),
+    ("GET", "/v1/sandbox/messages"): ("send", None),
 }
 # What needs no key: the provider signs, or there is nothing to see.
 OPEN = {
@@ -62,6 +62,7 @@ def _path(gateway_path: str, ids: dict[str, str]) -> str:
 
 async def test_every_route_has_a_row_and_every_row_a_route(gateway: Gateway) -> None:
     assert {(route.method, route.path): route.scope for route in ROUTES} == {at: row[0] for at, row in MATRIX.items()}
+    assert all(route.scope for route in ROUTES), "a key opens nothing that its scopes do not name"
     served = {(route.method, route.resource.canonical) for route in gateway.app.router.routes() if route.resource}
     assert {at for at in served if at[0] != "HEAD"} == MATRIX.keys() | OPEN
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from audience import lists
+from audience.select import MOST_SHOWN
 from consent import holds
+from gateway.api.base import BODY_BYTES
+from profiles import records
+from store.ids import new_id
 from tests.flows.running import ANA, BEN, CLEO, DIEGO, OURS, OURS_ON_WHATSAPP, Gateway, changed, eventually
 from tests.standins import twilio as answers
 from tests.standins.twilio import TwilioStandIn
@@ -223,6 +230,73 @@ async def test_a_broadcast_that_cannot_be_is_refused_and_makes_nothing(gateway: 
     shown = await gateway.sent({"all": True})
     for query in ("status=lost", "reason=whim", "colour=red"):
         assert (await gateway.ask("GET", f"/v1/broadcasts/{shown['id']}/deliveries?{query}")).status == 422, query
+
+
+# --- long lists -------------------------------------------------------------------------------
+
+# Not +1: the numbers that take longest to read.
+LONG = [f"+4479{place:08d}" for place in range(lists.MOST)]
+
+
+async def post_list(gateway: Gateway, audience: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """Make a broadcast to a list; returns it, and the part of that time for which the gateway left /healthz waiting."""
+    await gateway.key()
+    asked = {"name": "Long", "channel": "sms", "connection": "box", "content": {"body": "x"}, "audience": audience}
+    began = time.monotonic()
+    posted = asyncio.create_task(gateway.api("POST", "/v1/broadcasts", status=202, json=asked))
+    longest = 0.0
+    while not posted.done():
+        at = time.monotonic()
+        assert (await gateway.send("GET", "/healthz")).status == 200
+        longest = max(longest, time.monotonic() - at)
+    return await posted, longest / (time.monotonic() - began)
+
+
+async def test_while_a_long_list_of_addresses_is_read_others_are_answered(gateway: Gateway) -> None:
+    made, waited = await post_list(gateway, {"addresses": LONG})
+    assert waited < 0.3  # read at a stretch, it is 0.8
+    assert made["audience"] == {"addresses_count": len(LONG)}
+    async with gateway.house.database.read() as conn:
+        kept = [member async for members in lists.read(conn, made["id"]) for member in members.values()]
+    assert sorted(map(str, kept)) == LONG
+
+
+async def test_a_long_list_of_profiles_is_planned_once_each(gateway: Gateway) -> None:
+    ids = [new_id("pro") for _ in range(1000)]
+    people = [{"id": profile_id} for profile_id in ids]
+    await gateway.house.database.transact(
+        lambda conn: records.make(conn, people, defaults_version=1, now=gateway.clock())
+    )
+    made, _ = await post_list(gateway, {"profiles": ids * (lists.MOST // len(ids))})
+    shown = await gateway.all_sent(made["id"], seconds=30)
+    assert shown["audience"] == {"profiles_count": len(ids)}
+    assert shown["counts"]["by_reason"] == {"no_address": len(ids)}
+
+
+async def test_a_list_that_is_too_long_is_refused_with_what_to_do(gateway: Gateway) -> None:
+    good = {"name": "Long", "channel": "sms", "connection": "box", "content": {"body": "x"}}
+    for field in ("addresses", "profiles"):
+        got = await gateway.ask("POST", "/v1/broadcasts", json=good | {"audience": {field: [ANA, *LONG]}})
+        assert got.status == 422
+        [error] = got.json["errors"]
+        assert (error["field"], "100,000" in error["message"]) == (f"audience.{field}", True)
+    too_large = await gateway.ask("POST", "/v1/broadcasts", data=b" " * (BODY_BYTES + 1))
+    assert (too_large.status, str(BODY_BYTES) in too_large.json["detail"]) == (413, True)
+    assert await gateway.rows("broadcasts") == await gateway.rows("audience_parts") == []
+
+
+async def test_a_short_list_is_shown_and_a_long_one_counted(gateway: Gateway) -> None:
+    """Wherever a broadcast is shown; and either is planned to its last member."""
+    for count in (MOST_SHOWN, MOST_SHOWN + 1, 2 * lists.PART + 1):
+        addresses = LONG[:count]
+        made, _ = await post_list(gateway, {"addresses": addresses})
+        shown = await gateway.all_sent(made["id"])
+        expected = {"addresses": addresses} if count <= MOST_SHOWN else {"addresses_count": count}
+        assert made["audience"] == shown["audience"] == expected
+        assert (await gateway.api("GET", "/v1/broadcasts?limit=1"))["items"][0]["audience"] == expected
+        assert shown["counts"]["by_reason"] == {"unknown_address": count}
+    planned = [row["address"] for row in await gateway.rows("deliveries") if row["broadcast_id"] == made["id"]]
+    assert sorted(planned) == addresses
 
 
 # --- the last check ---------------------------------------------------------------------------

@@ -79,3 +79,47 @@ async def test_odd_input_is_no_fault_of_ours(gateway: Gateway) -> None:
     twice = {"sms:+14155550101": "yes", "sms:415-555-0101": "no"}
     await gateway.say(person["id"], status=422, addresses=twice)
     await gateway.say(person["id"], status=422, by={"kind": "agent", "name": "x for customer"}, channels={"sms": "no"})
+
+
+async def test_whoever_was_deleted_after_a_stop_comes_back_by_the_providers_start(gateway: Gateway) -> None:
+    await gateway.text_in("STOP", ANA, OptOutType="STOP")
+    [person] = await gateway.whose(f"sms:{ANA}")
+    await gateway.api("DELETE", f"/v1/profiles/{person['id']}")
+    again = await gateway.person(f"sms:{ANA}", "sms:+14155550109")
+    assert await gateway.verdict(again["id"], address=ANA) == "opted_out_address"
+    await gateway.text_in("START", ANA, OptOutType="START")
+    assert await gateway.verdict(again["id"], address=ANA) == "opted_in"
+    assert await gateway.verdict(again["id"], address="+14155550109") == "not_opted_in"
+    [line] = await gateway.history(again["id"])
+    assert (line["subject"]["kind"], line["to"], line["source"]) == ("address", "yes", "provider")
+
+
+async def test_the_providers_start_asks_no_address_that_staff_had_not_asked(gateway: Gateway) -> None:
+    person = await gateway.person(f"sms:{ANA}", "sms:+14155550109")
+    await gateway.say(person["id"], channels={"sms": "no"})
+    await gateway.text_in("START", ANA, OptOutType="START")
+    line, _ = await gateway.history(person["id"])
+    assert (line["subject"], line["to"], line["with_address"]) == ({"kind": "channel", "channel": "sms"}, "yes", False)
+    assert [(flag["kind"], flag["state"]) for flag in await gateway.rows("consent_states")] == [("channel", "yes")]
+
+
+async def test_a_yes_heard_of_late_covers_no_number_given_after_it_was_said(gateway: Gateway) -> None:
+    person = await gateway.person(f"sms:{ANA}")
+    friday = gateway.clock().isoformat()
+    gateway.clock.advance(days=1)
+    both = [{"channel": "sms", "value": ANA}, {"channel": "sms", "value": "+14155550109"}]
+    await gateway.api("PATCH", f"/v1/profiles/{person['id']}", json={"addresses": both})
+    gateway.clock.advance(days=1)
+    await gateway.say(person["id"], at=friday, channels={"sms": "yes"})
+    assert await gateway.verdict(person["id"], address=ANA) == "opted_in"
+    assert await gateway.verdict(person["id"], address="+14155550109") == "not_opted_in"
+    await gateway.say(person["id"], channels={"sms": "yes"}, by={"kind": "customer"})
+    assert await gateway.verdict(person["id"], address="+14155550109") == "opted_in"
+
+
+async def test_a_customers_no_is_theirs_whoever_passes_it_on(gateway: Gateway) -> None:
+    person = await gateway.person(f"sms:{ANA}")
+    await gateway.say(person["id"], channels={"email": "no"}, by={"kind": "agent", "name": "customer"})
+    await gateway.say(person["id"], channels={"sms": "no"}, by={"kind": "customer"})
+    await gateway.say(person["id"], channels={"email": "not_asked"})
+    await gateway.say(person["id"], status=409, channels={"sms": "not_asked"})
