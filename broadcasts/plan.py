@@ -22,6 +22,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union_all,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,9 +30,11 @@ from sqlalchemy.sql.selectable import CTE
 
 from audience.select import Audience, Chunk, candidates, next_chunk
 from consent import verdict
+from outbox import composition
+from outbox.lastlook import WINDOW
 from outbox.queue import BULK
 from store.ids import new_id
-from store.tables import addresses, broadcasts, deliveries
+from store.tables import addresses, broadcasts, deliveries, messages
 from store.types import Key, UTCDateTime
 
 CHUNK = 1000  # people per transaction: some 20 ms of the writer's time on SQLite
@@ -86,8 +89,7 @@ async def plan_chunk(conn: AsyncConnection, broadcast_id: str, *, now: datetime,
 
 def _chosen(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
     """One row per person (or per distinct address) of a chunk: the address taken, and its verdict."""
-    asked = candidates(audience, chunk, channel=row.channel, preference_id=row.preference_id).subquery("asked")
-    answered = verdict.over(asked, now=now).cte("answered")
+    answered = _answered(audience, chunk, row, now)
     may = verdict.allowed(answered.c.reason)
     if audience.kind == "addresses":
         # Asked by address: a no of any of its profiles wins, then any send, then the oldest profile's reason.
@@ -95,8 +97,14 @@ def _chosen(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
         preferred = [case((no, 0), (may, 1), else_=2), answered.c.profile_id]
         partition = answered.c.address_id
     else:
-        # The primary address if it is sendable, else the next that is.
-        preferred = [case((may, 0), else_=1), answered.c.primary.desc(), answered.c.position, answered.c.address_id]
+        # By order of wish, the primary address if it is sendable, else the next that is.
+        preferred = [
+            case((may, 0), else_=1),
+            answered.c.wish,
+            answered.c.primary.desc(),
+            answered.c.position,
+            answered.c.address_id,
+        ]
         partition = answered.c.profile_id
     place = func.row_number().over(partition_by=partition, order_by=preferred).label("place")
     ranked = select(answered, place).cte("ranked")
@@ -111,6 +119,37 @@ def _chosen(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
         .label("turn")
     )
     return select(best, turn).cte("chosen")
+
+
+def _answered(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
+    """The verdict on everyone at each of their addresses, by every route of the broadcast."""
+    asked = union_all(
+        *(
+            candidates(audience, chunk, channel=route["channel"], preference_id=row.preference_id).add_columns(
+                literal_column(str(wish)).label("wish"), literal(route["connection"], Key()).label("connection")
+            )
+            for wish, route in enumerate(row.routes)
+        )
+    ).subquery("asked")
+    answered = verdict.over(asked, now=now).cte("verdicts")
+    starts_now = row.send_at is None or row.send_at <= now
+    free_form = starts_now and any(composition.is_free_form(row.content, r["channel"]) for r in row.routes)
+    if not free_form:  # who will have written by a later time nobody knows yet
+        return answered
+    columns = [column for column in answered.c if column.name != "reason"]
+    outside = and_(
+        verdict.allowed(answered.c.reason),
+        answered.c.channel == literal_column("'whatsapp'"),
+        ~exists(
+            select(1).where(
+                messages.c.address_id == answered.c.address_id,
+                messages.c.channel == literal_column("'whatsapp'"),
+                messages.c.created_at > literal(now - WINDOW, UTCDateTime()),
+            )
+        ).correlate(answered),
+    )
+    reason = case((outside, literal_column("'window_closed'")), else_=answered.c.reason).label("reason")
+    return select(*columns, reason).cte("answered")
 
 
 def _insert(conn: AsyncConnection, row: Any, chosen: CTE, now: datetime) -> Any:
@@ -133,6 +172,8 @@ def _insert(conn: AsyncConnection, row: Any, chosen: CTE, now: datetime) -> Any:
             profile_id=chosen.c.profile_id,
             address_id=chosen.c.address_id,
             address=null(),
+            channel=chosen.c.channel,
+            connection=chosen.c.connection,
             status=case((sends, literal_column("'queued'")), else_=literal_column("'skipped'")),
             reason=case((sends, null()), (twice, literal_column("'duplicate_address'")), else_=chosen.c.reason),
         ).select_from(chosen),
@@ -152,8 +193,8 @@ def _rows(conn: AsyncConnection, row: Any, now: datetime, **of: Any) -> Select[A
         of["profile_id"],
         of["address_id"],
         of["address"],
-        literal(row.channel, Key()),
-        literal(row.connection, Key()),
+        of["channel"],
+        of["connection"],
         literal_column("'marketing'"),
         literal_column(str(BULK)),
         literal(row.preference_id, Key()),

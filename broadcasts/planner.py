@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import select
 
-from broadcasts import plan, records
+from broadcasts import control, plan, records
 from store import tasks
 from store.clock import Clock
 from store.engine import Database, is_away
@@ -66,13 +66,18 @@ class Planner:
                 (row.id, row.status)
                 for row in await conn.execute(
                     select(broadcasts.c.id, broadcasts.c.status)
-                    .where(broadcasts.c.status.in_(["planning", "scheduled", "sending"]))
+                    .where(
+                        broadcasts.c.status.in_(["planning", "scheduled", "sending", "cancelled"]),
+                        broadcasts.c.done_at.is_(None),
+                    )
                     .order_by(broadcasts.c.id)
                 )
             ]
         for broadcast_id, status in open_:
             if status == "planning":
                 await self._plan(broadcast_id)
+            elif status == "cancelled":
+                await self._cancel(broadcast_id)
         if open_:
             await self._close()
 
@@ -97,3 +102,8 @@ class Planner:
         await self._database.transact(lambda conn: records.finish(conn, now=now))
         if started:
             self._on_planned()
+
+    async def _cancel(self, broadcast_id: str) -> None:
+        """Cancel what is queued for a cancelled broadcast, also what came back to the queue since."""
+        while await self._database.transact(lambda conn: control.cancel_queued(conn, broadcast_id, now=self._clock())):
+            pass

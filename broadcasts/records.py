@@ -36,7 +36,11 @@ class Broadcast:
     content: dict[str, Any]
     audience: Audience
     preference_id: str | None
+    routes: list[dict[str, str]]
     send_at: datetime | None
+    not_after: datetime | None
+    quiet_hours: Any
+    rate: float | None
     status: str
     held: str | None
     created_by: str
@@ -57,6 +61,11 @@ async def create(
     preference_id: str | None,
     created_by: str,
     now: datetime,
+    routes: Sequence[dict[str, str]] = (),
+    send_at: datetime | None = None,
+    not_after: datetime | None = None,
+    quiet_hours: Any = None,
+    rate: float | None = None,
 ) -> str:
     """A new broadcast, to be planned; where its audience is a list, with the list's parts. Returns its id."""
     broadcast_id = new_id("brd")
@@ -68,9 +77,14 @@ async def create(
                 "name": name,
                 "channel": channel,
                 "connection": connection,
+                "routes": list(routes) or [{"channel": channel, "connection": connection}],
                 "content": content,
                 "audience": audience.to_json(),
                 "preference_id": preference_id,
+                "send_at": send_at,
+                "not_after": not_after,
+                "quiet_hours": quiet_hours,
+                "rate": rate,
                 "status": "planning",
                 "created_by": created_by,
                 "created_at": now,
@@ -171,16 +185,24 @@ async def start_scheduled(conn: AsyncConnection, *, now: datetime) -> int:
 
 
 async def finish(conn: AsyncConnection, *, now: datetime) -> int:
-    """Mark those done of which nothing is queued or sending; returns how many."""
+    """Mark those done of which nothing is queued or sending; returns how many.
+
+    A cancelled one stays cancelled: its `done_at` tells that nothing of it is under way any more.
+    """
     open_ = exists(
         select(1).where(
             deliveries.c.broadcast_id == broadcasts.c.id,
             deliveries.c.status.in_([literal_column("'queued'"), literal_column("'sending'")]),
         )
     )
-    result = await conn.execute(
+    done = await conn.execute(
         update(broadcasts)
         .where(broadcasts.c.status == "sending", ~open_)
         .values(status="done", done_at=now, updated_at=now)
     )
-    return int(result.rowcount)
+    await conn.execute(
+        update(broadcasts)
+        .where(broadcasts.c.status == "cancelled", broadcasts.c.done_at.is_(None), ~open_)
+        .values(done_at=now)
+    )
+    return int(done.rowcount)

@@ -13,13 +13,14 @@ from broadcasts.planner import Planner
 from channels.http import open_session
 from gateway import webhooks
 from gateway.api import base, broadcasts, consent, messages, profiles, rules, settings
-from gateway.prepare import prepare
+from gateway.prepare import prepare, setting
 from gateway.problems import Problem, from_exception
-from gateway.services import House, adapters_for
+from gateway.services import House, adapters_for, policy_for
 from gateway.settings import Settings
 from inbox.receive import Desk
 from outbox import endings
 from outbox.dispatch import CONCURRENCY, Dispatcher
+from outbox.optout_links import OptOutLinks
 from outbox.sandbox import SandboxOutbox
 from store.clock import Clock, utcnow
 from store.engine import Database, is_away
@@ -70,10 +71,12 @@ async def open_house(database: Database, settings_: Settings, session: object, c
     book = await prepare(database, settings_, now=clock())
     adapters = adapters_for(settings_, session, SandboxOutbox(database, clock))  # type: ignore[arg-type]
     desk = Desk(book, adapters, settings_.organisation.name, settings_.organisation.contact)
-    rates = {name: connection.rate for name, connection in settings_.connections.items()}
-    dispatcher = Dispatcher(database, adapters, rates=rates, clock=clock)
+    async with database.read() as conn:
+        links = OptOutLinks(settings_.server.public_url, [str(await setting(conn, "secret"))])
+    policy = policy_for(settings_, links)
+    dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock)
     planner = Planner(database, clock=clock, on_planned=dispatcher.wake)
-    return House(settings_, database, clock, book, desk, adapters, dispatcher, planner)
+    return House(settings_, database, clock, book, desk, adapters, dispatcher, planner, policy, links)
 
 
 async def start_loops(house: House) -> AsyncIOScheduler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import aiohttp
 
@@ -17,6 +17,10 @@ from gateway.errors import ConfigError
 from gateway.settings import Settings
 from inbox.receive import Desk
 from outbox.dispatch import Dispatcher
+from outbox.hours import BadHours
+from outbox.jurisdictions import read_law
+from outbox.optout_links import OptOutLinks
+from outbox.policy import Cap, Manner, Policy
 from outbox.sandbox import SandboxOutbox
 from profiles.addresses import AddressBook
 from store.clock import Clock
@@ -35,9 +39,40 @@ class House:
     adapters: Mapping[str, Adapter]
     dispatcher: Dispatcher
     planner: Planner
+    policy: Policy
+    links: OptOutLinks
 
     def now(self) -> datetime:
         return self.clock()
+
+
+def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
+    """What the configuration says about sending; raises ConfigError."""
+    sending = settings.sending
+    law = None
+    if sending.quiet_hours == "law":
+        try:
+            law = read_law(sending.quiet_hours_table)
+        except (OSError, BadHours) as error:
+            raise ConfigError(f"[sending] quiet_hours_table: {sending.quiet_hours_table}: {error}") from error
+    cap = sending.frequency_cap
+    return Policy(
+        unsubscribe_link=links,
+        manners={name: _manner(connection) for name, connection in settings.connections.items()},
+        law=law,
+        timezone=settings.defaults.timezone,
+        cap=Cap(cap.messages, timedelta(days=cap.days)) if cap is not None else None,
+    )
+
+
+def _manner(connection: options.Connection) -> Manner:
+    sender = (connection.sender or "").removeprefix("whatsapp:")
+    return Manner(
+        rate=connection.rate,
+        sandbox=isinstance(connection, options.Sandbox),
+        stop_notice=connection.stop_notice,
+        answers=not sender or sender.lstrip("+").isdigit(),
+    )
 
 
 def adapters_for(settings: Settings, session: aiohttp.ClientSession, sandbox: SandboxOutbox) -> dict[str, Adapter]:

@@ -154,8 +154,15 @@ class Organisation(Section):
     privacy_url: str = ""
 
 
+class FrequencyCap(Section):
+    messages: int = Field(ge=1)
+    days: int = Field(ge=1, le=366)
+
+
 class Sending(Section):
     quiet_hours: Literal["law", "off"] = "law"
+    quiet_hours_table: Path | None = None
+    frequency_cap: FrequencyCap | None = None
 
 
 class RuleSettings(Section):
@@ -175,6 +182,7 @@ class Twilio(Section):
     sender: str | None = Field(default=None, alias="from")
     messaging_service_sid: str | None = None
     rate: float = Field(default=100.0, gt=0)
+    stop_notice: Literal["first", "always", "never"] = "first"
     api_url: str | None = None
     signing_keys: dict[str, SecretStr] = {}
 
@@ -201,6 +209,7 @@ class Sandbox(Section):
     channel: Literal["sms", "whatsapp", "email"]
     sender: str | None = Field(default=None, alias="from")
     rate: float = Field(default=100.0, gt=0)
+    stop_notice: Literal["first", "always", "never"] = "never"
     delay_seconds: float = Field(default=0.0, ge=0, le=60)
     failures: dict[str, float] = {}
 

@@ -1,8 +1,8 @@
 """Claims: the last consent check, in the transaction whose commit is the moment a send begins.
 
-    1. deliveries … FOR UPDATE SKIP LOCKED, their broadcasts FOR SHARE
+    1. what the rates allow; deliveries … FOR UPDATE SKIP LOCKED, their broadcasts FOR SHARE
     2. their address rows, sorted, FOR SHARE
-    3. in a new statement: the verdict, and the version it was taken at
+    3. in a new statement: the verdict, and the version it was taken at; then the last look
     4. one attempt each, state `sending`
 
 Locking the flags instead of the address row, or joining the verdict into the locking statement, lets sends begin
@@ -11,16 +11,20 @@ after an opt-out was acknowledged: an unasked flag is no row, and a joined verdi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnClause, ColumnElement, bindparam, literal_column, select, text, update
+from sqlalchemy import ColumnClause, bindparam, func, literal_column, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
-from outbox import verdicts
+from outbox import lastlook, pace, verdicts
+from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
+from outbox.pace import Allowance
+from outbox.policy import Policy
+from outbox.sources import Source, due, sources
 from store.ids import new_id
 from store.locks import lock_addresses
 from store.tables import attempts, broadcasts, deliveries
@@ -30,7 +34,7 @@ _TIMEOUTS = text(
     "SELECT set_config('statement_timeout', '500', true),"
     " set_config('idle_in_transaction_session_timeout', '500', true)"
 )
-_QUEUED: ColumnClause[str] = literal_column("'queued'")
+_IN_DOUBT: ColumnClause[str] = literal_column("'in_doubt'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,145 +42,210 @@ class Claim:
     """A delivery that may be sent now, until the lease is over."""
 
     attempt_id: str
+    tag: str  # stands in the status callback's URL
     delivery_id: str
+    broadcast_id: str | None
     profile_id: str
     address_id: str
     address: str
     channel: str
-    content: dict[str, Any]
+    class_: str
+    preference_id: str | None
+    content: dict[str, Any]  # as it goes out
+    as_written: bool  # it is the operator's, word for word
     tries: int  # this one counted
+    weight: int = 1  # SMS segments
 
 
-async def _sources(conn: AsyncConnection, connection: str) -> list[ColumnElement[bool]]:
-    """Where there may be something to send, what a person waits for first: single messages, then each broadcast.
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a look at the queue came to."""
 
-    One by one, each by its own index: what is queued for a broadcast that is planned or paused is not even looked at.
-    """
-    sending = await conn.execute(
-        select(broadcasts.c.id)
-        .where(broadcasts.c.connection == connection, broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
-        .order_by(broadcasts.c.id)
-    )
-    return [deliveries.c.broadcast_id.is_(None), *(deliveries.c.broadcast_id == id_ for id_ in sending.scalars())]
-
-
-def _due(connection: str, source: ColumnElement[bool], now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (deliveries.c.connection == connection, deliveries.c.status == _QUEUED, deliveries.c.due_at <= now, source)
-
-
-async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime) -> bool:
-    """Whether a claim on this connection could find something."""
-    for source in await _sources(conn, connection):
-        found = await conn.execute(select(deliveries.c.id).where(*_due(connection, source, now)).limit(1))
-        if found.first() is not None:
-            return True
-    return False
-
-
-async def _take(conn: AsyncConnection, connection: str, *, limit: int, now: datetime) -> list[Any]:
-    """Lock up to `limit` rows that are due and that nobody else has locked."""
-    rows: list[Any] = []
-    for source in await _sources(conn, connection):
-        if len(rows) < limit:
-            rows += await conn.execute(
-                select(deliveries)
-                .where(*_due(connection, source, now))
-                .order_by(deliveries.c.priority, deliveries.c.due_at, deliveries.c.id)
-                .limit(limit - len(rows))
-                .with_for_update(skip_locked=True)
-            )
-    return rows
+    claims: list[Claim] = field(default_factory=list)
+    looked_at: int = 0  # deliveries
+    wait_seconds: float = 0.0  # until a rate allows more
 
 
 async def claim(
-    conn: AsyncConnection, connection: str, *, limit: int, owner: str, now: datetime
-) -> tuple[list[Claim], int]:
-    """Take up to `limit` deliveries for sending; returns the claims, and how many were looked at.
+    conn: AsyncConnection, connection: str, *, limit: int, bulk: int, owner: str, policy: Policy, now: datetime
+) -> Claimed:
+    """Take up to `limit` deliveries for sending, up to `bulk` of them of broadcasts.
 
     Only what is returned may be sent, only after this transaction's commit has been seen to succeed, and only
     while the lease that began before the transaction lasts. What the verdict stops is skipped with its reason.
     """
     if conn.dialect.name == "postgresql":
         await conn.execute(_TIMEOUTS)
-    rows = await _take(conn, connection, limit=limit, now=now)
-    looked_at = len(rows)
-    if not rows:
-        return [], 0
-    contents = await _hold_broadcasts(conn, {row.broadcast_id for row in rows if row.broadcast_id})
-    rows = [row for row in rows if row.broadcast_id is None or row.broadcast_id in contents]
-    await lock_addresses(conn, {row.address_id for row in rows}, share=True)
-    answers = await verdicts.on(conn, [row.id for row in rows], now=now)
-    claims: list[Claim] = []
-    taken: list[dict[str, Any]] = []
-    skipped: list[dict[str, Any]] = []
-    for row in rows:
-        answer = answers.get(row.id)
-        reason = answer.reason if answer is not None else "no_address"  # the profile is gone
-        if answer is None or not verdict.is_allowed(reason):
-            skipped.append({"delivery": row.id, "why": reason})
-            continue
-        attempt_id = new_id("att")
-        taken.append(_attempt(row, attempt_id, answer.version, owner, now))
-        claims.append(
-            Claim(
-                attempt_id,
-                row.id,
-                row.profile_id,
-                row.address_id,
-                answer.value,
-                row.channel,
-                row.content if row.content is not None else contents[row.broadcast_id],
-                row.tries + 1,
-            )
+    allowance = await pace.look(conn, connection, policy.manner(connection).rate, now=now)
+    if allowance.count == 0:
+        return Claimed(wait_seconds=allowance.wait_seconds(now))
+    taken = await _take(conn, connection, limit=min(limit, allowance.count), bulk=bulk, now=now)
+    if not taken.rows:
+        return Claimed(wait_seconds=min((rated.wait_seconds(now) for rated in taken.rated), default=0.0))
+    held = await _hold_broadcasts(conn, {row.broadcast_id for row in taken.rows if row.broadcast_id})
+    rows = {row.id: row for row in taken.rows if row.broadcast_id is None or row.broadcast_id in held}
+    await lock_addresses(conn, {row.address_id for row in rows.values()}, share=True)
+    answers = await verdicts.on(conn, list(rows), now=now)
+    asked = [_asked(row, answers[id_].value, held) for id_, row in rows.items() if _may(answers.get(id_))]
+    looks = await lastlook.look(conn, asked, policy=policy, now=now)
+    tags = await _tags_in_doubt(conn, list(rows.values()))
+    made = [_claim(rows[a.id], a, look, tags) for a in asked if isinstance(look := looks[a.id], Go)]
+    versions = {id_: answer.version for id_, answer in answers.items()}
+    begun = await _begin(conn, made, versions, owner, now)
+    stopped = {id_: _reason(answers.get(id_)) for id_ in rows if not _may(answers.get(id_))}
+    stopped |= {c.delivery_id: "duplicate_address" for c in made if c.attempt_id not in begun}
+    claims = [c for c in made if c.attempt_id in begun]
+    await _mark(conn, claims, stopped, looks, now)
+    for allowed in (allowance, *taken.rated):
+        await pace.spend(conn, allowed, sum(c.weight for c in claims if allowed.name in (connection, c.broadcast_id)))
+    return Claimed(claims, len(taken.rows))
+
+
+# --- what is taken ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Taken:
+    rows: list[Any] = field(default_factory=list)
+    rated: list[Allowance] = field(default_factory=list)  # of broadcasts with a rate of their own
+
+
+async def _take(conn: AsyncConnection, connection: str, *, limit: int, bulk: int, now: datetime) -> _Taken:
+    """Lock up to `limit` rows that are due and that nobody else has locked; broadcasts share what is left."""
+    taken = _Taken()
+    found = await sources(conn, connection)
+    for index, source in enumerate(found):
+        room = limit - len(taken.rows)
+        if source.broadcast_id is not None:
+            room = -(-min(room, bulk) // (len(found) - index))  # an equal part, rounded up
+        if room > 0 and source.rate is not None and source.broadcast_id is not None:
+            allowance = await pace.look(conn, source.broadcast_id, source.rate, now=now)
+            taken.rated.append(allowance)
+            room = min(room, allowance.count)
+        if room > 0:
+            rows = await _lock_due(conn, connection, source, room, now)
+            taken.rows += rows
+            bulk -= len(rows) if source.broadcast_id is not None else 0
+    return taken
+
+
+async def _lock_due(conn: AsyncConnection, connection: str, source: Source, room: int, now: datetime) -> Sequence[Any]:
+    return (
+        await conn.execute(
+            select(deliveries)
+            .where(*due(connection, source, now))
+            .order_by(deliveries.c.priority, deliveries.c.due_at, deliveries.c.id)
+            .limit(room)
+            .with_for_update(skip_locked=True)
         )
-    begun = await _begin(conn, taken)
-    skipped += [{"delivery": c.delivery_id, "why": "duplicate_address"} for c in claims if c.attempt_id not in begun]
-    claims = [c for c in claims if c.attempt_id in begun]
-    await _mark(conn, claims, skipped, now)
-    return claims, looked_at
+    ).all()
 
 
-async def _hold_broadcasts(conn: AsyncConnection, ids: set[str]) -> dict[str, dict[str, Any]]:
-    """The content of those broadcasts that are sending still, held against pause and cancel until the commit."""
+async def _hold_broadcasts(conn: AsyncConnection, ids: Collection[str]) -> dict[str, Any]:
+    """Those broadcasts that are sending still, held against pause and cancel until the commit."""
     if not ids:
         return {}
     rows = await conn.execute(
-        select(broadcasts.c.id, broadcasts.c.content)
+        select(broadcasts.c.id, broadcasts.c.content, broadcasts.c.not_after, broadcasts.c.quiet_hours)
         .where(broadcasts.c.id.in_(sorted(ids)), broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
         .order_by(broadcasts.c.id)
         .with_for_update(read=True)
     )
-    return {row.id: row.content for row in rows}
+    return {row.id: row for row in rows}
 
 
-def _attempt(row: Any, attempt_id: str, version: int, owner: str, now: datetime) -> dict[str, Any]:
-    return {
-        "id": attempt_id,
-        "delivery_id": row.id,
-        "broadcast_id": row.broadcast_id,
-        "profile_id": row.profile_id,
-        "address_id": row.address_id,
-        "channel": row.channel,
-        "class": row._mapping["class"],
-        "preference_id": row.preference_id,
-        "consent_version": version,
-        "state": "sending",
-        "owner": owner,
-        "at": now,
-    }
+async def _tags_in_doubt(conn: AsyncConnection, rows: Sequence[Any]) -> dict[str, str]:
+    """Delivery → the tag of its first attempt in doubt: a transactional message is repeated under the same tag."""
+    repeated = [row.id for row in rows if row.tries and row._mapping["class"] == "transactional"]
+    if not repeated:
+        return {}
+    found = await conn.execute(
+        select(attempts.c.delivery_id, func.min(func.coalesce(attempts.c.tag, attempts.c.id)).label("first"))
+        .where(attempts.c.delivery_id.in_(sorted(repeated)), attempts.c.state == _IN_DOUBT)
+        .group_by(attempts.c.delivery_id)
+    )
+    return {row.delivery_id: row.first for row in found}
 
 
-async def _begin(conn: AsyncConnection, taken: Sequence[dict[str, Any]]) -> set[str]:
+# --- what becomes of it -----------------------------------------------------------------------
+
+
+def _may(answer: Any) -> bool:
+    return answer is not None and verdict.is_allowed(answer.reason)
+
+
+def _reason(answer: Any) -> str:
+    return "no_address" if answer is None else str(answer.reason)  # None: the profile is gone
+
+
+def _asked(row: Any, address: str, held: dict[str, Any]) -> Asked:
+    broadcast = held.get(row.broadcast_id)
+    return Asked(
+        id=row.id,
+        profile_id=row.profile_id,
+        address_id=row.address_id,
+        address=address,
+        channel=row.channel,
+        connection=row.connection,
+        class_=row._mapping["class"],
+        content=row.content if row.content is not None or broadcast is None else broadcast.content,
+        not_after=broadcast.not_after if broadcast is not None else None,
+        quiet_hours=broadcast.quiet_hours if broadcast is not None else None,
+    )
+
+
+def _claim(row: Any, asked: Asked, go: Go, tags: dict[str, str]) -> Claim:
+    attempt_id = new_id("att")
+    return Claim(
+        attempt_id=attempt_id,
+        tag=tags.get(row.id, attempt_id),
+        delivery_id=row.id,
+        broadcast_id=row.broadcast_id,
+        profile_id=row.profile_id,
+        address_id=row.address_id,
+        address=asked.address,
+        channel=row.channel,
+        class_=asked.class_,
+        preference_id=row.preference_id,
+        content=go.content,
+        as_written=go.content == asked.content,
+        tries=row.tries + 1,
+        weight=go.weight,
+    )
+
+
+async def _begin(
+    conn: AsyncConnection, made: Sequence[Claim], versions: dict[str, int], owner: str, now: datetime
+) -> set[str]:
     """Insert the attempts; returns the ids of those that no earlier attempt forbids (invariant I3)."""
-    if not taken:
+    if not made:
         return set()
     # Rows as parameters: as values of the statement each number of them would be another statement, made anew.
     statement = insert_for(conn, attempts).on_conflict_do_nothing().returning(attempts.c.id)
-    return set((await conn.execute(statement, list(taken))).scalars())
+    rows = [
+        {
+            "id": c.attempt_id,
+            "delivery_id": c.delivery_id,
+            "broadcast_id": c.broadcast_id,
+            "profile_id": c.profile_id,
+            "address_id": c.address_id,
+            "channel": c.channel,
+            "class": c.class_,
+            "preference_id": c.preference_id,
+            "consent_version": versions[c.delivery_id],
+            "state": "sending",
+            "owner": owner,
+            "at": now,
+            "tag": None if c.tag == c.attempt_id else c.tag,
+            "sent": None if c.as_written else c.content,
+        }
+        for c in made
+    ]
+    return set((await conn.execute(statement, rows)).scalars())
 
 
 async def _mark(
-    conn: AsyncConnection, claims: Sequence[Claim], skipped: Sequence[dict[str, Any]], now: datetime
+    conn: AsyncConnection, claims: Sequence[Claim], stopped: dict[str, str], looks: dict[str, Look], now: datetime
 ) -> None:
     if claims:
         await conn.execute(
@@ -184,10 +253,17 @@ async def _mark(
             .where(deliveries.c.id.in_([c.delivery_id for c in claims]))
             .values(status="sending", tries=deliveries.c.tries + 1, updated_at=now)
         )
-    if skipped:
-        await conn.execute(
-            update(deliveries)
-            .where(deliveries.c.id == bindparam("delivery"))
-            .values(status="skipped", reason=bindparam("why"), updated_at=now),
-            list(skipped),
-        )
+    stopped = stopped | {id_: look.reason for id_, look in looks.items() if isinstance(look, Skip)}
+    late = {id_: look.until for id_, look in looks.items() if isinstance(look, Wait)}
+    broken = {id_: look.error for id_, look in looks.items() if isinstance(look, Broken)}
+    changes: tuple[tuple[dict[str, Any], Mapping[str, Any]], ...] = (
+        ({"status": "skipped", "reason": bindparam("what")}, stopped),
+        ({"due_at": bindparam("what")}, late),
+        ({"status": "failed", "error": bindparam("what")}, broken),
+    )
+    for values, of in changes:
+        if of:
+            await conn.execute(
+                update(deliveries).where(deliveries.c.id == bindparam("delivery")).values(**values, updated_at=now),
+                [{"delivery": id_, "what": of[id_]} for id_ in sorted(of)],
+            )

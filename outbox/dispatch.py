@@ -13,12 +13,14 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.lease import LeaseOver, boottime, lease
-from channels.values import Adapter, InDoubt, NotSent, Outbound, Outcome
+from channels.values import Adapter, InDoubt, Outbound, Outcome
 from outbox import claims, endings
-from outbox.claims import Claim
+from outbox.claims import Claim, Claimed
 from outbox.endings import Ending
 from outbox.outcomes import Abandoned
+from outbox.policy import Policy
 from outbox.protocol import ABANDONED_AFTER_SECONDS, LEASE_SECONDS
+from outbox.sources import is_any_due
 from store import tasks
 from store.clock import Clock
 from store.engine import Database, is_away
@@ -29,34 +31,7 @@ log = structlog.get_logger("outbox")
 
 IDLE_SECONDS = 0.5  # between looks at an empty queue; whoever fills it in this process wakes us at once
 CONCURRENCY = 64  # requests under way per connection
-_BURST_SECONDS = 0.5 * LEASE_SECONDS  # what is claimed at once could all begin within this
-
-
-class Pace:
-    """How many messages a connection may begin now: a bucket that fills at its rate."""
-
-    def __init__(self, per_second: float) -> None:
-        self._rate = per_second
-        self._size = max(1.0, per_second * _BURST_SECONDS)
-        self._tokens = self._size
-        self._filled_at = boottime()
-        self._resting_until = 0.0
-
-    def ready(self) -> int:
-        """How many may begin now."""
-        now = boottime()
-        if now < self._resting_until:
-            return 0
-        self._tokens = min(self._size, self._tokens + (now - self._filled_at) * self._rate)
-        self._filled_at = now
-        return int(self._tokens)
-
-    def spend(self, count: int) -> None:
-        self._tokens -= count
-
-    def rest(self, seconds: float) -> None:
-        """Begin nothing for so long: the provider asked for it."""
-        self._resting_until = max(self._resting_until, boottime() + seconds)
+RESERVED = 8  # of them for what a person waits for, however much of a broadcast is under way
 
 
 class Dispatcher:
@@ -67,13 +42,13 @@ class Dispatcher:
         database: Database,
         adapters: Mapping[str, Adapter],
         *,
-        rates: Mapping[str, float],
+        policy: Policy,
         clock: Clock,
     ) -> None:
         self.owner = new_id("dsp")
         self._database = database
         self._adapters = adapters
-        self._paces = {name: Pace(rates.get(name, 100.0)) for name in adapters}
+        self._policy = policy
         self._clock = clock
         self._wakes = {name: asyncio.Event() for name in adapters}
         self._stopping = asyncio.Event()
@@ -109,11 +84,11 @@ class Dispatcher:
         pause = IDLE_SECONDS
         while not self._stopping.is_set():
             try:
-                taken = await self._fill(name, under_way)
-                pause = IDLE_SECONDS
+                claimed = await self._fill(name, under_way)
+                taken, pause = claimed.looked_at, min(IDLE_SECONDS, claimed.wait_seconds or IDLE_SECONDS)
             except Exception as error:
                 taken = 0
-                pause = min(pause * 2, 10.0)
+                pause = min(max(pause, IDLE_SECONDS) * 2, 10.0)
                 level = log.warning if is_away(error) else log.exception
                 level("dispatch.failed", connection=name, error=type(error).__name__, again_in_seconds=pause)
             await self._wait(name, under_way, taken, pause)
@@ -137,29 +112,35 @@ class Dispatcher:
         finally:
             wake.clear()
 
-    async def _fill(self, name: str, under_way: set[asyncio.Task[None]]) -> int:
-        """Claim as many as can begin now and start to send them; returns how many deliveries were looked at."""
-        pace = self._paces[name]
-        limit = min(CONCURRENCY - len(under_way), pace.ready())
+    async def _fill(self, name: str, under_way: set[asyncio.Task[None]]) -> Claimed:
+        """Claim as many as can begin now and start to send them."""
+        limit = CONCURRENCY - len(under_way)
         if limit <= 0:
-            return 0
+            return Claimed()
         async with self._database.read() as conn:
-            if not await claims.is_any_due(conn, name, now=self._clock()):
-                return 0
+            if not await is_any_due(conn, name, now=self._clock()):
+                return Claimed()
         began = boottime()  # before the transaction: the lease covers the claim's own time
         async with self._database.write() as conn:
-            taken, looked_at = await claims.claim(conn, name, limit=limit, owner=self.owner, now=self._clock())
-        pace.spend(len(taken))
-        for claim in taken:
+            claimed = await claims.claim(
+                conn,
+                name,
+                limit=limit,
+                bulk=max(0, limit - RESERVED),
+                owner=self.owner,
+                policy=self._policy,
+                now=self._clock(),
+            )
+        for claim in claimed.claims:
             task = tasks.start(self._send(name, claim, began + LEASE_SECONDS), f"send {claim.attempt_id}")
             under_way.add(task)
             task.add_done_callback(under_way.discard)
-        return looked_at
+        return claimed
 
     async def _send(self, name: str, claim: Claim, until: float) -> None:
         outcome: Outcome | Abandoned
         message = Outbound(
-            tag=claim.attempt_id,
+            tag=claim.tag,
             channel=claim.channel,
             to=claim.address,
             body=claim.content.get("body"),
@@ -173,8 +154,6 @@ class Dispatcher:
         except Exception as error:
             log.exception("send.failed", connection=name, attempt=claim.attempt_id, error=type(error).__name__)
             outcome = InDoubt(f"unexpected {type(error).__name__}")
-        if isinstance(outcome, NotSent) and outcome.slow_down:
-            self._paces[name].rest(outcome.retry_after_seconds or 1.0)
         await self._write_down(Ending(claim, outcome, name))
 
     async def _write_down(self, ending: Ending) -> None:

@@ -10,15 +10,16 @@ from typing import Any
 from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from channels.values import Outcome
-from outbox import heed, word
+from channels.values import NotSent, Outcome
+from outbox import heed, pace, word
 from outbox.claims import Claim
-from outbox.outcomes import Abandoned, Ruling, rule
+from outbox.outcomes import MOST_REPEATS, Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
 from outbox.statuses import among, below
 from store.tables import addresses, attempts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
+FIRST_QUESTION = timedelta(seconds=5)  # after which a provider is asked what became of an attempt in doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Ending:
 
 async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datetime) -> None:
     """Write the rulings; a provider's "this person opted out" goes through the one door, in the same transaction."""
-    rulings = [(ending, rule(ending.outcome, tries=ending.claim.tries)) for ending in endings]
+    rulings = [
+        (ending, rule(ending.outcome, tries=ending.claim.tries, class_=ending.claim.class_)) for ending in endings
+    ]
     await word.heed_no(
         conn,
         [
@@ -50,9 +53,16 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
             provider_id=bindparam("provider"),
             error=bindparam("why"),
             ended_at=now,
+            ask_at=bindparam("ask"),
         ),
         [
-            {"attempt": e.claim.attempt_id, "to": r.attempt, "provider": r.provider_id, "why": r.error}
+            {
+                "attempt": e.claim.attempt_id,
+                "to": r.attempt,
+                "provider": r.provider_id,
+                "why": r.error,
+                "ask": now + FIRST_QUESTION if r.attempt == "in_doubt" else None,
+            }
             for e, r in rulings
         ],
     )
@@ -61,6 +71,17 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
     unreachable = sorted({e.claim.address_id for e, r in rulings if r.undeliverable})
     if unreachable:
         await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
+
+
+async def _slow_down(conn: AsyncConnection, endings: Sequence[Ending], now: datetime) -> None:
+    """Let a connection rest that its provider asked to."""
+    rests: dict[str, float] = {}
+    for ending in endings:
+        if isinstance(ending.outcome, NotSent) and ending.outcome.slow_down:
+            wish = ending.outcome.retry_after_seconds or 1.0
+            rests[ending.connection] = max(wish, rests.get(ending.connection, 0.0))
+    for connection, seconds in sorted(rests.items()):
+        await pace.rest(conn, connection, seconds, now=now)
 
 
 async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Ending, Ruling]], now: datetime) -> None:
@@ -97,6 +118,9 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
         await heed.skip_queued(conn, {e.claim.address_id for e, _ in rulings}, now=now)
 
 
+_LOST = "the process ended before the provider's answer was kept"
+
+
 async def sweep(conn: AsyncConnection, *, now: datetime, not_owned_by: Sequence[str] | None = None) -> int:
     """Put attempts in doubt whose process never told how they ended; returns how many.
 
@@ -112,17 +136,18 @@ async def sweep(conn: AsyncConnection, *, now: datetime, not_owned_by: Sequence[
         await conn.execute(
             update(attempts)
             .where(lost)
-            .values(state="in_doubt", error="the process ended before the provider's answer was kept", ended_at=now)
+            .values(state="in_doubt", error=_LOST, ended_at=now, ask_at=now)
             .returning(attempts.c.delivery_id)
         )
     ).scalars()
     ids = list(rows)
     if ids:
+        doubtful = (deliveries.c.id.in_(ids), among(deliveries.c.status, below("in_doubt")))
+        repeatable = (deliveries.c["class"] == "transactional") & (deliveries.c.tries < MOST_REPEATS)
         await conn.execute(
-            update(deliveries)
-            .where(deliveries.c.id.in_(ids), among(deliveries.c.status, below("in_doubt")))
-            .values(status="in_doubt", updated_at=now)
+            update(deliveries).where(*doubtful, repeatable).values(status="queued", due_at=now, updated_at=now)
         )
+        await conn.execute(update(deliveries).where(*doubtful, ~repeatable).values(status="in_doubt", updated_at=now))
     old = select(deliveries.c.id).where(
         deliveries.c.status == "in_doubt", deliveries.c.updated_at < now - UNKNOWN_AFTER
     )

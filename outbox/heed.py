@@ -83,16 +83,16 @@ async def skip_queued(conn: AsyncConnection, address_ids: Collection[str], *, no
     return len(stopped)
 
 
-async def settle(database: Database, address_ids: Collection[str]) -> None:
-    """The wait between commit and answer for these addresses; see Heeded.settled."""
-    if not address_ids:
+async def settle(database: Database, ids: Collection[str]) -> None:
+    """The wait between commit and answer for these addresses, or broadcasts; see Heeded.settled."""
+    if not ids:
         return
     watch = _watches.setdefault(database, _Watch())
     until = boottime() + SETTLE_SECONDS
     while (left := until - boottime()) > 0:
         try:
             async with asyncio.timeout(left):
-                if (await watch.look(database)).isdisjoint(address_ids):
+                if (await watch.look(database)).isdisjoint(ids):
                     return
         except Exception as error:
             if not is_away(error) and not isinstance(error, TimeoutError):
@@ -109,7 +109,7 @@ class _Watch:
         self._looking: asyncio.Task[None] | None = None
 
     async def look(self, database: Database) -> frozenset[str]:
-        """The addresses to which something is being sent, by a look that began after the call."""
+        """What is under way, by a look that began after the call."""
         future: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
         self._asking.append(future)
         if self._looking is None or self._looking.done():
@@ -136,8 +136,10 @@ _watches: WeakKeyDictionary[Database, _Watch] = WeakKeyDictionary()
 
 
 async def under_way(database: Database) -> frozenset[str]:
-    """Every address to which something is being sent, read from the primary; never more than may be sent at once."""
+    """The ids of every address, and of every broadcast, to which something is being sent, read from the primary."""
     # A literal, so that SQLite sees that the partial index serves.
-    sending = select(attempts.c.address_id).where(attempts.c.state == literal_column("'sending'"))
+    sending = select(attempts.c.address_id, attempts.c.broadcast_id).where(
+        attempts.c.state == literal_column("'sending'")
+    )
     async with database.read() as conn:
-        return frozenset((await conn.execute(sending)).scalars())
+        return frozenset(id_ for row in await conn.execute(sending) for id_ in row if id_ is not None)

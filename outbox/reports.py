@@ -52,9 +52,13 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     )
     await conn.execute(
         update(attempts)
-        .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt"]))
+        .where(
+            attempts.c.delivery_id == bindparam("delivery"),
+            func.coalesce(attempts.c.tag, attempts.c.id) == bindparam("of_tag"),
+            among(attempts.c.state, ["sending", "in_doubt"]),
+        )
         .values(state="accepted", provider_id=bindparam("provider"), ended_at=now),
-        [{"attempt": row.id, "provider": report.provider_id} for report, row, _ in known],
+        [{"delivery": row.delivery_id, "of_tag": row.id, "provider": report.provider_id} for report, row, _ in known],
     )
     for status in sorted({report.status for report, _, _ in known}):
         await _move_up(conn, status, [(report, row) for report, row, _ in known if report.status == status], now)

@@ -318,6 +318,8 @@ deliveries = Table(
     Column("provider_id", Key),
     Column("rule_id", Key),  # of a reply
     Column("in_reply_to", Key),  # the inbound message
+    Column("created_by", Text),  # of a single message: the key that asked for it
+    Column("resend_of", Key),  # the message of unknown end that this one repeats, by an operator's wish
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("due_at", UTCDateTime, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
@@ -325,7 +327,7 @@ deliveries = Table(
     Index("ix_deliveries_queue", "connection", "priority", "due_at", "id",
           sqlite_where=text("status = 'queued' AND broadcast_id IS NULL"),
           postgresql_where=text("status = 'queued' AND broadcast_id IS NULL")),
-    Index("ix_deliveries_broadcast_queue", "broadcast_id", "priority", "due_at", "id",
+    Index("ix_deliveries_broadcast_queue", "broadcast_id", "connection", "priority", "due_at", "id",
           sqlite_where=text("status = 'queued'"), postgresql_where=text("status = 'queued'")),
     Index("ix_deliveries_queued_address", "address_id", sqlite_where=text("status = 'queued'"),
           postgresql_where=text("status = 'queued'")),
@@ -355,14 +357,31 @@ attempts = Table(
     Column("error", Text),
     Column("at", UTCDateTime, nullable=False),
     Column("ended_at", UTCDateTime),
+    Column("tag", Key),  # NULL: its own id; else of the first attempt, which this one repeats
+    Column("sent", Json),  # what was sent, where it is not the content word for word
+    Column("asked", Integer, nullable=False, server_default="0"),  # how often the provider was asked about it
+    Column("ask_at", UTCDateTime),  # when to ask next; NULL: never
     # One literal each: SQLite uses a partial index only for the very predicate it was made with.
     Index("ix_attempts_sending_address", "address_id", sqlite_where=text("state = 'sending'"),
           postgresql_where=text("state = 'sending'")),
+    Index("ix_attempts_ask_at", "ask_at", sqlite_where=text("state = 'in_doubt'"),
+          postgresql_where=text("state = 'in_doubt'")),
+    # What a person was sent, or may have been: for the frequency cap and the first SMS.
+    Index("ix_attempts_marketing", "profile_id", "at",
+          sqlite_where=text("class = 'marketing' AND state IN ('sending', 'accepted', 'in_doubt')"),
+          postgresql_where=text("class = 'marketing' AND state IN ('sending', 'accepted', 'in_doubt')")),
     # Invariant I3, at most one.
     Index("uq_attempts_once", "broadcast_id", "channel", "address_id", unique=True,
           sqlite_where=text("broadcast_id IS NOT NULL AND state IN ('sending', 'accepted', 'in_doubt')"),
           postgresql_where=text("broadcast_id IS NOT NULL AND state IN ('sending', 'accepted', 'in_doubt')")),
 )  # fmt: skip
+
+paces = Table(
+    "paces",  # how fast: what a connection or a broadcast may begin, whichever process sends
+    metadata,
+    Column("name", Key, primary_key=True),  # the connection's name, or the broadcast's id
+    Column("free_at", UTCDateTime, nullable=False),  # when the next segment may begin
+)
 
 sandbox_messages = Table(
     "sandbox_messages",  # what the sandbox connections sent
@@ -382,14 +401,18 @@ broadcasts = Table(
     metadata,
     Column("id", Key, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("channel", Key, nullable=False),
+    Column("channel", Key, nullable=False),  # the first of `routes`
     Column("connection", Key, nullable=False),
+    Column("routes", Json, nullable=False, server_default="[]"),  # [{"channel", "connection"}] in order of wish
     Column("content", Json, nullable=False),
     Column("audience", Json, nullable=False),  # of a list the members stand in audience_parts
     Column("preference_id", Key),
     Column("send_at", UTCDateTime),
-    Column("quiet_hours", Json),
-    Column("rate", Numeric(asdecimal=False)),  # messages a second
+    Column("not_after", UTCDateTime),  # what has not begun by then is skipped: too_late
+    Column(
+        "quiet_hours", Json
+    ),  # NULL: as [sending] says; false: none; {"from", "to"}: these, in the person's own time
+    Column("rate", Numeric(asdecimal=False)),  # SMS segments a second; NULL: the connection's
     Column("status", Key, nullable=False),  # planning | scheduled | sending | paused | done | cancelled
     Column("held", Text),  # why marketing on the channel waits, such as gap_repair
     Column("plan_cursor", Key),  # the last key that is planned; a restart goes on behind it

@@ -14,7 +14,7 @@ from store.clock import utcnow
 from store.engine import Database
 from store.tables import attempts, deliveries
 from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
-from tests.outbox.conftest import Planned
+from tests.outbox.conftest import POLICY, Planned
 from tests.standins.twilio import TwilioStandIn, accepted
 
 PEOPLE = [f"sms:+1415555010{n}" for n in range(4)]
@@ -44,7 +44,7 @@ async def test_a_send_whose_lease_is_over_goes_back_to_the_queue_and_is_sent_lat
             sender="+14155550100",
             api_url=standin.url,
         )
-        dispatcher = Dispatcher(database, {"sms": twilio}, rates={"sms": 1000.0}, clock=utcnow)
+        dispatcher = Dispatcher(database, {"sms": twilio}, policy=POLICY, clock=utcnow)
         dispatcher.start()
         try:
             async with asyncio.timeout(60):

@@ -24,7 +24,7 @@ from outbox.statuses import RANK, below
     ],
 )
 def test_each_end_of_an_attempt_has_one_ruling(outcome: object, attempt: str, delivery: str) -> None:
-    ruling = rule(outcome, tries=1)  # type: ignore[arg-type]
+    ruling = rule(outcome, tries=1, class_="marketing")  # type: ignore[arg-type]
     assert (ruling.attempt, ruling.delivery) == (attempt, delivery)
 
 
@@ -32,14 +32,14 @@ def test_only_what_was_certainly_not_sent_is_queued_again() -> None:
     again = [
         type(outcome)
         for outcome in (Accepted("x"), Rejected("1", ""), NotSent(""), InDoubt(""), Abandoned())
-        if rule(outcome, tries=1).delivery == "queued"
+        if rule(outcome, tries=1, class_="marketing").delivery == "queued"
     ]
     assert again == [NotSent, Abandoned]
 
 
 def test_the_providers_wish_is_honoured_where_it_is_longer_than_ours() -> None:
-    assert rule(NotSent("", retry_after_seconds=100), tries=1).again_in_seconds == 100
-    assert rule(NotSent("", retry_after_seconds=1), tries=8).again_in_seconds == delay_seconds(8)
+    assert rule(NotSent("", retry_after_seconds=100), tries=1, class_="marketing").again_in_seconds == 100
+    assert rule(NotSent("", retry_after_seconds=1), tries=8, class_="marketing").again_in_seconds == delay_seconds(8)
 
 
 def test_delays_double_and_end_at_an_hour() -> None:
@@ -50,7 +50,7 @@ def test_delays_double_and_end_at_an_hour() -> None:
 
 
 def test_a_message_that_never_goes_out_fails_in_the_end_and_says_so() -> None:
-    ruling = rule(NotSent("connection refused"), tries=MOST_TRIES)
+    ruling = rule(NotSent("connection refused"), tries=MOST_TRIES, class_="marketing")
     assert ruling.delivery == "failed"
     assert "connection refused" in (ruling.error or "")
 

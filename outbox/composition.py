@@ -1,0 +1,107 @@
+"""What a message says to one person: content, as an operator gave it, filled in. Pure.
+
+A content is {"body"} and, for whatsapp, {"template": {"name", "language", "variables"}}; where it has both, whatsapp
+takes the template and sms the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from channels.segments import segments
+from outbox.liquid import BadTemplate, Template, compiled
+
+MOST_CHARS = 1600  # of an SMS or a free WhatsApp text, as Twilio takes it
+
+Content = Mapping[str, Any]
+
+
+class BadContent(ValueError):
+    """A content that cannot be used; `field` is where in it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What must be known of a person before a content can be filled in."""
+
+    uses: frozenset[str] = frozenset()
+    preferences: frozenset[str] = frozenset()
+
+
+def on_channel(content: Content, channel: str) -> Content:
+    """The part of a content that goes out on a channel."""
+    if channel == "whatsapp" and content.get("template") is not None:
+        return {"template": content["template"]}
+    return {"body": content.get("body")}
+
+
+def is_free_form(content: Content, channel: str) -> bool:
+    """Whether WhatsApp takes it only within 24 hours of the person's own message."""
+    return channel == "whatsapp" and content.get("template") is None
+
+
+def check(content: Content) -> Needs:
+    """What the content needs; raises BadContent for what could never be filled in."""
+    uses: set[str] = set()
+    preferences: set[str] = set()
+    for field, source in _sources(content):
+        try:
+            template = compiled(source)
+        except BadTemplate as error:
+            raise BadContent(field, str(error)) from None
+        uses |= template.uses
+        preferences |= template.preferences
+    return Needs(frozenset(uses), frozenset(preferences))
+
+
+def fill_in(content: Content, values: Mapping[str, object]) -> dict[str, Any]:
+    """The content for one person; raises BadContent."""
+    filled: dict[str, Any] = {}
+    if (body := content.get("body")) is not None:
+        filled["body"] = _filled("body", compiled(body), values)
+    if (template := content.get("template")) is not None:
+        variables = template.get("variables") or {}
+        filled["template"] = {
+            **template,
+            "variables": {
+                name: _filled(f"template.variables.{name}", compiled(source), values)
+                for name, source in variables.items()
+            },
+        }
+    return filled
+
+
+def check_length(content: Content) -> None:
+    """Raises BadContent for what no provider takes: nothing at all, or too much."""
+    body = content.get("body")
+    if body is None:
+        return
+    if not body.strip():
+        raise BadContent("body", "it is empty once filled in")
+    if len(body) > MOST_CHARS:
+        raise BadContent("body", f"it is longer than {MOST_CHARS:,} characters once filled in")
+
+
+def weight(content: Content, channel: str) -> int:
+    """What counts against a rate: SMS by segments, anything else by messages."""
+    return segments(content.get("body") or "") if channel == "sms" else 1
+
+
+def _filled(field: str, template: Template, values: Mapping[str, object]) -> str:
+    try:
+        return template.render(values)
+    except BadTemplate as error:
+        raise BadContent(field, str(error)) from None
+
+
+def _sources(content: Content) -> Iterator[tuple[str, str]]:
+    if (body := content.get("body")) is not None:
+        yield "body", body
+    for name, source in ((content.get("template") or {}).get("variables") or {}).items():
+        yield f"template.variables.{name}", source

@@ -1,0 +1,66 @@
+"""How fast: so many SMS segments a second, for a connection or a broadcast, shared by all who send on one database.
+
+The rate is kept as the moment at which the next segment may begin (GCRA, ITU-T I.371), in a row that a claim locks.
+Whoever may begin is as much as fits between now and half a lease ahead of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import floor
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from outbox.protocol import LEASE_SECONDS
+from store.tables import paces
+from store.upsert import insert_missing
+
+_BURST_SECONDS = 0.5 * LEASE_SECONDS  # what is claimed at once could all begin within this
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What may begin now under one rate, until the transaction ends."""
+
+    name: str
+    rate: float  # segments a second
+    free_at: datetime  # when the next one could have begun, never before now
+    count: int
+
+    def wait_seconds(self, now: datetime) -> float:
+        """How long until one more may begin; 0 while some may."""
+        if self.count > 0:
+            return 0.0
+        return max(0.0, (self.free_at - now).total_seconds() - _burst(self.rate) + 1 / self.rate)
+
+
+def _burst(rate: float) -> float:
+    return max(_BURST_SECONDS, 1 / rate)
+
+
+async def look(conn: AsyncConnection, name: str, rate: float, *, now: datetime) -> Allowance:
+    """Lock the pace and see how many segments may begin now."""
+    asked = select(paces.c.free_at).where(paces.c.name == name).with_for_update()
+    free_at = (await conn.execute(asked)).scalar_one_or_none()
+    if free_at is None:
+        await insert_missing(conn, paces, [{"name": name, "free_at": now}])
+        free_at = (await conn.execute(asked)).scalar_one()
+    free_at = max(free_at, now)
+    ahead = (free_at - now).total_seconds()
+    return Allowance(name, rate, free_at, max(0, floor((_burst(rate) - ahead) * rate + 1e-6)))
+
+
+async def spend(conn: AsyncConnection, allowance: Allowance, segments: int) -> None:
+    """Count what begins; more than the allowance is paid for by a longer wait."""
+    if segments:
+        until = allowance.free_at + timedelta(seconds=segments / allowance.rate)
+        await conn.execute(update(paces).where(paces.c.name == allowance.name).values(free_at=until))
+
+
+async def rest(conn: AsyncConnection, name: str, seconds: float, *, now: datetime) -> None:
+    """Begin nothing for so long, whoever sends: the provider asked for it."""
+    await insert_missing(conn, paces, [{"name": name, "free_at": now}])
+    until = now + timedelta(seconds=seconds)
+    await conn.execute(update(paces).where(paces.c.name == name, paces.c.free_at < until).values(free_at=until))
