@@ -24,7 +24,7 @@ from outbox import lastlook, pace, verdicts
 from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
 from outbox.pace import Allowance
 from outbox.policy import Policy
-from outbox.sources import Source, due, sources
+from outbox.sources import Source, due, order, sources
 from store.ids import new_id
 from store.locks import lock_addresses
 from store.tables import attempts, broadcasts, deliveries
@@ -134,7 +134,7 @@ async def _lock_due(conn: AsyncConnection, connection: str, source: Source, room
         await conn.execute(
             select(deliveries)
             .where(*due(connection, source, now))
-            .order_by(deliveries.c.priority, deliveries.c.due_at, deliveries.c.id)
+            .order_by(*order(source))
             .limit(room)
             .with_for_update(skip_locked=True)
         )

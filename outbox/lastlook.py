@@ -227,10 +227,14 @@ async def in_window(conn: AsyncConnection, address_ids: Collection[str], *, now:
     """Those of the addresses whose owner has written to us on WhatsApp within the last 24 hours."""
     if not address_ids:
         return frozenset()
-    wrote = select(messages.c.address_id).distinct().where(
-        messages.c.address_id.in_(sorted(address_ids)),
-        messages.c.channel == literal_column("'whatsapp'"),
-        messages.c.created_at > now - WINDOW,
+    wrote = (
+        select(messages.c.address_id)
+        .distinct()
+        .where(
+            messages.c.address_id.in_(sorted(address_ids)),
+            messages.c.channel == literal_column("'whatsapp'"),
+            messages.c.created_at > now - WINDOW,
+        )
     )
     return frozenset((await conn.execute(wrote)).scalars())
 
@@ -271,7 +275,9 @@ async def _recent(conn: AsyncConnection, ids: Collection[str], policy: Policy, n
 async def _texted(conn: AsyncConnection, ids: Collection[str]) -> frozenset[str]:
     if not ids:
         return frozenset()
-    texted = select(attempts.c.profile_id).distinct().where(
-        _MARKETED, attempts.c.profile_id.in_(sorted(ids)), attempts.c.channel == literal_column("'sms'")
+    texted = (
+        select(attempts.c.profile_id)
+        .distinct()
+        .where(_MARKETED, attempts.c.profile_id.in_(sorted(ids)), attempts.c.channel == literal_column("'sms'"))
     )
     return frozenset((await conn.execute(texted)).scalars())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnClause, ColumnElement, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,6 +44,12 @@ def due(connection: str, source: Source, now: datetime) -> tuple[ColumnElement[b
         else deliveries.c.broadcast_id == source.broadcast_id
     )
     return (deliveries.c.connection == connection, deliveries.c.status == _QUEUED, deliveries.c.due_at <= now, of)
+
+
+def order(source: Source) -> tuple[ColumnElement[Any], ...]:
+    """Who goes first: a reply before a single message; else who is due first. As the index has it."""
+    first = () if source.broadcast_id is not None else (deliveries.c.priority,)
+    return (*first, deliveries.c.due_at, deliveries.c.id)
 
 
 async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime) -> bool:

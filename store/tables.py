@@ -327,7 +327,7 @@ deliveries = Table(
     Index("ix_deliveries_queue", "connection", "priority", "due_at", "id",
           sqlite_where=text("status = 'queued' AND broadcast_id IS NULL"),
           postgresql_where=text("status = 'queued' AND broadcast_id IS NULL")),
-    Index("ix_deliveries_broadcast_queue", "broadcast_id", "connection", "priority", "due_at", "id",
+    Index("ix_deliveries_broadcast_queue", "broadcast_id", "connection", "due_at", "id",
           sqlite_where=text("status = 'queued'"), postgresql_where=text("status = 'queued'")),
     Index("ix_deliveries_queued_address", "address_id", sqlite_where=text("status = 'queued'"),
           postgresql_where=text("status = 'queued'")),

@@ -39,6 +39,7 @@ class House:
 
     def __post_init__(self) -> None:
         lines = ["[server]", "port = 0", f'public_url = "{ORIGIN}"', "[database]", f'url = "{self.database_url}"']
+        lines += ["[sending]", 'quiet_hours = "off"']  # the tests run at any hour
         for name in self.connections:
             lines += [
                 f"[connections.{name}]",
@@ -48,6 +49,7 @@ class House:
                 f'auth_token = "{TOKEN}"',
                 f'from = "{OUR_NUMBER}"',
                 "rate = 100000",
+                'stop_notice = "never"',
                 f'api_url = "{self.provider_url}"',
             ]
         self.config = self.folder / "optgate.toml"

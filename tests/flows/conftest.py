@@ -20,12 +20,14 @@ async def twilio() -> AsyncIterator[TwilioStandIn]:
 
 @pytest.fixture
 def settings(database_url: str, twilio: TwilioStandIn) -> Settings:
-    ours = {"provider": "twilio", "account_sid": ACCOUNT, "auth_token": TOKEN, "api_url": twilio.url}
+    ours = {"provider": "twilio", "account_sid": ACCOUNT, "auth_token": TOKEN, "api_url": twilio.url,
+            "stop_notice": "never"}  # fmt: skip
     theirs = {"provider": "twilio", "account_sid": SECOND_ACCOUNT, "auth_token": SECOND_TOKEN, "api_url": twilio.url}
     return Settings.model_validate(
         {
             "server": {"public_url": ORIGIN},
             "database": {"url": database_url},
+            "sending": {"quiet_hours": "off"},  # the tests run at any hour
             "organisation": {"name": "Example Theatre", "contact": "boxoffice@example.org"},
             "connections": {
                 "sms": ours | {"channel": "sms", "from": OURS},

@@ -24,6 +24,7 @@ from inbox import rulebook
 from inbox.receive import Desk, receive
 from outbox import claims, endings
 from outbox.outcomes import Abandoned
+from outbox.policy import Manner, Policy
 from rules.builtin import PACKS
 from store.engine import Database, DatabaseAway
 from store.ids import new_id
@@ -56,6 +57,8 @@ from tests.acts import (
 )
 
 MORNING = NOON - timedelta(hours=4)
+
+POLICY = Policy(lambda address_id, _: f"https://gw.example.org/unsubscribe/{address_id}", {"main": Manner(rate=10_000)})
 
 
 async def _kept(_: Any) -> None:
@@ -116,10 +119,12 @@ class House:
     async def claim(self) -> list[claims.Claim]:
         for _ in range(10):  # a claim on a machine that is busy may run out of its half second
             with suppress(DatabaseAway):
-                taken, _ = await self.database.transact(
-                    lambda conn: claims.claim(conn, "main", limit=100, owner="dsp_1", now=self.at)
+                found = await self.database.transact(
+                    lambda conn: claims.claim(
+                        conn, "main", limit=100, bulk=100, owner="dsp_1", policy=POLICY, now=self.at
+                    )
                 )
-                return taken
+                return found.claims
         raise AssertionError("no claim in half a second")
 
     async def send(self, *outcomes: Any) -> None:

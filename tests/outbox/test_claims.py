@@ -10,10 +10,11 @@ from sqlalchemy import bindparam, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import claims
+from outbox.sources import is_any_due
 from store.engine import Database
 from store.types import UTCDateTime
 from tests.acts import NOON
-from tests.outbox.conftest import Planned
+from tests.outbox.conftest import POLICY, Planned
 
 PEOPLE = [f"sms:+1415555010{n}" for n in range(3)]
 WAITING = 200_000  # due on the same connection, for broadcasts that are not being sent
@@ -51,10 +52,10 @@ async def reads_of_a_claim(database: Database) -> list[tuple[str, Any]]:
 
     async with database.write() as conn:
         event.listen(conn.sync_connection, "before_cursor_execute", note)
-        assert await claims.is_any_due(conn, "sms", now=NOON)
-        taken, looked_at = await claims.claim(conn, "sms", limit=100, owner="dsp_test", now=NOON)
+        assert await is_any_due(conn, "sms", now=NOON)
+        found = await claims.claim(conn, "sms", limit=50, bulk=50, owner="dsp_test", policy=POLICY, now=NOON)
         event.remove(conn.sync_connection, "before_cursor_execute", note)
-        assert (len(taken), looked_at) == (len(PEOPLE), len(PEOPLE))
+        assert (len(found.claims), found.looked_at) == (len(PEOPLE), len(PEOPLE))
         await conn.rollback()
     return reads
 

@@ -35,7 +35,7 @@ def upgrade() -> None:
     _partial_index(
         "ix_deliveries_broadcast_queue",
         "deliveries",
-        ["broadcast_id", "connection", "priority", "due_at", "id"],
+        ["broadcast_id", "connection", "due_at", "id"],
         "status = 'queued'",
     )
     _partial_index("ix_attempts_ask_at", "attempts", ["ask_at"], "state = 'in_doubt'")
