@@ -11,6 +11,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from broadcasts.planner import Planner
 from channels.http import open_session
+from forms import unsubscribe
 from gateway import webhooks
 from gateway.api import base, broadcasts, consent, messages, profiles, rules, settings
 from gateway.prepare import prepare, setting
@@ -40,6 +41,7 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     app[DRAINING] = asyncio.Event()
     base.mount(app, ROUTES)
     webhooks.mount(app)
+    unsubscribe.mount(app)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.cleanup_ctx.append(lambda started: _parts(started, settings_, clock))
@@ -53,6 +55,9 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
         async with open_session(CONCURRENCY * max(1, len(settings_.connections))) as session:
             house = await open_house(database, settings_, session, clock)
             app[base.HOUSE] = house
+            app[unsubscribe.UNSUBSCRIBING] = unsubscribe.Unsubscribing(
+                database, house.links, settings_.organisation.name, clock
+            )
             app[webhooks.INBOX] = inbox = webhooks.open_inbox(house)
             app[webhooks.REPORTS] = reports = webhooks.open_reports(house)
             scheduler = app[SCHEDULER] = await start_loops(house)

@@ -39,7 +39,13 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
     await word.heed_no(
         conn,
         [
-            word.ProviderNo(e.claim.address_id, e.claim.channel, e.connection, e.claim.attempt_id, r.error)
+            word.by_provider(
+                e.claim.address_id,
+                e.claim.channel,
+                connection=e.connection,
+                attempt_id=e.claim.attempt_id,
+                error=r.error,
+            )
             for e, r in rulings
             if r.opted_out
         ],

@@ -45,7 +45,7 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     closed = await word.heed_no(
         conn,
         [
-            word.ProviderNo(row.address_id, row.channel, c, row.id, f"error {report.code}")
+            word.by_provider(row.address_id, row.channel, connection=c, attempt_id=row.id, error=f"error {report.code}")
             for report, row, c in noes.values()
         ],
         now=now,

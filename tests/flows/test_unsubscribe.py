@@ -1,0 +1,86 @@
+"""The unsubscribe link: a GET asks and changes nothing, a POST stops, whoever posts it and however often."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from store.tables import addresses
+from tests.flows.running import ANA, BEN, Gateway
+
+
+async def link_for(gateway: Gateway, number: str) -> str:
+    """The path of the link in a text to this number."""
+    found = select(addresses.c.id).where(addresses.c.value == number, addresses.c.channel == "sms")
+    async with gateway.house.database.read() as conn:
+        address_id = (await conn.execute(found)).scalar_one()
+    return "/unsubscribe/" + gateway.house.links.token(address_id, "sms")
+
+
+async def state(gateway: Gateway, profile_id: str) -> str:
+    profile = await gateway.api("GET", f"/v1/profiles/{profile_id}")
+    return str(profile["consent"]["channels"]["sms"]["state"])
+
+
+async def opted_in(gateway: Gateway, number: str) -> str:
+    made = await gateway.person(f"sms:{number}", consent={"channels": {"sms": "yes"}})
+    return str(made["id"])
+
+
+async def test_a_get_changes_nothing_and_a_post_stops(gateway: Gateway) -> None:
+    ana = await opted_in(gateway, ANA)
+    path = await link_for(gateway, ANA)
+    asked = await gateway.send("GET", path)
+    assert asked.status == 200
+    assert b"<button" in asked.body
+    assert "frame-ancestors 'none'" in asked.headers["Content-Security-Policy"]
+    assert asked.headers["Referrer-Policy"] == "no-referrer"
+    assert ANA.encode() not in asked.body
+    assert (await gateway.send("HEAD", path)).status == 200
+    assert await state(gateway, ana) == "yes"
+    done = await gateway.send("POST", path)
+    assert done.status == 200
+    assert "Set-Cookie" not in done.headers
+    assert await state(gateway, ana) == "no"
+    assert (await gateway.history(ana))[0]["source"] == "unsubscribe_link"
+    assert (await gateway.send("POST", path)).status == 200  # again, and when already out
+
+
+MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click"),
+        ("multipart/form-data; boundary=x", MULTIPART),
+    ],
+)
+async def test_one_click(gateway: Gateway, kind: str, body: bytes) -> None:
+    ana = await opted_in(gateway, ANA)
+    path = await link_for(gateway, ANA)
+    got = await gateway.send("POST", path, data=body, headers={"Content-Type": kind})
+    assert got.status == 200
+    assert await state(gateway, ana) == "no"
+    assert (await gateway.history(ana))[0]["source"] == "one_click"
+
+
+async def test_everyone_with_the_address_is_stopped_and_nobody_else(gateway: Gateway) -> None:
+    ana, partner, ben = (await opted_in(gateway, ANA), await opted_in(gateway, ANA), await opted_in(gateway, BEN))
+    await gateway.send("POST", await link_for(gateway, ANA))
+    assert [await state(gateway, one) for one in (ana, partner, ben)] == ["no", "no", "yes"]
+
+
+async def test_a_link_works_when_nobody_has_the_address_any_more(gateway: Gateway) -> None:
+    ana = await opted_in(gateway, ANA)
+    path = await link_for(gateway, ANA)
+    await gateway.api("DELETE", f"/v1/profiles/{ana}", status=204)
+    assert (await gateway.send("POST", path)).status == 200
+    again = await opted_in(gateway, ANA)
+    assert await gateway.verdict(again) == "opted_out_address"
+
+
+@pytest.mark.parametrize("token", ["x", "adr_1.sms.signature", "a" * 3000, "%00", "%ff"])
+async def test_a_link_that_is_not_ours_opens_nothing(gateway: Gateway, token: str) -> None:
+    for method in ("GET", "POST"):
+        assert (await gateway.send(method, f"/unsubscribe/{token}")).status in (400, 404)
