@@ -142,8 +142,8 @@ async def test_a_cancellation_passes_through_and_leaks_nothing(session):
 async def test_the_timeout_is_honoured(session):
     async with serving(hangs()) as server:
         began = asyncio.get_running_loop().time()
-        exchange = await send(session, server.url, seconds=0.3)
-        assert 0.25 < asyncio.get_running_loop().time() - began < 1.5
+        exchange = await send(session, server.url, seconds=1.0)
+        assert 0.9 < asyncio.get_running_loop().time() - began < 5.0
     assert isinstance(exchange.error, TimeoutError)
     assert exchange.began
 
