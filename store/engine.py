@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -111,10 +112,23 @@ def _on_connect_sqlite(statements: tuple[str, ...]) -> Callable[[Any, Any], None
         connection.isolation_level = None  # the driver opens no transaction by itself
         cursor = connection.cursor()
         for statement in statements:
-            cursor.execute(statement)
+            _patiently(cursor, statement)
         cursor.close()
 
     return connected
+
+
+def _patiently(cursor: Any, statement: str) -> None:
+    """Run a pragma. Two that make a new file at once collide as they turn it to WAL, where SQLite waits for nobody."""
+    for tries_left in range(100, -1, -1):
+        try:
+            cursor.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int) -> AsyncEngine:

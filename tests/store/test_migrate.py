@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, select, text
 
+from outbox.sources import Source, is_any_due, sources
 from store.engine import Database
-from store.migrate import NewerDatabase, is_current, migrate
-from store.tables import metadata
+from store.migrate import NewerDatabase, _config, is_current, migrate
+from store.tables import attempts, broadcasts, deliveries, metadata
+from store.types import UTCDateTime
 
 Make = Callable[..., str]
 
@@ -42,14 +46,15 @@ async def test_the_migrations_give_the_schema_of_the_tables(database: Database) 
 
 
 async def test_three_that_start_at_once_migrate_once(make_database_url: Make) -> None:
-    url = make_database_url(migrated=False)
-    databases = [Database(url) for _ in range(3)]
-    await asyncio.gather(*map(migrate, databases))
-    async with databases[0].read() as conn:
-        assert await conn.run_sync(differences) == []
-    for database in databases:
-        assert await is_current(database)
-        await database.dispose()
+    for _ in range(10):  # SQLite's collision of new files comes in one of ten
+        url = make_database_url(migrated=False)
+        databases = [Database(url) for _ in range(3)]
+        await asyncio.gather(*map(migrate, databases))
+        async with databases[0].read() as conn:
+            assert await conn.run_sync(differences) == []
+        for database in databases:
+            assert await is_current(database)
+            await database.dispose()
 
 
 async def test_to_migrate_twice_changes_nothing(database: Database) -> None:
@@ -86,4 +91,50 @@ async def test_a_migration_that_fails_leaves_nothing(make_database_url: Make) ->
     async with database.read() as conn:
         assert not [row for row in await conn.run_sync(schema) if row[0] != "table" and "consent" in str(row[1])]
     assert not await is_current(database)
+    await database.dispose()
+
+
+# --- with data, from every version ------------------------------------------------------------
+
+
+async def stand_at(database: Database, revision: str) -> None:
+    """Migrate only so far."""
+    async with database.write() as conn:
+        await conn.run_sync(lambda sync: command.upgrade(_config(sync), revision))
+
+
+_SENDING_AT_0001 = (
+    """INSERT INTO broadcasts
+           (id, name, channel, connection, content, audience, status, created_by, created_at, updated_at)
+       VALUES
+           ('brd_1', 'Autumn', 'sms', 'main', '{"body": "Hi"}', '{"kind": "all"}', 'sending', 'key', :now, :now)""",
+    """INSERT INTO deliveries (id, broadcast_id, profile_id, address_id, channel, connection, class, priority, status,
+           tries, due_at, created_at, updated_at)
+       VALUES ('msg_1', 'brd_1', 'pro_1', 'adr_1', 'sms', 'main', 'marketing', 2, 'queued', 0, :now, :now, :now),
+              ('msg_2', 'brd_1', 'pro_2', 'adr_2', 'sms', 'main', 'marketing', 2, 'in_doubt', 1, :now, :now, :now)""",
+    """INSERT INTO attempts (id, delivery_id, broadcast_id, profile_id, address_id, channel, class, consent_version,
+           state, owner, at)
+       VALUES ('att_1', 'msg_2', 'brd_1', 'pro_2', 'adr_2', 'sms', 'marketing', 7, 'in_doubt', 'dsp_1', :now)""",
+)
+
+
+async def test_a_broadcast_under_way_goes_on_after_0002(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    await stand_at(database, "0001")
+    now = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    async with database.write() as conn:
+        for statement in _SENDING_AT_0001:
+            await conn.execute(text(statement).bindparams(bindparam("now", now, type_=UTCDateTime())))
+    assert not await is_current(database)
+    await migrate(database)
+    assert await is_current(database)
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+        [broadcast] = (await conn.execute(select(broadcasts))).all()
+        assert broadcast.routes == [{"channel": "sms", "connection": "main"}]
+        assert await sources(conn, "main") == [Source(), Source("brd_1")]
+        assert await is_any_due(conn, "main", now=now)
+        [attempt] = (await conn.execute(select(attempts))).all()
+        assert (attempt.tag, attempt.sent, attempt.asked, attempt.ask_at) == (None, None, 0, now)
+        assert len((await conn.execute(select(deliveries))).all()) == 2
     await database.dispose()

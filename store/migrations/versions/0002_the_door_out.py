@@ -31,6 +31,8 @@ def upgrade() -> None:
     op.add_column("broadcasts", sa.Column("routes", types.Json(), server_default="[]", nullable=False))
     op.add_column("broadcasts", sa.Column("not_after", types.UTCDateTime(), nullable=True))
     _fill_routes()
+    # What is in doubt already is asked about, too.
+    op.execute("UPDATE attempts SET ask_at = at WHERE state = 'in_doubt'")
     op.drop_index("ix_deliveries_broadcast_queue", table_name="deliveries")
     _partial_index(
         "ix_deliveries_broadcast_queue",
