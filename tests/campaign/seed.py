@@ -27,7 +27,8 @@ from store.tables import addresses
 
 BATCH = 500
 SENT = "sent"  # in the place of a reason
-_NUMBERS = [f"+1{area}555{line:04d}" for area in (212, 213, 310, 312) for line in range(10_000)]
+_AREAS = (212, 213, 310, 312, 404, 415, 503, 512, 602, 612, 617, 702, 713, 720, 773, 801, 813, 816, 901, 917, 972)
+_NUMBERS = [f"+1{area}555{line:04d}" for area in _AREAS for line in range(10_000)]
 
 
 @dataclass
