@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.verdict import on, state_alias, stopped
@@ -65,11 +65,7 @@ async def suppress_leaving(
     )
     found = set((await conn.execute(leaving)).scalars())
     if found:
-        await conn.execute(
-            update(addresses)
-            .where(and_(addresses.c.id.in_(found), addresses.c.suppressed_at.is_(None)))
-            .values(suppressed_at=now)
-        )
+        await conn.execute(update(addresses).where(addresses.c.id.in_(found), _is_older(now)).values(suppressed_at=now))
     await touch(conn, address_ids)
 
 
@@ -77,10 +73,13 @@ async def suppress_unheld(conn: AsyncConnection, address_ids: Collection[str], *
     """Keep a no that was said of these addresses on those that no profile has."""
     held = exists(select(1).where(profile_addresses.c.address_id == addresses.c.id))
     await conn.execute(
-        update(addresses)
-        .where(addresses.c.id.in_(set(address_ids)), addresses.c.suppressed_at.is_(None), ~held)
-        .values(suppressed_at=now)
+        update(addresses).where(addresses.c.id.in_(set(address_ids)), _is_older(now), ~held).values(suppressed_at=now)
     )
+
+
+def _is_older(now: datetime) -> ColumnElement[bool]:
+    """A no left behind counts from the latest: else a yes said before that, and told late, would lift it."""
+    return or_(addresses.c.suppressed_at.is_(None), addresses.c.suppressed_at < now)
 
 
 async def touch(conn: AsyncConnection, address_ids: Collection[str]) -> None:

@@ -19,6 +19,7 @@ from consent.moves import Refused, transition
 from consent.states import Change, Event
 from store.ids import new_id
 from store.locks import lock_people
+from store.parts import IDS, rows_by
 from store.tables import addresses, consent_chains, consent_events, consent_states, evidence
 from store.upsert import upsert
 
@@ -79,6 +80,7 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
     ]
     await upsert(conn, consent_states, rows)
     closed = await _mark_addresses(conn, links, lines)
+    await _mark_suppressions(conn, lines)
     return Recorded(tuple(lines), closed)
 
 
@@ -128,7 +130,7 @@ async def _take_seqs(conn: AsyncConnection, count: int) -> list[int]:
 
 
 async def _heads(conn: AsyncConnection, profile_ids: set[str]) -> dict[str, tuple[int, str]]:
-    rows = await conn.execute(select(consent_chains).where(consent_chains.c.profile_id.in_(profile_ids)))
+    rows = await rows_by(conn, select(consent_chains).where(consent_chains.c.profile_id.in_(IDS)), profile_ids)
     return {row.profile_id: (row._mapping["count"], row.head) for row in rows}
 
 
@@ -146,10 +148,9 @@ async def _write_heads(conn: AsyncConnection, heads: dict[str, tuple[int, str]])
 async def _mark_addresses(
     conn: AsyncConnection, links: Mapping[str, Sequence[tuple[str, str]]], lines: Sequence[Line]
 ) -> frozenset[str]:
-    """Set the version of every address row concerned, which a claim notes; lift suppressions; returns those closed."""
+    """Set the version of every address row concerned, which a claim notes; returns those closed."""
     versions: dict[str, int] = {}
     closed: set[str] = set()
-    lifting: list[dict[str, Any]] = []
     for line in lines:
         event = line.event
         held = [address_id for address_id, _ in links[event.profile_id]]
@@ -158,19 +159,33 @@ async def _mark_addresses(
         versions |= dict.fromkeys(held, line.seq)
         if event.to_state != "yes":
             closed.update(held)
-        if event.to_state == "yes" and event.address_id and event.personal and not event.superseded:
-            lifting.append({"address": event.address_id, "about": event.subject.key, "said": event.effective_at})
     if versions:
         await conn.execute(
             update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq")),
             [{"address": address_id, "seq": seq} for address_id, seq in sorted(versions.items())],
         )
-    if lifting:
-        # Only a word from that very address lifts its suppression: about it or its channel, said after the no it keeps.
-        about = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))
-        of = and_(addresses.c.id == bindparam("address"), addresses.c.suppressed_at < bindparam("said"), about)
-        await conn.execute(update(addresses).where(of).values(suppressed_at=None), lifting)
     return frozenset(closed)
+
+
+async def _mark_suppressions(conn: AsyncConnection, lines: Sequence[Line]) -> None:
+    """Let a word from a suppressed address lift its suppression, or renew it."""
+    lifting: list[dict[str, Any]] = []
+    renewing: list[dict[str, Any]] = []
+    for event in (line.event for line in lines):
+        if event.address_id is None:
+            continue
+        word = {"address": event.address_id, "about": event.subject.key}
+        if event.to_state == "yes" and event.personal and not event.superseded:
+            lifting.append(word | {"said": event.effective_at})
+        elif event.to_state == "no":
+            renewing.append(word | {"said": event.order_at})
+    # Only a word from that very address: about it or its channel, said after the no that it keeps.
+    about = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))
+    older = and_(addresses.c.id == bindparam("address"), addresses.c.suppressed_at < bindparam("said"), about)
+    if renewing:
+        await conn.execute(update(addresses).where(older).values(suppressed_at=bindparam("said")), renewing)
+    if lifting:
+        await conn.execute(update(addresses).where(older).values(suppressed_at=None), lifting)
 
 
 def _event_row(event: Event, seq: int, position: int, proof: str, previous: str, digest: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from consent.states import (
+    BASES,
     EVERYTHING,
     MACHINE,
     RECORDED,
@@ -88,8 +89,13 @@ class _Move:
     def grant(self, step: _Step) -> None:
         change, wish, via = self._change, step.wish, step.via
         before = state_of(self.flags, wish.subject)
-        if before == wish.to and (via == "link" or not _worth_repeating(change, wish, self.flags.get(wish.subject))):
+        if via == "link" and before == wish.to:
             return
+        flag = self.flags.get(wish.subject)
+        if before == wish.to:
+            if flag is None or not _worth_repeating(change, wish, flag, self.effective_at):
+                return
+            wish = _with_terms(change, wish, flag)
         event = Event(
             id=self._new_id(),
             change_id=change.change_id,
@@ -119,8 +125,13 @@ class _Move:
 
 
 def _expanded(person: Person, change: Change) -> list[_Step]:
-    """The wishes from wide to narrow, with what `everything` yes brings along."""
+    """The wishes from wide to narrow, with what `everything` yes brings along.
+
+    A channel that the change itself does not say yes to keeps its addresses as they are: a yes on one of them would
+    open it under the channel's no.
+    """
     named = {wish.subject for wish in change.wishes}
+    closed = {wish.subject.key for wish in change.wishes if wish.subject.kind == "channel" and wish.to != "yes"}
     steps: list[_Step] = []
     for wish in sorted(change.wishes, key=lambda w: WIDTH[w.subject.kind]):
         steps.append(_Step(wish, with_address=change.with_address and wish.subject.kind == "channel"))
@@ -130,9 +141,9 @@ def _expanded(person: Person, change: Change) -> list[_Step]:
             subject = Subject("channel", channel)
             if subject not in named:
                 steps.append(_Step(replace(wish, subject=subject), "everything"))
-        for address_id, _ in person.addresses:
+        for address_id, channel in person.addresses:
             subject = Subject("address", address_id)
-            if subject not in named and state_of(person.flags, subject) == "no":
+            if subject not in named and channel not in closed and state_of(person.flags, subject) == "no":
                 steps.append(_Step(replace(wish, subject=subject), "everything"))
     return steps
 
@@ -185,21 +196,50 @@ def _opens_channel(change: Change, preference: Subject, flags: Mapping[Subject, 
     took = (flag := flags.get(preference)) is not None and flag.change_id == change.change_id
     if not said or not took:
         return False
-    return change.personal or change.source in STAFF or (change.source in RECORDED and bool(change.evidence))
+    return change.personal or change.source in STAFF or (change.source in RECORDED and _has_evidence(change))
 
 
-def _worth_repeating(change: Change, wish: Wish, flag: Flag | None) -> bool:
+def _has_evidence(change: Change) -> bool:
+    """Whether something shows that it was said: when, how, or to which words. A note is none."""
+    return any(change.evidence.get(name) for name in ("obtained_at", "how", "wording"))
+
+
+def _worth_repeating(change: Change, wish: Wish, flag: Flag, said_at: datetime) -> bool:
     """A state said again is recorded when the person says it, or evidence comes with it; a bare sync is not.
 
-    Nor is it a repetition to decline by itself what only a link had turned.
+    It is no repetition to say yes on other terms, nor to decline by itself what only a link had turned. A no counts
+    from when it was said last: what staff say again, or what was said later, is kept against a yes from in between.
     """
     if wish.to == "not_asked":
         return False
+    if wish.to == "yes" and _is_weaker(wish, flag):
+        return True  # whoever says it: an earlier end is never ignored
     if change.source in MACHINE:
         return False
-    if change.personal or (wish.to == "no" and flag is not None and _by_link(flag)):
+    if change.personal or _has_evidence(change):
         return True
-    return bool({"obtained_at", "how", "wording"} & set(change.evidence))
+    if wish.to == "yes":
+        return _has_other_terms(wish, flag)
+    return _by_link(flag) or change.by_staff or (change.said_at is not None and said_at > flag.order_at)
+
+
+def _with_terms(change: Change, wish: Wish, flag: Flag) -> Wish:
+    """What neither the person nor evidence says anew keeps the basis and the end that it does not name."""
+    if change.personal or _has_evidence(change):
+        return wish
+    return replace(wish, basis=wish.basis or flag.basis, expires_at=wish.expires_at or flag.expires_at)
+
+
+def _has_other_terms(wish: Wish, flag: Flag) -> bool:
+    """Whether a yes names another basis or another end than the one that stands."""
+    other_basis = wish.basis is not None and wish.basis != flag.basis
+    return other_basis or (wish.expires_at is not None and wish.expires_at != flag.expires_at)
+
+
+def _is_weaker(wish: Wish, flag: Flag) -> bool:
+    ends_earlier = wish.expires_at is not None and (flag.expires_at is None or wish.expires_at < flag.expires_at)
+    weaker_basis = wish.basis is not None and BASES.index(wish.basis) > BASES.index(flag.basis or BASES[0])
+    return ends_earlier or weaker_basis
 
 
 def _refused(person: Person, change: Change, wish: Wish) -> Refusal | None:

@@ -11,13 +11,14 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.states import Event, Flag, Flags, Person, Subject
+from store.parts import IDS, rows_by
 from store.tables import addresses, consent_states, preferences
 
 
 async def flags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, dict[Subject, Flag]]:
     """The present flags by profile; a subject never asked has none."""
     found: dict[str, dict[Subject, Flag]] = {profile_id: {} for profile_id in profile_ids}
-    for row in await conn.execute(select(consent_states).where(consent_states.c.profile_id.in_(set(profile_ids)))):
+    for row in await rows_by(conn, select(consent_states).where(consent_states.c.profile_id.in_(IDS)), profile_ids):
         found[row.profile_id][Subject(row.kind, row.key)] = flag_from(row)
     return found
 
@@ -42,7 +43,7 @@ async def people(
 
 
 async def channels_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:
-    rows = await conn.execute(select(addresses.c.id, addresses.c.channel).where(addresses.c.id.in_(set(address_ids))))
+    rows = await rows_by(conn, select(addresses.c.id, addresses.c.channel).where(addresses.c.id.in_(IDS)), address_ids)
     return {row.id: row.channel for row in rows}
 
 

@@ -62,12 +62,18 @@ class Change:
     with_address: bool = False  # a channel's wish turns that address too (STOP, START, the provider's word)
     said_at: datetime | None = None  # by somebody else's clock; never believed to be later than ours
     by_person: bool = False  # the person said it to whoever speaks by this door
+    by_agent: bool = False  # a member of staff did, who acts by this door
     evidence: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def personal(self) -> bool:
         """Whether the person spoke, as opposed to staff or a machine."""
         return self.by_person or self.source in PERSONAL
+
+    @property
+    def by_staff(self) -> bool:
+        """Whether a member of staff acts, as opposed to a system by itself."""
+        return self.by_agent or self.source in STAFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,8 +227,8 @@ def key_create(name: str, scopes: tuple[str, ...], config: Path | None) -> None:
                 f"there is a key named {name}: choose another name, or `optgate key revoke {name}` first"
             ) from None
 
-    if not name.strip() or len(name) > 100 or " for " in name:
-        raise Usage("a key needs a name of 1 to 100 characters, without ` for ` in it")
+    if not keys.is_name(name):
+        raise Usage("a key needs a name of 1 to 100 printable characters, without ` for ` in it")
     click.echo(_with_prepared(_settings(config), work))
 
 

@@ -37,6 +37,11 @@ class Key:
         return scope in self.scopes or "admin" in self.scopes
 
 
+def is_name(name: str) -> bool:
+    """Whether a key may be called so: it stands in lists and logs, and ` for ` says who spoke for whom."""
+    return bool(name.strip()) and len(name) <= 100 and name.isprintable() and " for " not in name
+
+
 def _hash(token: str) -> str:
     # A key has 256 random bits: a slow hash would protect nothing more.
     return hashlib.sha256(token.encode()).hexdigest()
@@ -46,8 +51,8 @@ async def create(
     conn: AsyncConnection, name: str, scopes: Iterable[str] = (), *, now: datetime, actor: str = "system"
 ) -> str:
     """A new key, returned in clear this once; without scopes it has all but `admin`. Raises KeyNameTaken."""
-    if " for " in name:
-        raise ValueError("a key's name cannot hold ` for `: that is how the history says who spoke for whom")
+    if not is_name(name):
+        raise ValueError("a key's name is 1 to 100 printable characters, without ` for ` in it")
     if await _live(conn, name) is not None:
         raise KeyNameTaken(name)
     token = "og_" + secrets.token_urlsafe(32)
@@ -61,7 +66,8 @@ async def create(
 
 async def revoke(conn: AsyncConnection, name: str, *, now: datetime, actor: str = "system") -> None:
     """Close a key at once; raises UnknownKey."""
-    key_id = await _live(conn, name)
+    is_text = not any("\ud800" <= character <= "\udfff" for character in name)  # as the database keeps it
+    key_id = await _live(conn, name) if is_text else None
     if key_id is None:
         raise UnknownKey(name)
     await conn.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=now))

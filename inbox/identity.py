@@ -38,6 +38,8 @@ NOBODY = Sender()
 
 # A short code, or an alphanumeric sender (which libphonenumber would read as a vanity number).
 _NO_PERSON = re.compile(r"[0-9]{1,8}|(?![A-Z]{2}\.)(?=.*[A-Za-z]).*", re.DOTALL)
+# How a number that texts is also written; RCS is the same number, on the same channel.
+_PREFIX = re.compile(r"(?:sms|rcs):(?=\+?[0-9])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ async def resolve(
 
 def _named(message: Inbound, book: AddressBook) -> _Named | None:
     own: list[Address] = []
-    for value in (message.sender, *message.also_from):
+    for given in (message.sender, *message.also_from):
+        value = _bare(given) if message.channel == "sms" else given
         if message.channel in PHONE_CHANNELS and _NO_PERSON.fullmatch(value):
             continue  # read as a national number it would be somebody else's
         try:
@@ -112,6 +115,11 @@ def _named(message: Inbound, book: AddressBook) -> _Named | None:
         for channel in sorted(PHONE_CHANNELS - {message.channel})
     )
     return _Named(tuple(own), elsewhere)
+
+
+def _bare(sender: str) -> str:
+    found = _PREFIX.match(sender)
+    return sender[found.end() :] if found else sender
 
 
 class _Plan:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, cast, func, literal, literal_column, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import addresses, broadcasts, deliveries, messages
+from outbox import composition
+from store.tables import addresses, attempts, broadcasts, deliveries, messages
 from store.types import Json, Key
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to send a message."""
+
+    delivery_id: str
+    state: str
+    error: str | None
+    at: datetime
+    sent: dict[str, Any] | None  # where it is not the content word for word
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +37,17 @@ class Message:
     profile_id: str | None
     sender: str | None
     receiver: str | None
-    body: str | None
+    content: dict[str, Any]  # {"body"}, or whatsapp's {"template"}: as it was sent, or will be filled in
     provider_id: str | None
     status: str  # received, or as in outbox.statuses
     reason: str | None
     error: str | None
     rule_id: str | None
     in_reply_to: str | None
+    created_by: str | None  # who asked for a single message
+    resend_of: str | None
     created_at: datetime
+    attempts: Sequence[Attempt] = ()
 
 
 def _nothing() -> Any:
@@ -43,7 +60,8 @@ def _inbound() -> Select[Any]:
         m.id, literal_column("'inbound'").label("direction"), _nothing().label("class_"), m.channel, m.connection,
         m.profile_id, m.sender, m.receiver, m.body, cast(null(), Json()).label("content"),
         m.provider_id, literal_column("'received'").label("status"), _nothing().label("reason"),
-        _nothing().label("error"), m.rule_id, _nothing().label("in_reply_to"), m.created_at,
+        _nothing().label("error"), m.rule_id, _nothing().label("in_reply_to"), _nothing().label("created_by"),
+        _nothing().label("resend_of"), m.created_at,
     )  # fmt: skip
 
 
@@ -53,7 +71,7 @@ def _outbound() -> Select[Any]:
         d.id, literal_column("'outbound'").label("direction"), d["class"].label("class_"), d.channel, d.connection,
         d.profile_id, _nothing().label("sender"), func.coalesce(addresses.c.value, d.address).label("receiver"),
         _nothing().label("body"), func.coalesce(d.content, broadcasts.c.content).label("content"), d.provider_id,
-        d.status, d.reason, d.error, d.rule_id, d.in_reply_to, d.created_at,
+        d.status, d.reason, d.error, d.rule_id, d.in_reply_to, d.created_by, d.resend_of, d.created_at,
     ).select_from(
         deliveries.outerjoin(addresses, addresses.c.id == d.address_id)
         .outerjoin(broadcasts, broadcasts.c.id == d.broadcast_id)
@@ -68,7 +86,7 @@ async def read(conn: AsyncConnection, message_id: str) -> Message | None:
     ):
         row = (await conn.execute(statement)).mappings().one_or_none()
         if row is not None:
-            return _message(row)
+            return (await _as_sent(conn, [_message(row)]))[0]
     return None
 
 
@@ -97,11 +115,35 @@ async def listed(
         statement = statement.where(both.c.status == literal(status, Key()))
     if before is not None:
         statement = statement.where(both.c.id < before)
-    return [_message(row) for row in (await conn.execute(statement)).mappings()]
+    return await _as_sent(conn, [_message(row) for row in (await conn.execute(statement)).mappings()])
 
 
 def _message(row: Any) -> Message:
     values = dict(row)
-    content = values.pop("content") or {}
-    values["body"] = values["body"] if values["body"] is not None else content.get("body")
+    body, content = values.pop("body"), values["content"]
+    values["content"] = {"body": body} if content is None else composition.on_channel(content, values["channel"])
     return Message(**values)
+
+
+async def _as_sent(conn: AsyncConnection, found: Sequence[Message]) -> list[Message]:
+    """The messages with their attempts, and what the latest of them sent."""
+    tried = await _attempts(conn, [message.id for message in found if message.direction == "outbound"])
+    return [_with(message, tried.get(message.id, [])) for message in found]
+
+
+def _with(message: Message, tried: Sequence[Attempt]) -> Message:
+    sent = tried[-1].sent if tried else None
+    return replace(message, attempts=tried, content=message.content if sent is None else sent)
+
+
+async def _attempts(conn: AsyncConnection, ids: Collection[str]) -> dict[str, list[Attempt]]:
+    if not ids:
+        return {}
+    a = attempts.c
+    rows = await conn.execute(
+        select(a.delivery_id, a.state, a.error, a.at, a.sent).where(a.delivery_id.in_(ids)).order_by(a.at, a.id)
+    )
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    for row in rows:
+        found[row.delivery_id].append(Attempt(*row))
+    return found

@@ -20,6 +20,7 @@ from outbox import heed, queue
 from profiles.addresses import AddressBook
 from rules import replies
 from rules.values import Rule
+from store import crash
 from store.ids import new_id
 from store.tables import consent_events, profile_addresses, rule_replies
 from store.tables import messages as messages_table
@@ -69,10 +70,12 @@ async def receive(conn: AsyncConnection, messages: Sequence[Inbound], *, desk: D
     Returns an answer for each, in order; the first answer again for a message seen before. When the transaction has
     committed, an opt-out is on disk; the caller answers 2xx only after `heed.settle` of the answer's `closed`.
     """
+    crash.point("inbound.opened")
     first: dict[EventKey, _Arrival] = {}
     for message in messages:
         first.setdefault(_key(message), _Arrival(message))
     claimed = await receipts.claim(conn, {key: arrival.message_id for key, arrival in first.items()}, now=now)
+    crash.point("inbound.claimed")
     answers = await _answer_again(conn, first.keys() - claimed)
     answers |= await _take_in(conn, [a for key, a in first.items() if key in claimed], desk=desk, now=now)
     return [answers[_key(message)] for message in messages]
@@ -101,6 +104,7 @@ async def _take_in(
     if not arrivals:
         return {}
     senders = await identity.resolve(conn, [a.message for a in arrivals], book=desk.book, now=now)
+    crash.point("inbound.sender")
     rules = await desk.rules.current(conn)
     changes: list[Change] = []
     for arrival, sender in zip(arrivals, senders, strict=True):
@@ -108,9 +112,14 @@ async def _take_in(
         arrival.rule = _rule(arrival.message, rules)
         changes += _changes(arrival, rules)
     heeded = await heed.record(conn, changes, now=now)
+    crash.point("inbound.heeded")
+    recorded = {line.event.change_id for line in heeded.lines}
+    for arrival in arrivals:
+        arrival.change_id = arrival.change_id if arrival.change_id in recorded else None
     await _choose_replies(conn, arrivals, desk, now)
     await conn.execute(insert(messages_table), [_message_row(arrival, now) for arrival in arrivals])
     await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
+    crash.point("inbound.kept")
     answers = {
         _key(a.message): Answer(
             desk.adapters[a.message.connection].answer(a.message, a.reply), heeded.closed & a.sender.address_ids
@@ -118,6 +127,7 @@ async def _take_in(
         for a in arrivals
     }
     await receipts.answer(conn, {key: answer.http for key, answer in answers.items()})
+    crash.point("inbound.receipt")
     return answers
 
 
@@ -138,7 +148,7 @@ def _changes(arrival: _Arrival, rules: Rules) -> Iterable[Change]:
     """The change of consent that the message is, for every profile of its address."""
     message, rule = arrival.message, arrival.rule
     action = message.verdict or (rule.action if rule else None)
-    if action not in ("opt_in", "opt_out"):
+    if action not in ("opt_in", "opt_out") or not arrival.sender.profile_ids:
         return
     subject = _subject(message, rule, rules)
     to: State = "yes" if action == "opt_in" else "no"
@@ -183,11 +193,15 @@ def _evidence(arrival: _Arrival) -> dict[str, Any]:
 
 
 async def _choose_replies(conn: AsyncConnection, arrivals: Sequence[_Arrival], desk: Desk, now: datetime) -> None:
-    """Give each arrival its rule's reply: once per address and rule in ten minutes, never to ourselves."""
+    """Give each arrival its rule's reply: once per address and rule in ten minutes, never to ourselves.
+
+    Who is no address, whose word could not be kept, is not told that it was.
+    """
     asking = [
         (arrival, rule)
         for arrival in arrivals
         if (rule := arrival.rule) is not None
+        and (arrival.change_id is not None or rule.action == "reply_only")
         and not any(arrival.message.sender in adapter.own_addresses for adapter in desk.adapters.values())
     ]
     keys = {(a.message.channel, a.message.sender, rule.id) for a, rule in asking}

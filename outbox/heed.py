@@ -24,7 +24,9 @@ from consent.ledger import Line
 from consent.states import Change
 from outbox import verdicts
 from outbox.protocol import SETTLE_POLL_SECONDS, SETTLE_SECONDS
+from store import crash
 from store.engine import Database, is_away
+from store.parts import IDS, rows_by
 from store.tables import attempts, deliveries
 
 
@@ -47,7 +49,9 @@ class Heeded:
 async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datetime) -> Heeded:
     """Record the changes and skip what is queued and may no longer be sent; raises consent.moves.Refused."""
     recorded = await ledger.record(conn, changes, now=now)
+    crash.point("heed.recorded")
     await skip_queued(conn, recorded.closed, now=now)
+    crash.point("heed.skipped")
     return Heeded(recorded.lines, recorded.closed)
 
 
@@ -59,14 +63,12 @@ async def skip_queued(conn: AsyncConnection, address_ids: Collection[str], *, no
     if not address_ids:
         return 0
     queued = (
-        await conn.execute(
-            select(deliveries.c.id)
-            .where(deliveries.c.address_id.in_(sorted(address_ids)), deliveries.c.status == literal_column("'queued'"))
-            .order_by(deliveries.c.id)
-            .with_for_update(skip_locked=True)
-        )
-    ).scalars()
-    ids = list(queued)
+        select(deliveries.c.id)
+        .where(deliveries.c.address_id.in_(IDS), deliveries.c.status == literal_column("'queued'"))
+        .order_by(deliveries.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    ids = [row.id for row in await rows_by(conn, queued, address_ids)]
     if not ids:
         return 0
     rows = (await verdicts.on(conn, ids, now=now)).values()
@@ -90,6 +92,7 @@ async def settle(database: Database, ids: Collection[str]) -> None:
     watch = _watches.setdefault(database, _Watch())
     until = boottime() + SETTLE_SECONDS
     while (left := until - boottime()) > 0:
+        crash.point("heed.settle")
         try:
             async with asyncio.timeout(left):
                 if (await watch.look(database)).isdisjoint(ids):

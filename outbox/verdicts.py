@@ -1,24 +1,26 @@
-"""The verdict on deliveries, as the claim and the one door take it: one statement, made once for all.
+"""The verdict on deliveries, as the claim and the one door take it: statements made once for all.
 
 To make the statement takes ten times as long as to run it, and every claim of a few messages runs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
-from store.tables import addresses, deliveries
+from store.parts import IDS, rows_by
+from store.tables import addresses, deliveries, profile_addresses
 
 
 @cache
-def _statement() -> Select[Any]:
+def _of_the_person() -> Select[Any]:
+    """Asked of whom each delivery is for."""
     asked = (
         select(
             deliveries.c.id,
@@ -27,18 +29,52 @@ def _statement() -> Select[Any]:
             deliveries.c.channel,
             deliveries.c.preference_id,
             deliveries.c["class"],
+            deliveries.c.by_address,
             addresses.c.value,
         )
         .join(addresses, addresses.c.id == deliveries.c.address_id)
-        .where(deliveries.c.id.in_(bindparam("ids", expanding=True)))
+        .where(deliveries.c.id.in_(IDS))
+    )
+    return verdict.over(asked.subquery("asked"))
+
+
+@cache
+def _of_the_others() -> Select[Any]:
+    """Asked of everybody else who has the address."""
+    other = profile_addresses.alias("holder")
+    asked = (
+        select(
+            deliveries.c.id,
+            other.c.profile_id,
+            deliveries.c.address_id,
+            deliveries.c.channel,
+            deliveries.c.preference_id,
+            deliveries.c["class"],
+            addresses.c.value,
+        )
+        .join(addresses, addresses.c.id == deliveries.c.address_id)
+        .join(other, (other.c.address_id == addresses.c.id) & (other.c.profile_id != deliveries.c.profile_id))
+        .where(deliveries.c.id.in_(IDS))
     )
     return verdict.over(asked.subquery("asked"))
 
 
 async def on(conn: AsyncConnection, delivery_ids: Collection[str], *, now: datetime) -> dict[str, Any]:
-    """Delivery → its row with `value` (the address), `reason` and `version`; none where the profile is gone."""
+    """Delivery → its row with `value` (the address), `reason` and `version`; none where the profile is gone.
+
+    Where the address was asked for, a no of anybody who has it is the reason.
+    """
     if conn.dialect.name == "postgresql":
         # The joins stand in the order they are best made in; to weigh every other order takes longer than to run them.
         await conn.execute(text("SET LOCAL join_collapse_limit = 1"))
-    rows = await conn.execute(_statement(), {"ids": sorted(delivery_ids), "verdict_now": now})
-    return {row.id: row for row in rows}
+    found = {row.id: row for row in await _ask(conn, _of_the_person(), delivery_ids, now)}
+    by_address = [row.id for row in found.values() if row.by_address and row.reason not in verdict.NO_REASONS]
+    if by_address:
+        rows = await _ask(conn, _of_the_others(), by_address, now)
+        noes = (row for row in rows if row.reason in verdict.NO_REASONS)
+        found |= {row.id: row for row in sorted(noes, key=lambda row: row.profile_id, reverse=True)}  # the oldest's
+    return found
+
+
+async def _ask(conn: AsyncConnection, statement: Select[Any], ids: Iterable[str], now: datetime) -> list[Any]:
+    return await rows_by(conn, statement, ids, verdict_now=now)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from profiles.addresses import Address
 from store.ids import new_id
 from store.locks import lock_addresses
+from store.parts import IDS, rows_by
 from store.tables import addresses, consent_states, profile_addresses, profiles
 from store.upsert import insert_missing
 
@@ -73,12 +74,12 @@ async def find_addresses(conn: AsyncConnection, hashes: Collection[str]) -> dict
 async def holders(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, list[str]]:
     """Address id → the profiles that have it, the oldest first."""
     found: dict[str, list[str]] = defaultdict(list)
-    rows = await conn.execute(
+    statement = (
         select(profile_addresses.c.address_id, profile_addresses.c.profile_id)
-        .where(profile_addresses.c.address_id.in_(list(address_ids)))
+        .where(profile_addresses.c.address_id.in_(IDS))
         .order_by(profile_addresses.c.profile_id)
     )
-    for row in rows:
+    for row in await rows_by(conn, statement, address_ids):
         found[row.address_id].append(row.profile_id)
     return dict(found)
 
@@ -141,16 +142,17 @@ async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -
 
 async def _earliest(conn: AsyncConnection, profile_ids: Collection[str], now: datetime) -> dict[str, datetime]:
     """Since when each profile can have what it is given now: after its newest flag, and its making, if not at that."""
-    rows = await conn.execute(
+    statement = (
         select(
             profiles.c.id,
             func.max(profiles.c.created_at).label("made"),
             func.max(consent_states.c.recorded_at).label("said"),
         )
         .outerjoin(consent_states, consent_states.c.profile_id == profiles.c.id)
-        .where(profiles.c.id.in_(sorted(profile_ids)))
+        .where(profiles.c.id.in_(IDS))
         .group_by(profiles.c.id)
     )
+    rows = await rows_by(conn, statement, profile_ids)
     tick = timedelta(microseconds=1)
     return {
         row.id: max([now, *([row.made + tick] if row.made > now else []), *([row.said + tick] if row.said else [])])

@@ -2,20 +2,17 @@
 
 Whatever can change a verdict locks the profiles concerned and then their address rows, so that a claim, which
 shares the address row, sees all of it or none. On SQLite the write transaction itself is the lock.
-
-A number may be shared by more people than a statement takes parameters: ids are taken in parts, in their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.parts import parts
 from store.tables import addresses, profile_addresses, profiles
-
-_PART = 10_000  # SQLite takes 32,766 parameters, PostgreSQL 32,767
 
 Links = dict[str, list[tuple[str, str]]]  # (address id, channel) by profile, in their order
 
@@ -24,7 +21,7 @@ async def lock_profiles(conn: AsyncConnection, profile_ids: Collection[str]) -> 
     """Hold these profiles until the transaction ends."""
     if conn.dialect.name == "sqlite":
         return
-    for part in _parts(profile_ids):
+    for part in parts(profile_ids):
         await conn.execute(
             select(profiles.c.id).where(profiles.c.id.in_(part)).order_by(profiles.c.id).with_for_update()
         )
@@ -34,7 +31,7 @@ async def lock_addresses(conn: AsyncConnection, address_ids: Collection[str], *,
     """Hold these address rows until the transaction ends; `share` lets other claims in, but no change of consent."""
     if conn.dialect.name == "sqlite":
         return
-    for part in _parts(address_ids):
+    for part in parts(address_ids):
         await conn.execute(
             select(addresses.c.id).where(addresses.c.id.in_(part)).order_by(addresses.c.id).with_for_update(read=share)
         )
@@ -54,7 +51,7 @@ async def lock_their_addresses(
 ) -> Links:
     """The second half of `lock_people`, for who holds the profiles already."""
     found: Links = {profile_id: [] for profile_id in profile_ids}
-    for part in _parts(profile_ids):
+    for part in parts(profile_ids):
         rows = await conn.execute(
             select(profile_addresses.c.profile_id, profile_addresses.c.address_id, profile_addresses.c.channel)
             .where(profile_addresses.c.profile_id.in_(part))
@@ -64,9 +61,3 @@ async def lock_their_addresses(
             found[row.profile_id].append((row.address_id, row.channel))
     await lock_addresses(conn, {address_id for links in found.values() for address_id, _ in links} | set(also))
     return found
-
-
-def _parts(ids: Collection[str]) -> Iterator[list[str]]:
-    ordered = sorted(set(ids))
-    for start in range(0, len(ordered), _PART):
-        yield ordered[start : start + _PART]

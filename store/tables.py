@@ -306,6 +306,7 @@ deliveries = Table(
     Column("profile_id", Key),
     Column("address_id", Key),
     Column("address", Key),  # as asked for, where no profile has it
+    Column("by_address", Boolean, nullable=False, server_default=false()),  # the address was asked for, not the person
     Column("channel", Key, nullable=False),
     Column("connection", Key, nullable=False),
     Column("class", Key, nullable=False),  # marketing | transactional | service

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field, StringConstraints, field_validator
-from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import history, preferences, verdict
+from consent import history, preferences
 from consent.history import HistoryLine
 from consent.states import CHANNELS, EVERYTHING, SOURCES, Change, State, Subject, Wish
 from gateway.api import people
 from gateway.api.base import Body, Call, Route, answer, listing, parse_time
 from gateway.problems import invalid
-from outbox import heed
+from outbox import asking, heed
+from outbox.asking import Question
 from profiles.addresses import AddressBook, BadAddress
 from profiles.records import Profile
 from store.ids import new_id
-from store.tables import profile_addresses, profiles
-from store.types import Key
 
 Channel = Literal["sms", "whatsapp", "email", "voice", "post"]
 StateName = Literal["yes", "no", "not_asked"]
@@ -82,7 +80,10 @@ class ConsentIn(Body):
 
 
 async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: ConsentIn) -> heed.Heeded:
-    """Record what the body says of the profile, in the caller's transaction; raises Problem, ledger.Refused."""
+    """Record what the body says of the profile, in the caller's transaction; raises Problem, ledger.Refused.
+
+    The caller holds the profile since before it was read: else an address that is named may have left it meanwhile.
+    """
     wishes = await _wishes(conn, profile, body, call.house.book)
     if not wishes:
         raise invalid("", "name at least one of everything, channels, addresses, preferences")
@@ -104,6 +105,7 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
         actor=_actor(call, body.by),
         said_at=body.at,
         by_person=body.by is not None and body.by.kind == "customer",
+        by_agent=body.by is not None and body.by.kind == "agent",
         evidence=evidence,
     )
     return await heed.record(conn, [change], now=call.house.now())
@@ -149,7 +151,7 @@ async def patch(call: Call) -> web.Response:
     body = call.body(ConsentIn)
 
     async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
-        profile = await people.require(conn, call.id)
+        profile = await people.hold(conn, call.id)
         heeded = await apply(conn, call, profile, body)
         shown = (await people.view_one(conn, call.id))["consent"]
         ids = [line.event.id for line in heeded.lines]
@@ -256,30 +258,10 @@ async def get_verdict(call: Call) -> web.Response:
         profile = await people.require(conn, call.id)
         preference_id = await preferences.require(conn, query["preference"]) if "preference" in query else None
         address_id = _address_id(call, profile, channel, query.get("address"))
-        asked = (
-            select(
-                profiles.c.id.label("profile_id"),
-                profile_addresses.c.address_id,
-                literal(channel, Key()).label("channel"),
-                literal(preference_id, Key()).label("preference_id"),
-                literal("marketing", Key()).label("class"),
-            )
-            .select_from(
-                profiles.outerjoin(
-                    profile_addresses,
-                    (profile_addresses.c.profile_id == profiles.c.id) & (profile_addresses.c.channel == channel),
-                )
-            )
-            .where(profiles.c.id == profile.id)
-            .order_by(profile_addresses.c.is_primary.desc(), profile_addresses.c.position)
+        found = await asking.of_profile(
+            conn, profile.id, Question(channel, "marketing", preference_id), address_id=address_id, now=call.house.now()
         )
-        if address_id is not None:
-            asked = asked.where(profile_addresses.c.address_id == address_id)
-        found = {
-            row.address_id: row
-            for row in await conn.execute(verdict.over(asked.subquery("asked"), now=call.house.now()))
-        }
-    return answer(_chosen(profile, channel, found))
+    return answer({"allowed": found.allowed, "reason": found.reason, "address": found.address})
 
 
 def _address_id(call: Call, profile: Profile, channel: str, text: str | None) -> str | None:
@@ -293,16 +275,6 @@ def _address_id(call: Call, profile: Profile, channel: str, text: str | None) ->
         if held.channel == channel and held.value.casefold() == wanted.value.casefold():
             return held.address_id
     raise invalid("address", "the profile has no such address")
-
-
-def _chosen(profile: Profile, channel: str, found: Mapping[str | None, Any]) -> dict[str, Any]:
-    """The primary address if it may be sent to, else the next that may; else the primary's reason."""
-    held = [a for a in profile.addresses if a.channel == channel and a.address_id in found]
-    if not held:
-        return {"allowed": False, "reason": "no_address", "address": None}
-    held.sort(key=lambda a: (not verdict.is_allowed(found[a.address_id].reason), not a.primary))
-    reason = found[held[0].address_id].reason
-    return {"allowed": verdict.is_allowed(reason), "reason": reason, "address": held[0].value}
 
 
 ROUTES: Sequence[Route] = (

@@ -12,6 +12,7 @@ from consent.states import CHANNELS, EVERYTHING, Flag, Subject
 from gateway.problems import not_found
 from profiles import records
 from profiles.records import Profile
+from store.locks import lock_profiles
 
 
 async def view(conn: AsyncConnection, profile_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -37,6 +38,12 @@ async def require(conn: AsyncConnection, profile_id: str) -> Profile:
     if not found:
         raise not_found("profile")
     return found[0]
+
+
+async def hold(conn: AsyncConnection, profile_id: str) -> Profile:
+    """The profile, which stays as it is until the transaction ends, its addresses too; raises Problem 404."""
+    await lock_profiles(conn, [profile_id])
+    return await require(conn, profile_id)
 
 
 def _shown(profile: Profile, flags: Mapping[Subject, Flag], names: Mapping[str, str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from profiles.addresses import BadAddress
 from profiles.links import Held
 from profiles.search import Search, find
 from store.engine import Raced
+from store.locks import lock_profiles
 
 Text = Annotated[str, StringConstraints(max_length=500)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
@@ -158,7 +159,7 @@ async def patch(call: Call) -> web.Response:
     body = call.body(ProfileIn)
 
     async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
-        profile = await people.require(conn, call.id)
+        profile = await people.hold(conn, call.id)
         heeded = await flows.change(conn, call.id, _draft(call, body, profile.addresses), now=call.house.now())
         return heeded, await people.view_one(conn, call.id)
 
@@ -187,6 +188,9 @@ async def put_by_external_id(call: Call) -> web.Response:
                 return (*await _make(conn, call, body), 201)
             except records.ExternalIdTaken as error:
                 raise Raced("somebody made it meanwhile") from error  # then it is there to be changed
+        await lock_profiles(conn, [found])
+        if await records.by_external_id(conn, external_id) != found:
+            raise Raced("it is nobody's any more, or another's")
         profile = await people.require(conn, found)
         heeded = await flows.change(conn, found, _draft(call, body, profile.addresses), now=call.house.now())
         if body.consent is not None:
@@ -203,7 +207,7 @@ async def delete(call: Call) -> web.Response:
     """Delete a profile; its history stays, and every no on its addresses."""
 
     async def work(conn: AsyncConnection) -> heed.Heeded:
-        await people.require(conn, call.id)
+        await people.hold(conn, call.id)
         now = call.house.now()
         await audit.note(conn, call.actor, "profile.deleted", call.id, {}, now=now)
         return await flows.remove(conn, call.id, now=now)

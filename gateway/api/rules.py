@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,8 +17,10 @@ from gateway.problems import Problem, invalid, not_found
 from inbox import rulebook
 from inbox.rulebook import RuleRow
 from inbox.trial import Trial, attempt
+from profiles.addresses import BadAddress
 from rules.keywords import check_keyword
 
+_SHORT_CODE = re.compile(r"[0-9]{3,8}")
 RuleChannel = Literal["sms", "whatsapp", "email"]
 
 
@@ -113,13 +116,31 @@ async def _columns(conn: AsyncConnection, given: dict[str, Any], subject: Subjec
     return columns
 
 
+def _check_action(channel: str, action: str) -> None:
+    if channel == "email" and action == "opt_in":
+        raise invalid("action", "nobody opts in by e-mail: that takes a checked sender and a confirmation")
+
+
+def _receiver(call: Call, channel: str, received_on: str | None) -> str | None:
+    """The receiving number or mailbox as messages name it; raises Problem where it is none on the channel."""
+    if received_on is None or (channel == "sms" and _SHORT_CODE.fullmatch(received_on)):
+        return received_on
+    try:
+        return call.house.book.proved(channel, received_on).value
+    except BadAddress as error:
+        raise invalid("received_on", f"no number or mailbox of ours on {channel}: {error}") from error
+
+
 async def create(call: Call) -> web.Response:
     """Make a rule; it holds for the next message."""
     body = call.body(RuleIn)
+    _check_action(body.channel, body.action)
+    received_on = _receiver(call, body.channel, body.received_on)
     now = call.house.now()
 
     async def work(conn: AsyncConnection) -> RuleRow:
         values = await _columns(conn, body.model_dump(exclude={"subject"}), body.subject)
+        values["received_on"] = received_on
         rule_id = await rulebook.create(conn, values, now=now)
         await audit.note(conn, call.actor, "rule.created", rule_id, {"keyword": body.keyword}, now=now)
         return (await rulebook.read(conn, rule_id=rule_id))[0]
@@ -164,6 +185,12 @@ async def patch(call: Call) -> web.Response:
                 409, "builtin-rule", "A built-in rule keeps its action", "switch it off, and make a rule of your own"
             )
         values = await _columns(conn, body.model_dump(include=body.model_fields_set - {"subject"}), body.subject)
+        channel = body.channel or before.rule.channel
+        if {"channel", "action"} & values.keys():
+            _check_action(channel, body.action or before.rule.action)
+        if {"channel", "received_on"} & values.keys():
+            received_on = values.get("received_on", before.rule.received_on)
+            values["received_on"] = _receiver(call, channel, received_on)
         if values:
             await rulebook.change(conn, call.id, values, now=now)
             await audit.note(conn, call.actor, "rule.changed", call.id, {"fields": sorted(values)}, now=now)

@@ -283,6 +283,7 @@ def test_a_yes_to_a_linked_preference_turns_its_channel_yes(fields: dict[str, An
         {"source": "program", "actor": "system"},
         {"source": "click", "actor": "system"},
         {"source": "api", "actor": "key:crm"},
+        {"source": "api", "actor": "key:crm", "evidence": {"note": "nightly sync", "how": ""}},
         {"source": "import", "actor": "user:sadie"},
     ],
 )
@@ -459,12 +460,81 @@ def test_a_repeated_state_is_recorded_when_evidence_comes_with_it() -> None:
     assert len(story.says({"sms": "yes"}, source="api", actor="key:crm", evidence=EVIDENCE)) == 1
 
 
-@pytest.mark.parametrize("source", sorted(STAFF | RECORDED | MACHINE))
+@pytest.mark.parametrize("source", sorted(RECORDED | MACHINE))
 @pytest.mark.parametrize("to", ["yes", "no", "not_asked"])
 def test_a_machines_bare_repetition_is_not_recorded(source: str, to: str) -> None:
     story = Story()
     story.says({DRAMA: to}, source="portal", actor="user:sadie")
     assert story.says({DRAMA: to}, source=source, actor="key:crm") == []
+    assert story.says({DRAMA: to}, source=source, actor="key:crm", evidence={"note": "nightly sync"}) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"source": "portal"},
+        {"source": "disposition"},
+        {"source": "api", "by_agent": True},
+        {"source": "api", "evidence": EVIDENCE},
+        {"source": "api", "said_at": NOON + timedelta(seconds=20)},
+    ],
+)
+def test_a_no_that_staff_repeat_counts_from_then_and_older_evidence_does_not_undo_it(fields: dict[str, Any]) -> None:
+    story = Story()
+    story.texts("no", now=NOON)
+    again = NOON + timedelta(seconds=20)
+    assert len(story.says({"sms": "no"}, now=again, actor="key:crm", **fields)) == 1
+    between = {"obtained_at": (NOON + timedelta(seconds=10)).isoformat(), "how": "form"}
+    moved = story.tries(
+        {"sms": "yes"}, now=NOON + timedelta(seconds=30), source="api", actor="key:crm", evidence=between
+    )
+    assert why(moved) == ["needs_evidence"]
+    assert story.flag("sms").firm
+
+
+def test_a_sync_that_says_when_records_a_no_once() -> None:
+    story = Story()
+    story.texts("no", now=NOON)
+    earlier, later_on = NOON - timedelta(days=1), NOON + timedelta(seconds=5)
+    for then, lines in ((earlier, 0), (later_on, 1), (later_on, 0), (NOON, 0)):
+        night = {"now": NOON + timedelta(days=1), "source": "api", "actor": "key:crm", "said_at": then}
+        assert len(story.says({"sms": "no"}, **night)) == lines
+
+
+TOMORROW, IN_A_YEAR = NOON + timedelta(days=1), NOON + timedelta(days=365)
+
+
+@pytest.mark.parametrize(
+    ("stands", "said", "then"),
+    [
+        ((None, None), ("implied", TOMORROW), ("implied", TOMORROW)),
+        ((None, None), (None, TOMORROW), ("express", TOMORROW)),
+        (("implied", None), ("soft_opt_in", None), ("soft_opt_in", None)),
+        (("implied", IN_A_YEAR), (None, TOMORROW), ("implied", TOMORROW)),
+        (("implied", TOMORROW), ("implied", IN_A_YEAR), ("implied", IN_A_YEAR)),
+        (("implied", TOMORROW), ("express", None), ("express", TOMORROW)),
+    ],
+)
+def test_a_yes_on_other_terms_is_no_repetition(stands: Any, said: Any, then: Any) -> None:
+    story = Story()
+    for basis, end in (stands, said):
+        assert len(story.says([Wish(about("sms"), "yes", basis, end)], source="api", actor="key:crm")) == 1
+    assert (story.flag("sms").basis, story.flag("sms").expires_at) == then
+
+
+def test_a_bare_yes_leaves_the_terms_that_stand() -> None:
+    story = Story()
+    story.says([Wish(about("sms"), "yes", "implied", TOMORROW)], source="api", actor="key:crm")
+    assert story.says({"sms": "yes"}, source="api", actor="key:crm") == []
+    assert story.flag("sms").expires_at == TOMORROW
+
+
+def test_a_machine_shortens_a_yes_and_never_lengthens_it() -> None:
+    story = Story()
+    story.says([Wish(about(DRAMA), "yes", "implied", IN_A_YEAR)], source="form")
+    assert story.says([Wish(about(DRAMA), "yes", "express", None)], source="segment", actor="system") == []
+    assert story.says([Wish(about(DRAMA), "yes", None, TOMORROW)], source="segment", actor="system")
+    assert story.flag(DRAMA).expires_at == TOMORROW
 
 
 def test_a_sync_of_everything_yes_is_recorded_once() -> None:
@@ -590,6 +660,16 @@ def test_in_one_patch_a_channel_named_yes_opens_under_everything_no() -> None:
     assert story.flag("sms").opens
 
 
+@pytest.mark.parametrize("named", ["no", "not_asked"])
+def test_in_one_patch_everything_yes_opens_no_address_of_a_channel_that_is_named_otherwise(named: str) -> None:
+    story = Story(MOBILE, SECOND, MAILBOX)
+    noes = {"sms": "no", **{f"address:{address}": "no" for address in (MOBILE, SECOND, MAILBOX)}}
+    story.says(noes, source="portal", actor="user:sadie")
+    story.says({"everything": "yes", "sms": named, f"address:{SECOND}": "yes"}, source="preference_centre")
+    assert [story[f"address:{address}"] for address in (MOBILE, SECOND, MAILBOX)] == ["no", "yes", "yes"]
+    assert (story["sms"], story["email"]) == (named, "yes")
+
+
 def test_in_one_patch_a_channel_named_no_stays_no_under_everything_yes() -> None:
     story = Story()
     story.says({"everything": "yes", "sms": "no"})
@@ -683,7 +763,7 @@ def test_to_decline_by_itself_what_a_link_had_turned_is_recorded_and_stays() -> 
     story.unsubscribes()
     assert story[DRAMA] == "no"
     assert len(story.says({DRAMA: "no"}, source="portal", actor="user:sadie")) == 1
-    assert story.says({DRAMA: "no"}, source="portal", actor="user:sadie") == []
+    assert story.says({DRAMA: "no"}, source="api", actor="key:crm") == []
     story.says({"email": "yes"}, source="confirmation")
     assert story[DRAMA] == "no"
 

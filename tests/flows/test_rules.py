@@ -107,6 +107,10 @@ async def test_a_rule_that_cannot_be_is_refused(gateway: Gateway) -> None:
         {"subject": {"kind": "preference", "name": "Nobody"}},
         {"subject": {"kind": "channel", "name": "x"}},
         {"reply": "x" * 1601},
+        {"received_on": "garbage"},
+        {"received_on": ""},
+        {"received_on": "boxoffice@example.org"},
+        {"received_on": "123456789"},
         {"builtin": True},
         {"id": "x"},
     ):
@@ -137,3 +141,36 @@ async def test_a_rule_of_a_preference_that_is_in_use_keeps_its_subject(gateway: 
     assert changed["subject"] == {"kind": "preference", "name": "Drama"}
     wider = await gateway.api("PATCH", f"/v1/rules/{made['id']}", json={"subject": {"kind": "channel"}})
     assert wider["subject"] == {"kind": "channel"}
+
+
+async def test_a_rule_is_for_a_number_a_short_code_or_a_mailbox_of_its_channel(gateway: Gateway) -> None:
+    for channel, given, kept in (
+        ("sms", "(415) 555-0100", OURS),
+        ("sms", "24365", "24365"),
+        ("sms", None, None),
+        ("whatsapp", f"whatsapp:{OURS}", OURS),
+        ("email", "Box.Office@EXAMPLE.org", "Box.Office@example.org"),
+    ):
+        made = await rule(gateway, "JOINED", "reply_only", channel=channel, received_on=given, reply="Welcome.")
+        assert made["received_on"] == kept
+    assert (await gateway.text_in("joined", ANA, to=OURS)).body == said("Welcome.")
+    made = await rule(gateway, "HELLO", "reply_only", received_on="24365")
+    path = f"/v1/rules/{made['id']}"
+    assert (await gateway.api("PATCH", path, json={"received_on": "+1 415 555 0100"}))["received_on"] == OURS
+    for wrong in ({"received_on": "garbage"}, {"channel": "email"}):
+        got = await gateway.ask("PATCH", path, json=wrong)
+        assert (got.status, got.json["errors"][0]["field"]) == (422, "received_on"), wrong
+    assert (await gateway.api("PATCH", path, json={"channel": "email", "received_on": None}))["received_on"] is None
+
+
+async def test_nobody_opts_in_by_email(gateway: Gateway) -> None:
+    join = {"channel": "email", "keyword": "JOIN", "action": "opt_in"}
+    out = await rule(gateway, "LEAVE", "opt_out", channel="email")
+    by_text = await rule(gateway, "JOIN", "opt_in")
+    for method, path, body in (
+        ("POST", "/v1/rules", join),
+        ("PATCH", f"/v1/rules/{out['id']}", {"action": "opt_in"}),
+        ("PATCH", f"/v1/rules/{by_text['id']}", {"channel": "email"}),
+    ):
+        got = await gateway.ask(method, path, json=body)
+        assert (got.status, got.json["errors"][0]["field"]) == (422, "action"), (method, path)

@@ -344,11 +344,14 @@ async def test_a_stop_turns_everybody_who_has_the_number_one_line_each(gateway: 
 
 
 async def test_a_sender_that_is_no_address_is_kept_and_answered_and_makes_no_profile(gateway: Gateway) -> None:
-    senders = ["22345", "OPERATOR", "+1", "Anonymous", "7"]
+    senders = ["22345", "OPERATOR", "+1", "Anonymous", "7", "rcs:12345", "rcs:operator", "messenger:15550123"]
     for sender in senders:
-        assert (await gateway.text_in("STOP", sender)).body == said(OPTED_OUT), sender
+        assert (await gateway.text_in("HELP", sender)).body == said(HELPED), sender
+        for text in ("STOP", "START"):
+            assert (await gateway.text_in(text, sender)).body == SILENCE, "what cannot be kept is not confirmed"
     kept = sorted(await gateway.rows("messages"), key=lambda m: m["id"])
-    assert [(m["sender"], m["profile_id"], m["address_id"]) for m in kept] == [(s, None, None) for s in senders]
+    given = [(m["sender"], m["profile_id"], m["address_id"], m["change_id"]) for m in kept]
+    assert given == [(sender, None, None, None) for sender in senders for _ in range(3)]
     assert await gateway.rows("profiles") == []
     assert await gateway.rows("addresses") == []
 

@@ -47,14 +47,14 @@ class Operator:
             f'[server]\nport = {port}\n[database]\nurl = "{url}"\n{sandbox}',
         )
 
-    def command(self, *words: str) -> tuple[list[str], dict[str, Any]]:
+    def command(self, *words: str | bytes) -> tuple[list[str | bytes], dict[str, Any]]:
         # PYTHONDONTWRITEBYTECODE would have every process compile the libraries anew, for seconds.
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("OPTGATE_", "PYTHON"))}
         variables |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | self.variables
         how = {"cwd": self.folder, "env": variables, "text": True, "preexec_fn": _with_rights_that_count}
         return [sys.executable, "-m", "gateway.cli", *words], how
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str | bytes) -> subprocess.CompletedProcess[str]:
         command, how = self.command(*words)
         return subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_SECONDS, **how)
 
@@ -142,6 +142,7 @@ def test_commands_beside_a_running_gateway_take_effect_at_once(operator: Operato
         said(operator.run("key", "revoke", "crm"), 0)
         assert gateway.ask("/v1/profiles", key=key)[0] == 401
         assert "no key named crm" in said(operator.run("key", "revoke", "crm"), 1)
+        assert "no key named" in said(operator.run("key", "revoke", b"a\xff"), 1)
         assert gateway.ask("/webhooks/sms", body={"from": ANA, "to": "1", "body": "STOP"})[0] == 200
         assert "verifies" in said(operator.run("ledger", "verify"), 0)
         status, errors = gateway.stop()
@@ -232,6 +233,7 @@ def test_a_wrong_configuration_ends_every_command_with_two(on_sqlite: Operator) 
 
 
 def test_a_key_that_cannot_be_makes_nothing(on_sqlite: Operator) -> None:
-    assert "a key needs a name" in said(on_sqlite.run("key", "create", " "), 2)
+    for name in (" ", "x" * 101, "crm for sadie", "two\tparts", "two\nlines", b"a\xff", "\u202ecrm"):
+        assert "a key needs a name" in said(on_sqlite.run("key", "create", name), 2), name
     assert "Invalid value for '--scope'" in said(on_sqlite.run("key", "create", "x", "--scope", "all"), 2)
     assert not (on_sqlite.folder / "optgate.db").exists()

@@ -107,11 +107,13 @@ _SENDING_AT_0001 = (
     """INSERT INTO broadcasts
            (id, name, channel, connection, content, audience, status, created_by, created_at, updated_at)
        VALUES
-           ('brd_1', 'Autumn', 'sms', 'main', '{"body": "Hi"}', '{"kind": "all"}', 'sending', 'key', :now, :now)""",
+           ('brd_1', 'Autumn', 'sms', 'main', '{"body": "Hi"}', '{"kind": "all"}', 'sending', 'key', :now, :now),
+           ('brd_2', 'Drama', 'sms', 'main', '{"body": "Hi"}', '{"kind": "addresses"}', 'paused', 'key', :now, :now)""",
     """INSERT INTO deliveries (id, broadcast_id, profile_id, address_id, channel, connection, class, priority, status,
            tries, due_at, created_at, updated_at)
        VALUES ('msg_1', 'brd_1', 'pro_1', 'adr_1', 'sms', 'main', 'marketing', 2, 'queued', 0, :now, :now, :now),
-              ('msg_2', 'brd_1', 'pro_2', 'adr_2', 'sms', 'main', 'marketing', 2, 'in_doubt', 1, :now, :now, :now)""",
+              ('msg_2', 'brd_1', 'pro_2', 'adr_2', 'sms', 'main', 'marketing', 2, 'in_doubt', 1, :now, :now, :now),
+              ('msg_3', 'brd_2', 'pro_1', 'adr_1', 'sms', 'main', 'marketing', 2, 'queued', 0, :now, :now, :now)""",
     """INSERT INTO attempts (id, delivery_id, broadcast_id, profile_id, address_id, channel, class, consent_version,
            state, owner, at)
        VALUES ('att_1', 'msg_2', 'brd_1', 'pro_2', 'adr_2', 'sms', 'marketing', 7, 'in_doubt', 'dsp_1', :now)""",
@@ -130,11 +132,12 @@ async def test_a_broadcast_under_way_goes_on_after_0002(make_database_url: Make)
     assert await is_current(database)
     async with database.read() as conn:
         assert await conn.run_sync(differences) == []
-        [broadcast] = (await conn.execute(select(broadcasts))).all()
-        assert broadcast.routes == [{"channel": "sms", "connection": "main"}]
+        for broadcast in (await conn.execute(select(broadcasts))).all():
+            assert broadcast.routes == [{"channel": "sms", "connection": "main"}]
         assert await sources(conn, "main") == [Source(), Source("brd_1")]
         assert await is_any_due(conn, "main", now=now)
         [attempt] = (await conn.execute(select(attempts))).all()
         assert (attempt.tag, attempt.sent, attempt.asked, attempt.ask_at) == (None, None, 0, now)
-        assert len((await conn.execute(select(deliveries))).all()) == 2
+        kept = (await conn.execute(select(deliveries.c.id, deliveries.c.by_address).order_by(deliveries.c.id))).all()
+        assert [tuple(row) for row in kept] == [("msg_1", False), ("msg_2", False), ("msg_3", True)]
     await database.dispose()
