@@ -208,6 +208,12 @@ def bench(arguments: Sequence[str]) -> int:
     return call(BIN / "python", "-m", "bench", *arguments)
 
 
+def torture(arguments: Sequence[str]) -> int:
+    """Kill gateways at crash points and check what they promise: `python -m tests.torture.run ARGUMENTS`."""
+    set_up("dev")
+    return call(BIN / "python", "-m", "tests.torture.run", *arguments)
+
+
 def lock(upgrade: bool) -> int:
     """Pin requirements/ anew after a change of pyproject.toml; --upgrade moves all to the newest."""
     uv = find_uv()
@@ -260,13 +266,14 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for command in (setup, run, test, lint, bench, lock):
+    for command in (setup, run, test, lint, bench, torture, lock):
         commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
     commands.choices["setup"].add_argument("--run-only", action="store_true", help="leave out what only tests need")
     commands.choices["lint"].add_argument("--fix", action="store_true", help="mend what ruff can mend")
     commands.choices["lock"].add_argument("--upgrade", action="store_true", help="move to the newest versions")
 
-    passing = {"run": run, "test": test, "bench": bench}  # what follows these is somebody else's to read
+    # What follows these is somebody else's to read.
+    passing = {"run": run, "test": test, "bench": bench, "torture": torture}
     if argv[:1] and argv[0] in passing and argv[1:] not in (["-h"], ["--help"]):
         return passing[argv[0]](argv[1:])
     asked = parser.parse_args(argv)

@@ -21,6 +21,7 @@ from gateway.api.base import HOUSE
 from gateway.errors import CannotServe
 from gateway.settings import Settings
 from outbox.dispatch import CONCURRENCY
+from store import crash
 from store.clock import utcnow
 from store.engine import Database, normalise_url
 
@@ -55,13 +56,14 @@ async def work(settings: Settings) -> None:
         raise CannotServe("a worker needs PostgreSQL: on SQLite the one gateway does all the work")
     database = Database(settings.database.url)
     try:
-        async with open_session(CONCURRENCY * max(1, len(settings.connections))) as session:
+        async with open_session(CONCURRENCY * max(1, len(settings.connections)), crash.point) as session:
             house = await gateway_app.open_house(database, settings, session, utcnow)
             scheduler = await gateway_app.start_loops(house)
             print("Optgate's worker is at work", flush=True)  # noqa: T201
             await _on_signal().wait()
             scheduler.shutdown(wait=False)
             await house.planner.stop()
+            await house.settlement.stop()
             await house.dispatcher.stop()
     finally:
         await database.dispose()

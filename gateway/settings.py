@@ -38,13 +38,15 @@ from pydantic_settings import (
 
 from gateway.errors import ConfigError
 from gateway.zones import is_zone
+from outbox.hours import BadHours
+from outbox.jurisdictions import read_law
 from rules.builtin import PACKS
 from store.engine import normalise_url
 
 PREFIX = "OPTGATE_"
 DEFAULT_FILE = "optgate.toml"
 # Variables with our prefix that are no options.
-_NOT_OPTIONS = ("OPTGATE_CONFIG", "OPTGATE_REQUIRE_", "OPTGATE_TEST_", "OPTGATE_NO_SKIP")
+_NOT_OPTIONS = ("OPTGATE_CONFIG", "OPTGATE_CRASH", "OPTGATE_REQUIRE_", "OPTGATE_TEST_", "OPTGATE_NO_SKIP")
 
 YesNo = Literal["yes", "no"]
 
@@ -164,6 +166,18 @@ class Sending(Section):
     quiet_hours_table: Path | None = None
     frequency_cap: FrequencyCap | None = None
 
+    @field_validator("quiet_hours_table")
+    @classmethod
+    def _readable_table(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                read_law(value)
+            except OSError as error:
+                raise ValueError(f"{value} cannot be read: {error.strerror}") from error
+            except BadHours as error:
+                raise ValueError(f"{value}: {error}") from error
+        return value
+
 
 class RuleSettings(Section):
     packs: list[Literal["en", "fr", "es", "de", "pt", "it"]] = Field(default_factory=lambda: list(PACKS))  # type: ignore[arg-type]
@@ -181,7 +195,7 @@ class Twilio(Section):
     auth_token: SecretStr = Field(min_length=1)
     sender: str | None = Field(default=None, alias="from")
     messaging_service_sid: str | None = None
-    rate: float = Field(default=100.0, gt=0)
+    rate: float = Field(default=100.0, ge=0.01, le=100_000)
     stop_notice: Literal["first", "always", "never"] = "first"
     api_url: str | None = None
     signing_keys: dict[str, SecretStr] = {}
@@ -208,7 +222,7 @@ class Sandbox(Section):
     provider: Literal["sandbox"] = "sandbox"
     channel: Literal["sms", "whatsapp", "email"]
     sender: str | None = Field(default=None, alias="from")
-    rate: float = Field(default=100.0, gt=0)
+    rate: float = Field(default=100.0, ge=0.01, le=100_000)
     stop_notice: Literal["first", "always", "never"] = "never"
     delay_seconds: float = Field(default=0.0, ge=0, le=60)
     failures: dict[str, float] = {}

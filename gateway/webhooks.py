@@ -13,6 +13,7 @@ from gateway.services import House
 from inbox.receive import Answer, receive
 from outbox import heed, reports
 from outbox.reports import Reported
+from store import crash
 from store.group import GroupCommit
 
 log = structlog.get_logger("webhooks")
@@ -48,15 +49,27 @@ async def inbound(request: web.Request) -> web.Response:
         if not key.may("consent:write"):
             raise Problem(403, "forbidden", "The key does not open this", "it lacks the scope consent:write")
     raw = WebhookRequest(request.method, request.raw_path, request.headers, await _body(request))
+    crash.point("inbound.read")
     messages = adapter.receive(raw)
+    crash.point("inbound.genuine")
     answers = [await request.app[INBOX].submit(message) for message in messages]
+    crash.point("inbound.committed")
     await heed.settle(house.database, {address_id for answer in answers for address_id in answer.closed})
+    crash.point("inbound.settled")
     if not answers:
         return web.Response()
     http = answers[0].http
     if any(not adapter.replies_in_answer for _ in answers):
         house.dispatcher.wake()
-    return web.Response(body=http.body, content_type=http.content_type, charset="utf-8")
+    return _Answer(body=http.body, content_type=http.content_type, charset="utf-8")
+
+
+class _Answer(web.Response):
+    """An answer that tells when it is out."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        await super().write_eof(data)
+        crash.point("inbound.answered")
 
 
 async def status(request: web.Request) -> web.Response:
@@ -67,8 +80,11 @@ async def status(request: web.Request) -> web.Response:
         raise not_found("connection")
     raw = WebhookRequest(request.method, request.raw_path, request.headers, await _body(request))
     told = adapter.report(raw)
+    crash.point("report.genuine")
     closed = [await request.app[REPORTS].submit(Reported(report, adapter.name)) for report in told]
+    crash.point("report.committed")
     await heed.settle(house.database, frozenset().union(*closed))
+    crash.point("report.settled")
     return web.Response(status=204)
 
 

@@ -23,6 +23,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from store import crash
+
 # PostgreSQL's class 40: serialization_failure, deadlock_detected. https://www.postgresql.org/docs/current/errcodes-appendix.html
 _RETRIED = {"40001", "40P01"}
 # Two that insert the same new thing: the second finds it when it runs again. Any other integrity error is an error.
@@ -184,7 +186,10 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes: committed at the end, rolled back on an exception."""
         async with self._writer.begin() as connection:
+            crash.point("transaction.opened")
             yield connection
+            crash.point("transaction.commit")
+        crash.point("transaction.committed")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

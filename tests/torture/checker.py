@@ -1,0 +1,253 @@
+"""The checker: the clients' logs and the provider's journal against the gateway's books. Each finding is a sentence.
+
+It takes no part in what it judges: nothing here is the gateway's own code but `gateway.verify` (which is run as
+well) and, for I8, the pure fold. Every kind of violation is planted in test_checker.py and must be found.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+
+from consent import reading, states
+from gateway import verify
+from store.engine import Database
+from store.tables import (
+    addresses,
+    attempts,
+    broadcasts,
+    consent_events,
+    consent_states,
+    deliveries,
+    messages,
+    profile_addresses,
+)
+from tests.standins.twilio import Request
+from tests.torture.records import Act, Record, Send
+
+MAY_BE_OUT = frozenset({"sending", "in_doubt", "unknown", "accepted", "sent", "delivered", "read", "undelivered"})
+NOT_OUT = frozenset({"unheard of", "not_sent", "abandoned", "rejected"})
+MOST_REPEATS = 3  # of a transactional message
+Attempt = tuple[str, str, str]  # its state, its delivery's status and class
+WORDS = {"stop": "no", "start": "yes"}
+
+
+# --- what the logs tell by themselves -----------------------------------------------------------
+
+
+def of_logs(record: Record, journal: Sequence[Request]) -> Iterator[str]:
+    """I2, I3 and I6, and answers that no client should get."""
+    yield from begun_after_a_stop(record.acts, journal)
+    yield from begun_after_a_pause(record.sends, journal)
+    yield from sent_twice(record.sends, journal)
+    for replay in record.replays:
+        if replay.again != replay.first:
+            yield f"I6: {replay.sid} was answered {replay.first!r}, and when it came again {replay.again!r}"
+    for refusal in record.refusals:
+        yield f"I5: {refusal}"
+
+
+def begun_after_a_stop(acts: Iterable[Act], journal: Iterable[Request]) -> Iterator[str]:
+    """I2: from the answer to a STOP until the next START is sent, no request for that number begins."""
+    closed: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    said: dict[str, list[Act]] = defaultdict(list)
+    for act in acts:
+        if act.channel == "sms" and act.kind in WORDS:
+            said[act.number].append(act)
+    for number, story in said.items():
+        for place, act in enumerate(story):
+            if act.kind == "stop" and act.is_acknowledged:
+                starts = [later.sent_ns for later in story[place + 1 :] if later.kind == "start"]
+                closed[number].append((act.answered_ns, min(starts, default=2**63)))
+    for line in journal:
+        for since, until in closed.get(line.to, ()):
+            if since < line.at_ns < until:
+                late = (line.at_ns - since) / 1e6
+                yield f"I2: {line.body!r} to {line.to} began {late:.1f} ms after the STOP was answered (tag {line.tag})"
+
+
+def begun_after_a_pause(sends: Iterable[Send], journal: Iterable[Request]) -> Iterator[str]:
+    """I2 of a broadcast: nothing of it begins between the answer to a pause and the next resume, or after a cancel."""
+    closed: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for send in sends:
+        for place, control in enumerate(send.controls):
+            if control.answered_ns and control.verb in ("pause", "cancel"):
+                resumed = [c.sent_ns for c in send.controls[place + 1 :] if c.verb == "resume"]
+                until = 2**63 if control.verb == "cancel" else min(resumed, default=2**63)
+                closed[send.text].append((control.answered_ns, until, control.verb))
+    for line in journal:
+        for since, until, verb in closed.get(line.body, ()):
+            if since < line.at_ns < until:
+                yield f"I2: {line.body!r} to {line.to} began {(line.at_ns - since) / 1e6:.1f} ms after its {verb}"
+
+
+def sent_twice(sends: Iterable[Send], journal: Iterable[Request]) -> Iterator[str]:
+    """I3, by what the provider accepted; a transactional message may be repeated, under one tag."""
+    kinds = {send.text: send.kind for send in sends}
+    taken: dict[tuple[str, str], list[Request]] = defaultdict(list)
+    for line in journal:
+        if line.sid:
+            taken[line.body, line.to].append(line)
+    for (text, to), lines in taken.items():
+        tags = {line.tag for line in lines}
+        if len(lines) > (MOST_REPEATS if kinds.get(text) == "transactional" else 1):
+            yield f"I3: {text!r} was accepted {len(lines)} times for {to} (tags {sorted(map(str, tags))})"
+        elif len(tags) > 1:
+            yield f"I3: {text!r} to {to} was repeated under other tags: {sorted(map(str, tags))}"
+
+
+# --- what the books must hold -------------------------------------------------------------------
+
+
+async def of_books(database: Database, record: Record, journal: Sequence[Request]) -> list[str]:
+    """The gateway's own checks, and everything acknowledged is there; true at any moment, also after a kill."""
+    found = [str(violation) for violation in await verify.verify(database)]
+    async with database.read() as conn:
+        kept = await _kept(conn)
+        events = (await conn.execute(select(consent_events).order_by(consent_events.c.seq))).all()
+        known = set((await conn.execute(select(broadcasts.c.id))).scalars())
+        known |= set((await conn.execute(select(deliveries.c.id))).scalars())
+        tags = await _statuses(conn)
+        flags = (await conn.execute(select(consent_states))).all()
+        channels = {row.id: row.channel for row in await conn.execute(select(addresses.c.id, addresses.c.channel))}
+    found += not_kept(record, kept, {line.change_id for line in events}, known)
+    found += not_owned_up_to(journal, tags)
+    found += disordered(events, flags, channels)
+    return found
+
+
+async def _kept(conn: Any) -> dict[str, tuple[int, str | None]]:
+    """Provider id → how often it was kept, and its change."""
+    rows = await conn.execute(
+        select(
+            messages.c.provider_id, func.count().label("n"), func.max(messages.c.change_id).label("change")
+        ).group_by(messages.c.provider_id)
+    )
+    return {row.provider_id: (row.n, row.change) for row in rows}
+
+
+async def _statuses(conn: Any) -> dict[str, Attempt]:
+    """Tag → the state of its attempt and the status of its delivery; of several attempts, one that may be out."""
+    tag = func.coalesce(attempts.c.tag, attempts.c.id).label("of_tag")
+    rows = await conn.execute(
+        select(tag, attempts.c.state, deliveries.c.status, deliveries.c["class"].label("class_"))
+        .join(deliveries, deliveries.c.id == attempts.c.delivery_id)
+        .where(deliveries.c.channel == "sms")  # what goes to the provider's stand-in
+    )
+    return {
+        row.of_tag: (row.state, row.status, row.class_)
+        for row in sorted(rows, key=lambda row: row.state not in NOT_OUT)
+    }
+
+
+def not_kept(
+    record: Record, kept: dict[str, tuple[int, str | None]], changes: set[str], known: set[str]
+) -> Iterator[str]:
+    """I5: what was acknowledged is there; I6: once."""
+    for act in record.acts:
+        count, change = kept.get(act.sid, (0, None))
+        if count > 1:
+            yield f"I6: {act.sid} was kept {count} times"
+        if not act.is_acknowledged:
+            continue
+        if count == 0:
+            yield f"I5: {act.kind} from {act.number} ({act.sid}) was acknowledged and is gone"
+        elif act.kind in WORDS and change not in changes:
+            yield f"I5: {act.kind} from {act.number} ({act.sid}) was acknowledged and is not in the history"
+    for send in record.sends:
+        if send.id is not None and send.id not in known:
+            yield f"I5: {send.kind} {send.id} was acknowledged and is gone"
+
+
+def not_owned_up_to(journal: Iterable[Request], tags: dict[str, Attempt]) -> Iterator[str]:
+    """I4 by the truth: what the provider took is in nobody's books as never begun, skipped or refused."""
+    for line in journal:
+        state, _, _ = tags.get(line.tag or "", ("unheard of", "", ""))
+        if line.sid and state in NOT_OUT:
+            yield f"I4: the provider accepted {line.body!r} for {line.to}, but its attempt {line.tag} is {state}"
+
+
+def disordered(
+    events: Sequence[Any], flags: Iterable[Any], channels: dict[str, str], shuffles: int = 1
+) -> Iterator[str]:
+    """I8: the same history in another order of arrival comes to the same states."""
+    stories: dict[str, list[Any]] = defaultdict(list)
+    for line in events:
+        if line.via is None:
+            stories[line.profile_id].append(line)
+    present = {(f.profile_id, f.kind, f.key): f.state for f in flags if f.via is None}
+    chance = random.Random(len(events))
+    for profile_id, story in stories.items():
+        for _ in range(shuffles):
+            chance.shuffle(story)
+            folded = states.fold([reading.event_from(line) for line in story], channels)
+            for subject, flag in folded.items():
+                here = present.get((profile_id, subject.kind, subject.key), flag.state)
+                if here != flag.state:
+                    yield f"I8: {subject.kind} {subject.key} of {profile_id} is {here}, in another order {flag.state}"
+
+
+# --- what must be true at the end ---------------------------------------------------------------
+
+
+async def of_the_end(database: Database, record: Record, journal: Sequence[Request]) -> list[str]:
+    """When all was acknowledged and nothing is under way: flags as the people said, and everyone accounted for."""
+    async with database.read() as conn:
+        holders: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+        for row in await conn.execute(
+            select(addresses.c.channel, addresses.c.value, addresses.c.id, profile_addresses.c.profile_id).join(
+                profile_addresses, profile_addresses.c.address_id == addresses.c.id
+            )
+        ):
+            holders[row.channel, row.value].append((row.profile_id, row.id))
+        flags = {(row.profile_id, row.kind, row.key): row.state for row in await conn.execute(select(consent_states))}
+        tags = await _statuses(conn)
+        open_ = Counter((await conn.execute(select(deliveries.c.status))).scalars())
+    found = list(unlike_what_was_said(record.acts, holders, flags))
+    found += unlike_what_was_taken(journal, tags)
+    found += [f"I4: {open_[s]} deliveries are still {s} at the end" for s in ("queued", "sending") if open_[s]]
+    return found
+
+
+def said_last(acts: Iterable[Act]) -> dict[tuple[str, str], str]:
+    """(channel, number) → the state its acts come to: by the provider's times where it gives them, a tie is a no;
+    else in the order of the answers, as nobody says a second thing before the first was answered."""
+    last: dict[tuple[str, str], tuple[Any, str]] = {}
+    for act in acts:
+        if act.kind not in WORDS or not act.is_acknowledged:
+            continue
+        state = WORDS[act.kind]
+        rank = (act.said_at.timestamp() if act.said_at else act.answered_ns, state == "no")
+        place = act.channel, act.number
+        if place not in last or rank >= last[place][0]:
+            last[place] = rank, state
+    return {place: state for place, (_, state) in last.items()}
+
+
+def unlike_what_was_said(
+    acts: Iterable[Act], holders: dict[tuple[str, str], list[tuple[str, str]]], flags: dict[tuple[str, str, str], str]
+) -> Iterator[str]:
+    """I5 and I8: everybody who has the number stands where its last word puts them, channel and address."""
+    for (channel, number), state in said_last(acts).items():
+        if not holders.get((channel, number)):
+            yield f"I5: nobody has {number}, which said {state} to {channel}"
+        for profile_id, address_id in holders.get((channel, number), ()):
+            for kind, key in (("channel", channel), ("address", address_id)):
+                here = flags.get((profile_id, kind, key), "not_asked")
+                if here != state:
+                    yield f"I8: {number} said {state}, but {kind} {channel} of {profile_id} is {here}"
+
+
+def unlike_what_was_taken(journal: Iterable[Request], tags: dict[str, Attempt]) -> Iterator[str]:
+    """I4: what the provider took may be out in the books, and what is out in the books the provider took."""
+    taken = {line.tag for line in journal if line.sid}
+    for tag, (state, status, class_) in tags.items():
+        # What is transactional is tried again while in doubt, and may be refused, or forbidden, by then.
+        if tag in taken and status not in MAY_BE_OUT and class_ == "marketing":
+            yield f"I4: the provider took {tag}, but its delivery is {status}"
+        if state == "accepted" and tag not in taken:
+            yield f"I4: {tag} is accepted in the books, but the provider never took it"

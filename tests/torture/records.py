@@ -1,0 +1,110 @@
+"""What the clients did and were told: their own logs, by CLOCK_MONOTONIC, to hold against the gateway's books."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.standins.twilio import Request
+
+Kind = Literal["stop", "start", "plain"]
+
+
+@dataclass
+class Act:
+    """Something that a person writes to us, as often as it takes to be acknowledged."""
+
+    number: str
+    kind: Kind
+    body: str
+    sid: str
+    channel: str = "sms"
+    said_at: datetime | None = None  # by the provider's clock, where it tells
+    sent_ns: int = 0  # when it was sent for the first time
+    answered_ns: int = 0  # when the first acknowledgement was there; 0: never
+    answer: bytes = b""
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return self.answered_ns > 0
+
+
+@dataclass(frozen=True)
+class Replay:
+    """An acknowledged message that came once more, and what was answered."""
+
+    sid: str
+    first: bytes
+    again: bytes
+
+
+@dataclass
+class Control:
+    """A broadcast was paused, resumed or cancelled; `answered_ns` is 0 where no answer came."""
+
+    verb: str
+    sent_ns: int
+    answered_ns: int = 0
+
+
+@dataclass
+class Send:
+    """A broadcast or a single message that was asked for; its text names it."""
+
+    text: str
+    kind: str  # broadcast | marketing | transactional
+    id: str | None = None  # as acknowledged
+    to: str = ""  # of a single message
+    controls: list[Control] = field(default_factory=list)
+
+
+@dataclass
+class Record:
+    """Everything that happened to one database, as those outside saw it."""
+
+    acts: list[Act] = field(default_factory=list)
+    replays: list[Replay] = field(default_factory=list)
+    sends: list[Send] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)  # answers that no client should ever get
+
+    def write(self, file: Path) -> None:
+        """Keep it as evidence."""
+        with file.open("w") as out:
+            for line in self._lines():
+                out.write(json.dumps(line, default=str) + "\n")
+
+    def _lines(self) -> Iterable[dict[str, Any]]:
+        for name in ("acts", "replays", "sends"):
+            for entry in getattr(self, name):
+                yield {"what": name} | vars(entry)
+        for refusal in self.refusals:
+            yield {"what": "refusals", "answer": refusal}
+
+
+def now_ns() -> int:
+    return time.monotonic_ns()
+
+
+class JournalReader:
+    """Reads the provider's journal from where it stopped before."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._at = 0
+        self.lines: list[Request] = []
+
+    def read(self) -> list[Request]:
+        """Every whole line so far."""
+        if self._file.exists():
+            with self._file.open("rb") as journal:
+                journal.seek(self._at)
+                new = journal.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._at += len(whole)
+            self.lines += [Request(**json.loads(line)) for line in whole.splitlines()]
+        return self.lines

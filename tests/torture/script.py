@@ -1,0 +1,122 @@
+"""What the clients do in one round, by seed: people say things, the marketer sends, and both come again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.torture.clients import Clients
+from tests.torture.records import Act, Kind, Record, Send
+
+BODIES: dict[Kind, tuple[str, ...]] = {
+    "stop": ("STOP", "stop please", "Unsubscribe"),
+    "start": ("START", "Unstop"),
+    "plain": ("Is the matinee sold out?", "HELP", "thanks"),
+}
+NEWCOMERS = [f"+1415556{n:04d}" for n in range(100, 160) if n % 100 != 90]
+ON_THE_BOX = [f"+1646556{n:04d}" for n in range(100, 112)]  # whose provider tells when they wrote
+
+
+@dataclass
+class Script:
+    """The story of one database. `people` may text, `audience` may be sent to; what is owed is repeated first."""
+
+    chance: random.Random
+    name: str  # stands in every text and id, so that each is of this story alone
+    people: Sequence[str]
+    audience: Sequence[str]
+    record: Record
+
+    def owed(self) -> list[Act]:
+        """What was said, and not acknowledged."""
+        return [act for act in self.record.acts if not act.is_acknowledged]
+
+    def __post_init__(self) -> None:
+        self._count = itertools.count(1)
+        self._started = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+
+    def round(self, clients: Clients, *, everything: bool = False) -> list[Coroutine[Any, Any, object]]:
+        """Acts to be done at once; with `everything`, one of each kind at least."""
+        chance = self.chance
+        jobs: list[Coroutine[Any, Any, object]] = [
+            self._say(clients, act, times=1 + (chance.random() < 0.2)) for act in self._next_acts()
+        ]
+        jobs += [clients.say(act) for act in self._said_before(chance.randrange(3))]
+        jobs += [clients.say(act) for act in self._next_on_box(chance.randrange(3) + everything)]
+        for _ in range(max(chance.randrange(3), everything)):
+            jobs.append(
+                clients.message(self._text(), chance.choice(self.audience), transactional=chance.random() < 0.4)
+            )
+        if everything or chance.random() < 0.4:
+            jobs.append(self._broadcast(clients, self._audience(), then_cancel=chance.random() < 0.25))
+        if everything:
+            jobs.append(self._broadcast(clients, self._audience(), then_cancel=True))
+        under_way = [send for send in self.record.sends[-6:] if send.kind == "broadcast" and send.id]
+        if under_way and (everything or chance.random() < 0.3):
+            verb = chance.choice(("pause", "resume", "pause and resume", "cancel"))
+            jobs.append(self._control(clients, chance.choice(under_way), verb.split(" and ")))
+        chance.shuffle(jobs)
+        return jobs
+
+    def going_on(self, clients: Clients) -> list[Coroutine[Any, Any, object]]:
+        """Every broadcast that may be paused is set going again."""
+        return [clients.control(send, "resume") for send in self.record.sends if send.id and send.controls]
+
+    # --- people -----------------------------------------------------------------------------------
+
+    def _next_acts(self) -> list[Act]:
+        """Who says something now: those who were not heard say it again, others say something new."""
+        some = self.chance.sample(list(self.people), self.chance.randint(2, 6))
+        owed = {act.number: act for act in self.owed() if act.channel == "sms"}
+        heard = [owed.get(number) or self._act(number) for number in some]
+        again = [act for number, act in owed.items() if number not in some]
+        return heard + again[:4]
+
+    def _act(self, number: str) -> Act:
+        kind = self.chance.choices(("stop", "start", "plain"), (4, 4, 2))[0]
+        act = Act(number, kind, self.chance.choice(BODIES[kind]), self._sid())
+        self.record.acts.append(act)
+        return act
+
+    async def _say(self, clients: Clients, act: Act, times: int) -> None:
+        await asyncio.gather(*(clients.say(act) for _ in range(times)))
+
+    def _said_before(self, count: int) -> list[Act]:
+        said = [act for act in self.record.acts[-200:] if act.is_acknowledged]
+        return self.chance.sample(said, min(count, len(said)))
+
+    def _next_on_box(self, count: int) -> list[Act]:
+        acts = [act for act in self.owed() if act.channel == "whatsapp"][:6]
+        for _ in range(count):
+            kind: Kind = self.chance.choice(("stop", "start"))
+            at = self._started + timedelta(seconds=self.chance.randrange(40))  # of so few that many are the same
+            act = Act(self.chance.choice(ON_THE_BOX), kind, BODIES[kind][0], self._sid(), "whatsapp", at)
+            self.record.acts.append(act)
+            acts.append(act)
+        return acts
+
+    # --- the marketer -----------------------------------------------------------------------------
+
+    def _audience(self) -> dict[str, Any]:
+        some = self.chance.sample(list(self.audience), self.chance.choice((3, 6, 12)))
+        return {"all": True} if self.chance.random() < 0.05 else {"addresses": some}
+
+    async def _broadcast(self, clients: Clients, audience: dict[str, Any], *, then_cancel: bool) -> None:
+        send = await clients.broadcast(self._text(), audience)
+        if then_cancel and send.id:
+            await clients.control(send, "cancel")
+
+    async def _control(self, clients: Clients, send: Send, verbs: Sequence[str]) -> None:
+        for verb in verbs:
+            await clients.control(send, verb)
+
+    def _text(self) -> str:
+        return f"{self.name}-{next(self._count)}: tonight at eight"
+
+    def _sid(self) -> str:
+        return f"SM{self.chance.getrandbits(128):032x}"

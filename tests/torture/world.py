@@ -1,0 +1,249 @@
+"""A database, its people, and one gateway after another that dies on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from sqlalchemy import func, select
+
+from gateway.settings import Settings
+from store.engine import Database
+from store.tables import broadcasts, deliveries
+from tests.campaign.seed import SENT, Seeded, seed
+from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
+from tests.torture import checker
+from tests.torture.clients import OURS, Clients
+from tests.torture.nursery import BOX
+from tests.torture.processes import Life, Nursery, Provider, open_provider
+from tests.torture.provider import OPTED_OUT
+from tests.torture.records import JournalReader, Record
+from tests.torture.script import NEWCOMERS, Script
+
+PEOPLE = 100  # a hundred of tests.campaign.seed are of every kind
+A_LIFE_AHEAD = 61.0  # the clock jumps so far from one life to the next: what the dead one held is lost by then
+START_SECONDS = 20.0
+ROUND_SECONDS = 4.0  # an opt-out may wait 1.1 s
+TAIL_SECONDS = 0.4  # for what goes on when the clients are done
+ROUNDS, SHORT_ROUNDS = 4, 2  # until a gateway that does not come to its crash point is killed from outside
+LAST_SECONDS = 15.0  # where every point must be come to: for what goes on by itself
+
+
+def settings_for(database_url: str, provider_url: str) -> dict[str, Any]:
+    twilio = {"provider": "twilio", "channel": "sms", "account_sid": ACCOUNT, "auth_token": TOKEN, "from": OURS}
+    return {
+        "server": {"public_url": ORIGIN},
+        "database": {"url": database_url},
+        "sending": {"quiet_hours": "off"},  # it runs at any hour
+        "connections": {
+            "sms": twilio | {"api_url": provider_url, "rate": 100_000, "stop_notice": "never"},
+            BOX: {"provider": "sandbox", "channel": "whatsapp"},
+        },
+    }
+
+
+@dataclass
+class Template:
+    """A database with people in mixed states; each world gets a copy."""
+
+    url: str
+    seeded: Seeded
+    copy: Callable[[str], str]  # name → the copy's address
+    drop: Callable[[str], None]
+
+
+async def make_template(url: str, copy: Callable[[str], str], drop: Callable[[str], None]) -> Template:
+    database = Database(url)
+    try:
+        settings = Settings.model_validate(settings_for(url, "http://127.0.0.1:9"))
+        return Template(url, await seed(database, settings, PEOPLE), copy, drop)
+    finally:
+        await database.dispose()
+
+
+@dataclass
+class Death:
+    """How a life ended."""
+
+    asked: str | None
+    died_at: str | None  # None: killed from outside
+    findings: list[str] = field(default_factory=list)
+
+
+class World:
+    """One story, from a fresh database to its end."""
+
+    def __init__(self, name: str, seed: str, folder: Path, template: Template, nursery: Nursery) -> None:
+        self.name, self.seed, self.folder = name, seed, folder
+        self.url = template.copy(name)
+        self.record = Record()
+        self.findings: list[str] = []
+        self._told: set[str] = set()  # each is told once, in the life after which it was first seen
+        self.lives = 0
+        self._template, self._nursery = template, nursery
+        self._chance = random.Random(f"{seed} {name}")
+        self._log = folder / "gateway.log"
+        self._logged = 0
+        self.script = self._script(template.seeded)
+
+    def _script(self, seeded: Seeded) -> Script:
+        several = {n for person in seeded.people if len(person.numbers) > 1 for n in person.numbers}
+        known = sorted({number for person in seeded.people for number in person.numbers})
+        people = [n for n in [*known, *NEWCOMERS[:20]] if n not in several and not n.endswith(OPTED_OUT)]
+        sendable = sorted({person.sent_at for person in seeded.people if person.comes_to == SENT and person.sent_at})
+        return Script(self._chance, self.name, people, sendable + known[::5] + NEWCOMERS[:4], self.record)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[World]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        async with AsyncExitStack() as ending:
+            journal = self.folder / "provider.jsonl"
+            self.provider: Provider = await ending.enter_async_context(
+                open_provider(f"{self.seed} {self.name}", self._nursery.url, journal)
+            )
+            self.journal = JournalReader(journal)
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+            session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10))
+            await ending.enter_async_context(session)
+            self.clients = Clients(session, self._nursery.url, self._template.seeded.key, self.record)
+            is_file = self.url.startswith("sqlite")
+            self._books = Database(f"sqlite:///{self.folder / 'copy.db'}" if is_file else self.url, pool_size=2)
+            ending.push_async_callback(self._books.dispose)
+            yield self
+        self._template.drop(self.name)
+
+    # --- one life ---------------------------------------------------------------------------------
+
+    async def live(self, crash: str | None, *, everything: bool = False) -> Death:
+        """A gateway that dies where it is told, or from outside when it never comes there; then what is found."""
+        life = await self._bear(crash)
+        for _ in range(ROUNDS if everything else SHORT_ROUNDS):
+            if life.ended.is_set() or not await self._first(life, life.listens.wait(), START_SECONDS):
+                break
+            jobs = self.script.round(self.clients, everything=everything)
+            await self._first(life, _gathered(jobs), ROUND_SECONDS)
+            await self._first(life, asyncio.sleep(self._chance.uniform(0, TAIL_SECONDS)), TAIL_SECONDS)
+        if everything:
+            await self._first(life, asyncio.sleep(LAST_SECONDS), LAST_SECONDS)
+        return await self._end(life, crash)
+
+    async def _bear(self, crash: str | None) -> Life:
+        self.lives += 1
+        settings = settings_for(self.url, self.provider.url)
+        self.provider.go_ahead(A_LIFE_AHEAD * self.lives)
+        return await self._nursery.bear(settings, crash, A_LIFE_AHEAD * self.lives, self._log)
+
+    async def _first(self, life: Life, work: Coroutine[Any, Any, object], seconds: float) -> bool:
+        """Do it while the gateway lives; whether it was done."""
+        doing, ended = asyncio.ensure_future(work), asyncio.ensure_future(life.ended.wait())
+        await asyncio.wait((doing, ended), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        done = doing.done()
+        for task in (doing, ended):
+            task.cancel()
+        await asyncio.gather(doing, ended, return_exceptions=True)
+        if done and not doing.cancelled() and (error := doing.exception()) is not None:
+            raise error
+        return done
+
+    async def _end(self, life: Life, crash: str | None) -> Death:
+        life.kill()
+        await life.ended.wait()
+        death = Death(crash, life.died_at)
+        if not life.died_at and life.exit_code != -9:
+            death.findings.append(f"the gateway ended by itself with {life.exit_code}")
+        death.findings += self._complaints() + await self._check()
+        new = [finding for finding in dict.fromkeys(death.findings) if finding not in self._told]
+        self._told.update(new)
+        self.findings += [f"life {self.lives} ({life.died_at or 'killed'}): {finding}" for finding in new]
+        return death
+
+    # --- what is found ----------------------------------------------------------------------------
+
+    async def _check(self) -> list[str]:
+        journal = list(self.journal.read())
+        await self._copy_books()
+        return [*checker.of_logs(self.record, journal), *await checker.of_books(self._books, self.record, journal)]
+
+    async def _copy_books(self) -> None:
+        """A SQLite file and its log are read as a copy: the next gateway finds what the kill has left."""
+        if not self.url.startswith("sqlite"):
+            return
+        await self._books.dispose()
+        source = Path(self.url.removeprefix("sqlite:///"))
+        for ending in ("", "-wal"):
+            target = self.folder / f"copy.db{ending}"
+            target.unlink(missing_ok=True)
+            if (there := source.with_name(source.name + ending)).exists():
+                shutil.copyfile(there, target)
+        (self.folder / "copy.db-shm").unlink(missing_ok=True)
+
+    def _complaints(self) -> list[str]:
+        """What the gateways logged as an error, or said that is no log line."""
+        if not self._log.exists():
+            return []
+        with self._log.open() as log:
+            log.seek(self._logged)
+            lines = log.readlines()
+            self._logged = log.tell()
+        found = []
+        for line in lines:
+            try:
+                level = json.loads(line).get("level")
+            except ValueError:
+                level = None
+            if level not in ("debug", "info", "warning"):
+                found.append(f"the gateway complained: {line.strip()[:500]}")
+        return found
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    async def finish(self, *, seconds: float = 120.0) -> None:
+        """One last gateway that nothing happens to: all that is owed is acknowledged, all that is queued sent."""
+        self.provider.calm()
+        self.lives += 120  # some two hours: the longest that a provider may ask us to wait
+        life = await self._bear(None)
+        until = asyncio.get_running_loop().time() + seconds
+        await self._first(life, life.listens.wait(), START_SECONDS)
+        await asyncio.gather(*self.script.going_on(self.clients))
+        while not life.ended.is_set() and asyncio.get_running_loop().time() < until:
+            await asyncio.gather(*(self.clients.say(act) for act in self.script.owed()))
+            if not self.script.owed() and not await self._under_way():
+                break
+            await asyncio.sleep(0.1)
+        else:
+            self.findings.append(
+                f"I4: not at rest after {seconds} s: {len(self.script.owed())} unanswered, "
+                f"{await self._under_way()} under way"
+            )
+        await asyncio.sleep(0.2)
+        await self._end(life, None)
+        last = await checker.of_the_end(self._books, self.record, self.journal.read())
+        self.findings += [f"at the end: {finding}" for finding in last]
+
+    async def _under_way(self) -> int:
+        open_ = select(func.count()).where(deliveries.c.status.in_(["queued", "sending"]))
+        planning = select(func.count()).where(broadcasts.c.status.in_(["planning", "scheduled", "sending", "paused"]))
+        database = Database(self.url, pool_size=1)
+        try:
+            async with database.read() as conn:
+                return int((await conn.execute(open_)).scalar_one() + (await conn.execute(planning)).scalar_one())
+        finally:
+            await database.dispose()
+
+    def keep_evidence(self) -> None:
+        self.record.write(self.folder / "clients.jsonl")
+        (self.folder / "findings.txt").write_text("\n".join(self.findings) + "\n")
+        if self.url.startswith("sqlite"):
+            shutil.copyfile(self.url.removeprefix("sqlite:///"), self.folder / "optgate.db")
+
+
+async def _gathered(jobs: list[Coroutine[Any, Any, object]]) -> None:
+    await asyncio.gather(*jobs)
