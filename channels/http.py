@@ -5,7 +5,7 @@ Never a redirect, never a second try: what goes wrong is told, and the outcome t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -41,6 +41,13 @@ class Exchange:
 _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
+Told = Callable[[str], object]  # hears of each step of a send by its name
+
+
+def nobody(_step: str) -> None:
+    """Nobody listens."""
+
+
 class AnswerTooLarge(Exception):
     """The answer is longer than any provider's: not read to its end."""
 
@@ -52,7 +59,10 @@ class LeasedConnector(aiohttp.TCPConnector):
     and, when the pool is full, blocks it for ever (reliability.md; tried).
     """
 
+    told: Told = staticmethod(nobody)
+
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109
+        self.told("send.connecting")
         connection = await super().connect(req, traces, timeout)
         try:
             lease.check()
@@ -61,6 +71,7 @@ class LeasedConnector(aiohttp.TCPConnector):
             raise
         if (exchange := _exchange.get()) is not None:
             exchange.began = True
+        self.told("send.connected")
         return connection
 
 
@@ -72,6 +83,7 @@ class LeasedBody(BytesPayload):
     """
 
     refused = False
+    told: Told = staticmethod(nobody)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         try:
@@ -80,12 +92,15 @@ class LeasedBody(BytesPayload):
             self.refused = True
             raise
         await super().write_with_length(writer, content_length)
+        self.told("send.written")
 
 
-def open_session(connections: int = CONNECTIONS) -> aiohttp.ClientSession:
+def open_session(connections: int = CONNECTIONS, told: Told = nobody) -> aiohttp.ClientSession:
     """The one session; the caller closes it. No cookies, no proxy from the environment, every wait bounded."""
+    connector = LeasedConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=30)
+    connector.told = told
     return aiohttp.ClientSession(
-        connector=LeasedConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=30),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         timeout=aiohttp.ClientTimeout(total=30, sock_connect=CONNECT_SECONDS, sock_read=20),
@@ -103,6 +118,7 @@ async def post(
     is in the Exchange: after the first byte even a surprise must end in a fact, or nobody knows what was sent.
     """
     exchange, body = Exchange(), LeasedBody(data)
+    body.told = told = getattr(session.connector, "told", nobody)
     token = _exchange.set(exchange)
     try:
         async with session.post(
@@ -122,6 +138,24 @@ async def post(
         _exchange.reset(token)
     if body.refused:
         raise lease.LeaseOver
+    told("send.answered")
+    return exchange
+
+
+async def get(session: aiohttp.ClientSession, url: str, *, headers: Mapping[str, str], seconds: float) -> Exchange:
+    """Get once and tell what happened; never follows a redirect."""
+    exchange = Exchange()
+    try:
+        async with session.get(
+            url,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds)),
+        ) as answer:
+            exchange.status, exchange.headers = answer.status, answer.headers
+            exchange.body = await _read(answer.content)
+    except Exception as error:
+        exchange.error = error
     return exchange
 
 

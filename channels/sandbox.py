@@ -28,6 +28,7 @@ from channels.values import (
     Outcome,
     Rejected,
     Report,
+    Sought,
     WebhookRequest,
 )
 
@@ -148,6 +149,9 @@ class Sandbox:
         except Exception as error:
             return InDoubt(f"not kept: {type(error).__name__}")
         return Accepted(f"sbx_{message.tag}") if fate is None else _FAILURES[fate]
+
+    async def look_up(self, sought: Sought) -> None:
+        """The sandbox keeps what it sent for its readers only: it cannot tell."""
 
     def fate(self, tag: str) -> str | None:
         """Which failure the message with this tag will meet; None: it will be accepted."""

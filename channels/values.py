@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -118,6 +118,36 @@ class Report:
     undeliverable: bool = False
 
 
+# --- what became of what is in doubt ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What the provider is asked for: what it took from us for one address within a span of time."""
+
+    channel: str
+    to: str  # without a channel prefix
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message that the provider's list shows as taken from us."""
+
+    report: Report  # what is known of it; its tag is empty: no list tells that
+    body: str
+    created_at: datetime  # by the provider's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The provider did not tell: ask again later."""
+
+    why: str
+    retry_after_seconds: float | None = None  # the provider's own wish
+
+
 class Adapter(Protocol):
     """One configured connection at one provider."""
 
@@ -142,4 +172,11 @@ class Adapter(Protocol):
 
     async def send(self, message: Outbound) -> Outcome:
         """Hand one message to the provider; raises LeaseOver when the claim ended before the first byte."""
+        ...
+
+    async def look_up(self, sought: Sought) -> Sequence[Listed] | Unanswered | None:
+        """All that the provider has of ours for the address and time, the oldest first; None: it can never tell.
+
+        That something is missing proves nothing: lists lag behind.
+        """
         ...

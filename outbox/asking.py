@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,8 +86,3 @@ async def _rows(conn: AsyncConnection, asked: Select[Any], now: datetime) -> lis
 
 def _answer(row: Any) -> Answer:
     return Answer(row.reason, row.profile_id, row.address_id, row.address)
-
-
-def first_allowed(answers: Sequence[Answer]) -> Answer:
-    """The first that may be sent to, in order of wish; else the first."""
-    return next((answer for answer in answers if answer.allowed), answers[0])

@@ -25,6 +25,7 @@ from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
 from outbox.pace import Allowance
 from outbox.policy import Policy
 from outbox.sources import Source, due, order, sources
+from store import crash
 from store.ids import new_id
 from store.locks import lock_addresses
 from store.tables import attempts, broadcasts, deliveries
@@ -82,22 +83,26 @@ async def claim(
     taken = await _take(conn, connection, limit=min(limit, allowance.count), bulk=bulk, now=now)
     if not taken.rows:
         return Claimed(wait_seconds=min((rated.wait_seconds(now) for rated in taken.rated), default=0.0))
+    crash.point("claim.taken")
     held = await _hold_broadcasts(conn, {row.broadcast_id for row in taken.rows if row.broadcast_id})
     rows = {row.id: row for row in taken.rows if row.broadcast_id is None or row.broadcast_id in held}
     await lock_addresses(conn, {row.address_id for row in rows.values()}, share=True)
     answers = await verdicts.on(conn, list(rows), now=now)
+    crash.point("claim.verdict")
     asked = [_asked(row, answers[id_].value, held) for id_, row in rows.items() if _may(answers.get(id_))]
     looks = await lastlook.look(conn, asked, policy=policy, now=now)
     tags = await _tags_in_doubt(conn, list(rows.values()))
     made = [_claim(rows[a.id], a, look, tags) for a in asked if isinstance(look := looks[a.id], Go)]
     versions = {id_: answer.version for id_, answer in answers.items()}
     begun = await _begin(conn, made, versions, owner, now)
+    crash.point("claim.begun")
     stopped = {id_: _reason(answers.get(id_)) for id_ in rows if not _may(answers.get(id_))}
     stopped |= {c.delivery_id: "duplicate_address" for c in made if c.attempt_id not in begun}
     claims = [c for c in made if c.attempt_id in begun]
     await _mark(conn, claims, stopped, looks, now)
     for allowed in (allowance, *taken.rated):
         await pace.spend(conn, allowed, sum(c.weight for c in claims if allowed.name in (connection, c.broadcast_id)))
+    crash.point("claim.marked")
     return Claimed(claims, len(taken.rows))
 
 

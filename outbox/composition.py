@@ -47,17 +47,30 @@ def is_free_form(content: Content, channel: str) -> bool:
 
 
 def check(content: Content) -> Needs:
-    """What the content needs; raises BadContent for what could never be filled in."""
-    uses: set[str] = set()
-    preferences: set[str] = set()
+    """What the content needs; raises BadContent for what could never be filled in, or is too long as it stands."""
+    templates = _templates(content)
+    body = templates.get("body")
+    if body is not None and body.is_plain:
+        check_length(content)
+    return Needs(
+        frozenset().union(*(template.uses for template in templates.values())),
+        frozenset().union(*(template.preferences for template in templates.values())),
+    )
+
+
+def preferences_by_field(content: Content) -> dict[str, frozenset[str]]:
+    """The names of the preferences that each field asks for, where it asks for any; raises BadContent."""
+    return {field: template.preferences for field, template in _templates(content).items() if template.preferences}
+
+
+def _templates(content: Content) -> dict[str, Template]:
+    found: dict[str, Template] = {}
     for field, source in _sources(content):
         try:
-            template = compiled(source)
+            found[field] = compiled(source)
         except BadTemplate as error:
             raise BadContent(field, str(error)) from None
-        uses |= template.uses
-        preferences |= template.preferences
-    return Needs(frozenset(uses), frozenset(preferences))
+    return found
 
 
 def fill_in(content: Content, values: Mapping[str, object]) -> dict[str, Any]:
@@ -78,14 +91,14 @@ def fill_in(content: Content, values: Mapping[str, object]) -> dict[str, Any]:
 
 
 def check_length(content: Content) -> None:
-    """Raises BadContent for what no provider takes: nothing at all, or too much."""
+    """Raises BadContent for what, filled in, no provider takes: nothing at all, or too much."""
     body = content.get("body")
     if body is None:
         return
     if not body.strip():
-        raise BadContent("body", "it is empty once filled in")
+        raise BadContent("body", "it says nothing")
     if len(body) > MOST_CHARS:
-        raise BadContent("body", f"it is longer than {MOST_CHARS:,} characters once filled in")
+        raise BadContent("body", f"it is longer than {MOST_CHARS:,} characters")
 
 
 def weight(content: Content, channel: str) -> int:

@@ -21,7 +21,7 @@ from outbox.outcomes import Abandoned
 from outbox.policy import Policy
 from outbox.protocol import ABANDONED_AFTER_SECONDS, LEASE_SECONDS
 from outbox.sources import is_any_due
-from store import tasks
+from store import crash, tasks
 from store.clock import Clock
 from store.engine import Database, is_away
 from store.group import GroupCommit
@@ -131,6 +131,7 @@ class Dispatcher:
                 policy=self._policy,
                 now=self._clock(),
             )
+        crash.point("claim.committed")
         for claim in claimed.claims:
             task = tasks.start(self._send(name, claim, began + LEASE_SECONDS), f"send {claim.attempt_id}")
             under_way.add(task)
@@ -154,6 +155,7 @@ class Dispatcher:
         except Exception as error:
             log.exception("send.failed", connection=name, attempt=claim.attempt_id, error=type(error).__name__)
             outcome = InDoubt(f"unexpected {type(error).__name__}")
+        crash.point("send.ended")
         await self._write_down(Ending(claim, outcome, name))
 
     async def _write_down(self, ending: Ending) -> None:
@@ -166,6 +168,7 @@ class Dispatcher:
         while True:
             try:
                 await self._endings.submit(ending)
+                crash.point("ending.committed")
             except Exception as error:
                 hopeless = boottime() > until and not is_away(error)
                 if hopeless or (self._stopping.is_set() and pause > 2):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import bindparam, exists, literal_column, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import NotSent, Outcome
@@ -16,6 +16,7 @@ from outbox.claims import Claim
 from outbox.outcomes import MOST_REPEATS, Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
 from outbox.statuses import among, below
+from store import crash
 from store.tables import addresses, attempts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
@@ -33,6 +34,7 @@ class Ending:
 
 async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datetime) -> None:
     """Write the rulings; a provider's "this person opted out" goes through the one door, in the same transaction."""
+    await _slow_down(conn, endings, now)  # first: whoever claims holds the pace before anything else
     rulings = [
         (ending, rule(ending.outcome, tries=ending.claim.tries, class_=ending.claim.class_)) for ending in endings
     ]
@@ -72,11 +74,13 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
             for e, r in rulings
         ],
     )
+    crash.point("ending.attempt")
     for status in sorted({ruling.delivery for _, ruling in rulings}):
         await _move(conn, status, [(e, r) for e, r in rulings if r.delivery == status], now)
     unreachable = sorted({e.claim.address_id for e, r in rulings if r.undeliverable})
     if unreachable:
         await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
+    crash.point("ending.written")
 
 
 async def _slow_down(conn: AsyncConnection, endings: Sequence[Ending], now: datetime) -> None:
@@ -94,11 +98,14 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
     """Move deliveries up to `status`; back to `queued` only when its own attempt proves that nothing was sent.
 
     That may come late: from a process that was frozen, of an attempt that the sweep has called in doubt meanwhile.
+    Of a transactional message another attempt may be under way then, or accepted: this one's end is not the last word.
     """
-    allowed = ["sending", "in_doubt"] if status == "queued" else below(status)
+    allowed = ["sending", "in_doubt"] if status == "queued" else below("accepted" if status == "failed" else status)
+    others = exists().where(attempts.c.delivery_id == deliveries.c.id, attempts.c.state == literal_column("'sending'"))
     statement = (
         update(deliveries)
         .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, allowed))
+        .where(~others if status in ("queued", "failed", "in_doubt") else true())
         .values(
             status=status,
             error=bindparam("why"),
@@ -147,6 +154,7 @@ async def sweep(conn: AsyncConnection, *, now: datetime, not_owned_by: Sequence[
         )
     ).scalars()
     ids = list(rows)
+    crash.point("sweep.attempts")
     if ids:
         doubtful = (deliveries.c.id.in_(ids), among(deliveries.c.status, below("in_doubt")))
         repeatable = (deliveries.c["class"] == "transactional") & (deliveries.c.tries < MOST_REPEATS)
@@ -158,4 +166,5 @@ async def sweep(conn: AsyncConnection, *, now: datetime, not_owned_by: Sequence[
         deliveries.c.status == "in_doubt", deliveries.c.updated_at < now - UNKNOWN_AFTER
     )
     await conn.execute(update(deliveries).where(deliveries.c.id.in_(old)).values(status="unknown", updated_at=now))
+    crash.point("sweep.swept")
     return len(ids)

@@ -43,6 +43,14 @@ def daily(start: str, end: str) -> Hours:
     return Hours((tuple(span for span in spans if span[0] < span[1]),) * 7)
 
 
+def outside(start: str, end: str) -> Hours:
+    """Every day but the quiet hours from `start` to `end`; over midnight where `end` comes first. Raises BadHours."""
+    hours = daily(end, start)
+    if not any(hours.days):
+        raise BadHours("nothing could ever be sent")
+    return hours
+
+
 def weekly(row: Mapping[str, Sequence[str]]) -> Hours:
     """Hours by day: `hours` for every day, and `monday` … `sunday` instead of it. Raises BadHours."""
     if unknown := sorted(set(row) - {"hours", *DAYS}):
@@ -87,6 +95,16 @@ def _next_minute(minute: datetime, zones: tuple[str, ...], hours: Hours) -> date
         if all(hours.allow(tried.astimezone(_zone(name))) for name in zones):
             return tried
     return None
+
+
+@cache
+def is_known(name: str) -> bool:
+    """Whether this machine's time zone database has it; what another one knew may be gone."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        return False
+    return True
 
 
 @cache

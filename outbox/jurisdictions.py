@@ -39,8 +39,10 @@ def read_law(path: Path | None = None) -> Law:
     """The table in `path`, or the one that comes with us; raises BadHours and OSError."""
     try:
         table: dict[str, dict[str, Any]] = tomllib.loads((path or _TABLE).read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadHours("not UTF-8 text, which TOML has to be") from error
     except tomllib.TOMLDecodeError as error:
-        raise BadHours(str(error)) from error
+        raise BadHours(f"not TOML: {error}") from error
     rows: dict[str, Hours] = {}
     area_codes: dict[str, str] = {}
     for name, row in table.items():

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import composition
 from outbox.composition import BadContent, Needs
-from outbox.hours import Hours, daily, next_allowed
+from outbox.hours import Hours, is_known, next_allowed, outside
 from outbox.jurisdictions import zones_of
 from outbox.notices import with_notice
 from outbox.policy import Policy
@@ -25,6 +25,7 @@ from store.tables import attempts, consent_states, messages, preferences, profil
 
 WINDOW = timedelta(hours=24)  # WhatsApp's customer-service window
 _A_MOMENT = timedelta(seconds=0.2)
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Asked:
     class_: str
     content: composition.Content
     not_after: datetime | None = None
-    quiet_hours: Any = None  # None: the policy's; false: none; {"from", "to"}
+    quiet_hours: Any = None  # None: the policy's; False: none; {"from", "to"}: nothing is sent between
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,12 @@ def _decide(row: Asked, facts: _Facts, policy: Policy, now: datetime) -> Look:
     person = facts.people.get(row.profile_id, {})
     if marketing and (opens := _opens(row, person.get("timezone"), policy, now)) is not None:
         return Skip("too_late") if row.not_after is not None and opens > row.not_after else Wait(opens)
-    if marketing and policy.cap is not None:
-        facts.recent[row.profile_id] += 1  # of those that go together, too
     try:
-        return _composed(row, person, facts, policy)
+        go = _composed(row, person, facts, policy)
     except BadContent as error:
         return Broken(f"{error.field}: {error}")
+    facts.recent[row.profile_id] += marketing  # of those that go together, too
+    return go
 
 
 def _must_be_in_window(row: Asked) -> bool:
@@ -123,18 +124,25 @@ def _opens(row: Asked, timezone: str | None, policy: Policy, now: datetime) -> d
     hours = _hours(row, policy)
     if hours is None:
         return None
-    zones = (timezone,) if timezone else zones_of(row.address) or (policy.timezone,)
+    zones = _zones(row, timezone, policy)
     opens = next_allowed(now, zones, hours)
     if opens is None:  # the number may be all over the world, with no hour in common
-        opens = next_allowed(now, (policy.timezone,), hours)
-    return None if opens is None or opens <= now else opens
+        opens = next_allowed(now, (policy.timezone,), hours) or now + _A_DAY
+    return None if opens <= now else opens
+
+
+def _zones(row: Asked, timezone: str | None, policy: Policy) -> tuple[str, ...]:
+    """Where the person may be: their own zone, else their number's, else the default."""
+    if timezone and is_known(timezone):
+        return (timezone,)
+    return tuple(zone for zone in zones_of(row.address) if is_known(zone)) or (policy.timezone,)
 
 
 def _hours(row: Asked, policy: Policy) -> Hours | None:
     if policy.manner(row.connection).sandbox or row.quiet_hours is False:
         return None
     if row.quiet_hours is not None:
-        return daily(row.quiet_hours["from"], row.quiet_hours["to"])
+        return outside(row.quiet_hours["from"], row.quiet_hours["to"])
     if policy.law is None or row.channel not in ("sms", "whatsapp"):
         return None
     return policy.law.hours_for(row.address)

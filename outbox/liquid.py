@@ -53,6 +53,11 @@ class Template:
     preferences: frozenset[str]
     _bound: BoundTemplate | None  # None: plain text
 
+    @property
+    def is_plain(self) -> bool:
+        """It says the same to everyone."""
+        return self._bound is None
+
     def render(self, values: Mapping[str, object]) -> str:
         """The text for one person; `values` holds what `uses` names. Raises BadTemplate."""
         if self._bound is None:
@@ -60,9 +65,11 @@ class Template:
         token = _spent.set([0])
         try:
             return str(self._bound.render(**values))
+        except BadTemplate:
+            raise
         except LiquidError as error:
             raise BadTemplate(_words(error)) from None
-        except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever a filter raises on odd values: one person's, and nobody else's trouble
             raise BadTemplate(f"it cannot be filled in ({type(error).__name__})") from None
         finally:
             _spent.reset(token)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 
+# In the GSM alphabet: one letter beside it, and the whole text goes out in segments of less than half the size.
 _REPLY = {
     "en": "Reply STOP to opt out.",
     "fr": "Répondez STOP pour ne plus recevoir.",
-    "es": "Responda STOP para no recibir más.",
+    "es": "Responda STOP para darse de baja.",
     "de": "Antworten Sie STOP zum Abmelden.",
     "pt": "Responda STOP para sair.",
     "it": "Rispondi STOP per annullare.",
@@ -23,7 +24,11 @@ _LINK = {
     "pt": "Cancelar: {link}",
     "it": "Annulla: {link}",
 }
-_SAYS_STOP = re.compile(r"\bSTOP\b")
+# "Reply STOP …", "STOP to end": an instruction, not "NON-STOP" or "DON'T STOP". Where in doubt it is said once more.
+_SAYS_STOP = re.compile(
+    r"\b(?i:reply|text|txt|send|répond\w*|envoy\w*|respond\w*|env[ií]\w*|antwort\w*|send\w*|rispond\w*|invi\w*)"
+    r"(?:\W+\w+){0,2}\W+(?<!-)STOP\b(?!-)|(?<![\w-])STOP\s*(?:=|(?i:to|2|pour|para|zum|um|per)\b)"
+)
 
 
 def with_notice(text: str, *, locale: str | None, link: str | None) -> str:

@@ -6,11 +6,12 @@ Whoever may begin is as much as fits between now and half a lease ahead of it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import floor
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.protocol import LEASE_SECONDS
@@ -57,6 +58,12 @@ async def spend(conn: AsyncConnection, allowance: Allowance, segments: int) -> N
     if segments:
         until = allowance.free_at + timedelta(seconds=segments / allowance.rate)
         await conn.execute(update(paces).where(paces.c.name == allowance.name).values(free_at=until))
+
+
+async def forget(conn: AsyncConnection, names: Collection[str]) -> None:
+    """Keep no pace of what will send no more."""
+    if names:
+        await conn.execute(delete(paces).where(paces.c.name.in_(sorted(names))))
 
 
 async def rest(conn: AsyncConnection, name: str, seconds: float, *, now: datetime) -> None:

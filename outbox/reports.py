@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from channels.values import Report
 from outbox import word
 from outbox.statuses import among, below
+from store import crash
 from store.tables import addresses, attempts, deliveries
 
 
@@ -50,21 +52,14 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
         ],
         now=now,
     )
-    await conn.execute(
-        update(attempts)
-        .where(
-            attempts.c.delivery_id == bindparam("delivery"),
-            func.coalesce(attempts.c.tag, attempts.c.id) == bindparam("of_tag"),
-            among(attempts.c.state, ["sending", "in_doubt"]),
-        )
-        .values(state="accepted", provider_id=bindparam("provider"), ended_at=now),
-        [{"delivery": row.delivery_id, "of_tag": row.id, "provider": report.provider_id} for report, row, _ in known],
-    )
+    await _prove(conn, [(report, row) for report, row, _ in known], now)
+    crash.point("report.attempt")
     for status in sorted({report.status for report, _, _ in known}):
         await _move_up(conn, status, [(report, row) for report, row, _ in known if report.status == status], now)
     unreachable = sorted({row.address_id for report, row, _ in known if report.undeliverable})
     if unreachable:
         await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
+    crash.point("report.applied")
     return [closed if r.report.opted_out else frozenset() for r in reported]
 
 
@@ -83,6 +78,48 @@ async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict
         .where(attempts.c.id.in_({r.report.tag for r in reported}))
     )
     return {(row.id, row.connection): row for row in rows}
+
+
+async def _prove(conn: AsyncConnection, known: Sequence[tuple[Report, Any]], now: datetime) -> None:
+    """Settle the attempts under the tags: one of each has the provider's id, and nobody asks after the others.
+
+    A repeat that is being sent just now is left alone: it may not have begun, and an opt-out waits for it.
+    """
+    rows = await conn.execute(
+        select(attempts.c.id, attempts.c.tag, attempts.c.state, attempts.c.provider_id)
+        .where(
+            attempts.c.delivery_id.in_({row.delivery_id for _, row in known}),
+            among(attempts.c.state, ["sending", "in_doubt", "accepted"]),
+        )
+        .order_by(attempts.c.id)
+    )
+    under: dict[str, dict[str, str | None]] = defaultdict(dict)  # tag → attempt → the provider's id
+    in_doubt = set()
+    for row in rows:
+        if row.state != "sending" or row.tag is None:
+            under[row.tag or row.id][row.id] = row.provider_id
+        if row.state == "in_doubt":
+            in_doubt.add(row.id)
+    proved: dict[str, str | None] = {}
+    for report, row in known:
+        ids = under[row.id]
+        nameless = [id_ for id_, provider_id in ids.items() if provider_id is None]
+        if nameless and report.provider_id not in ids.values():
+            proved[nameless[0]] = ids[nameless[0]] = report.provider_id
+        for id_ in ids.keys() & in_doubt:
+            proved.setdefault(id_, ids[id_])
+    if proved:
+        await conn.execute(
+            update(attempts)
+            .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt", "accepted"]))
+            .values(
+                state="accepted",
+                provider_id=func.coalesce(attempts.c.provider_id, bindparam("provider")),
+                ended_at=func.coalesce(attempts.c.ended_at, now),
+                ask_at=None,
+            ),
+            [{"attempt": id_, "provider": proved[id_]} for id_ in sorted(proved)],
+        )
 
 
 async def _move_up(conn: AsyncConnection, status: str, rows: Sequence[tuple[Report, Any]], now: datetime) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import asking, composition, lastlook, people
@@ -15,9 +15,11 @@ from outbox.asking import Answer, Question
 from outbox.composition import Content
 from outbox.people import Draft, Wanted
 from outbox.queue import SINGLE
+from profiles import links
 from profiles.addresses import Address
+from store import crash
 from store.ids import new_id
-from store.tables import broadcasts, deliveries
+from store.tables import deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,10 @@ class Single:
     class_: str  # marketing | transactional
     created_by: str  # the key's actor
     profile_id: str | None = None  # or the routes name an address
+    address_id: str | None = None  # of the profile's, this one alone
     preference_id: str | None = None
     resend_of: str | None = None
+    by_address: bool = False  # of a resend: what it repeats named an address
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ class NotAllowed(Exception):
 
     reason: str
     address: str | None = None
-    others: dict[str, str] = field(default_factory=dict)  # channel → reason
+    reasons: dict[str, str] = field(default_factory=dict)  # by channel, of every route
 
 
 async def queue(conn: AsyncConnection, single: Single, *, now: datetime) -> str:
@@ -56,29 +60,48 @@ async def queue(conn: AsyncConnection, single: Single, *, now: datetime) -> str:
 
     The verdict is taken again when it is sent.
     """
-    answers = [await _ask(conn, single, route, now) for route in single.routes]
-    chosen = asking.first_allowed(answers)
-    if not chosen.allowed:
-        by_channel = {route.channel: answer.reason for route, answer in zip(single.routes, answers, strict=True)}
-        raise NotAllowed(chosen.reason, chosen.address, by_channel)
-    route = single.routes[answers.index(chosen)]
-    message_id = new_id("msg")
-    await conn.execute(insert(deliveries), [_row(message_id, single, route, chosen, now)])
-    return message_id
+    answers: list[Answer] = []
+    for route in single.routes:
+        answer = await _ask(conn, single, route, now)
+        crash.point("single.asked")
+        if answer.allowed:
+            message_id = new_id("msg")
+            await conn.execute(insert(deliveries), [_row(message_id, single, route, answer, now)])
+            crash.point("single.queued")
+            return message_id
+        answers.append(answer)
+    reasons = {route.channel: answer.reason for route, answer in zip(single.routes, answers, strict=True)}
+    raise NotAllowed(answers[0].reason, answers[0].address, reasons)
 
 
 async def _ask(conn: AsyncConnection, single: Single, route: Route, now: datetime) -> Answer:
     question = Question(route.channel, single.class_, single.preference_id)
     if single.profile_id is not None:
-        answer = await asking.of_profile(conn, single.profile_id, question, now=now)
-    elif route.address is not None:
-        answer = await asking.of_address(conn, route.address.hash, question, now=now)
-        if answer.reason == "unknown_address" and single.class_ == "transactional":
-            # Somebody writes to them for the first time; refused after all, the transaction takes the profile back.
-            await people.create(conn, Draft(addresses=[Wanted(route.address)]), now=now)
-            answer = await asking.of_address(conn, route.address.hash, question, now=now)
-    else:
+        answer = await asking.of_profile(conn, single.profile_id, question, address_id=single.address_id, now=now)
+        return await _in_window(conn, single, route, answer, now)
+    if route.address is None:
         raise ValueError("neither a profile nor an address")
+    answer = await asking.of_address(conn, route.address.hash, question, now=now)
+    if answer.reason != "unknown_address" or single.class_ != "transactional":
+        return await _in_window(conn, single, route, answer, now)
+    # Somebody is written to for the first time; refused after all, they leave no trace.
+    introduction = await conn.begin_nested()
+    await _introduce(conn, route.address, now)
+    answer = await asking.of_address(conn, route.address.hash, question, now=now)
+    answer = await _in_window(conn, single, route, answer, now)
+    await (introduction.commit() if answer.allowed else introduction.rollback())
+    return answer
+
+
+async def _introduce(conn: AsyncConnection, address: Address, now: datetime) -> None:
+    """Make a profile with the address; of two at once the second waits for the first, and finds its profile."""
+    ids = await links.ensure_addresses(conn, [address], now=now)
+    if not await links.holders(conn, ids.values()):
+        await people.create(conn, Draft(addresses=[Wanted(address)]), now=now)
+
+
+async def _in_window(conn: AsyncConnection, single: Single, route: Route, answer: Answer, now: datetime) -> Answer:
+    """The answer, unless WhatsApp takes such a message only from who is talking to us."""
     part = composition.on_channel(single.content, route.channel)
     if not answer.allowed or answer.address_id is None or not composition.is_free_form(part, route.channel):
         return answer
@@ -92,6 +115,7 @@ def _row(message_id: str, single: Single, route: Route, answer: Answer, now: dat
         "id": message_id,
         "profile_id": answer.profile_id,
         "address_id": answer.address_id,
+        "by_address": single.by_address or single.profile_id is None,
         "channel": route.channel,
         "connection": route.connection,
         "class": single.class_,
@@ -106,46 +130,3 @@ def _row(message_id: str, single: Single, route: Route, answer: Answer, now: dat
         "created_by": single.created_by,
         "resend_of": single.resend_of,
     }
-
-
-# --- again, by an operator's wish -------------------------------------------------------------
-
-OF_UNKNOWN_END = ("in_doubt", "unknown")
-ENDED_BADLY = ("failed", "undelivered")
-
-
-@dataclass(frozen=True, slots=True)
-class Resendable:
-    """A message as it could be sent once more."""
-
-    id: str
-    profile_id: str | None
-    channel: str
-    connection: str
-    class_: str
-    preference_id: str | None
-    content: dict[str, Any]
-    status: str
-
-
-async def resendable(conn: AsyncConnection, message_id: str) -> Resendable | None:
-    """The outbound message with this id, a broadcast's too; None where there is none, or its person is gone."""
-    row = (
-        await conn.execute(
-            select(deliveries, broadcasts.c.content.label("shared"))
-            .outerjoin(broadcasts, broadcasts.c.id == deliveries.c.broadcast_id)
-            .where(deliveries.c.id == message_id)
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return Resendable(
-        row.id,
-        row.profile_id,
-        row.channel,
-        row.connection,
-        row._mapping["class"],
-        row.preference_id,
-        row.content if row.content is not None else row.shared,
-        row.status,
-    )

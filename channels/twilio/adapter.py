@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -11,9 +11,21 @@ import aiohttp
 from channels.text import for_xml
 from channels.twilio import inbound, status
 from channels.twilio.client import open_client
+from channels.twilio.lookup import MessageList
 from channels.twilio.send import addressed, send
 from channels.twilio.signature import Signature
-from channels.values import HttpAnswer, Inbound, Malformed, Outbound, Outcome, Report, WebhookRequest
+from channels.values import (
+    HttpAnswer,
+    Inbound,
+    Listed,
+    Malformed,
+    Outbound,
+    Outcome,
+    Report,
+    Sought,
+    Unanswered,
+    WebhookRequest,
+)
 
 BODY_BYTES = 262_144
 _TWIML = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -61,6 +73,14 @@ class Twilio:
         self._status_callback = f"{public_url.rstrip('/')}/webhooks/{quote(name, safe='')}/status?tag="
         self._signature = Signature(public_url, auth_token, signing_keys)
         self._client = open_client(session, account_sid, auth_token, seconds=timeout_seconds, api_url=api_url)
+        self._list = MessageList(
+            session,
+            account_sid,
+            auth_token,
+            sender=sender,
+            service=messaging_service_sid,
+            api_url=api_url,
+        )
 
     def receive(self, request: WebhookRequest) -> list[Inbound]:
         """The message in a signed request; raises Forged, and Malformed only for what is known to be Twilio's."""
@@ -92,6 +112,10 @@ class Twilio:
             self._sending_as(message.channel),
             self._status_callback + quote(message.tag, safe=""),
         )
+
+    async def look_up(self, sought: Sought) -> Sequence[Listed] | Unanswered:
+        """What Twilio's message list has of ours for the address and time."""
+        return await self._list.look_up(sought)
 
     def _sending_as(self, channel: str) -> dict[str, str]:
         service = {"messaging_service_sid": self._service} if self._service else {}

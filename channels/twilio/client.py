@@ -54,7 +54,7 @@ class SessionClient(AsyncHttpClient):  # type: ignore[misc]
             uri,
             # A lone surrogate goes out as "?": it has no UTF-8, and must not end a send in an exception.
             data=urlencode(data or {}, doseq=True, errors="replace").encode(),
-            headers={**(headers or {}), **_authorization(auth)},
+            headers={**(headers or {}), **authorization(auth)},
             seconds=timeout or self._seconds,
         )
         if (call := seen.get()) is not None:
@@ -76,7 +76,8 @@ def open_client(
     return client
 
 
-def _authorization(auth: tuple[str, str] | None) -> dict[str, str]:
+def authorization(auth: tuple[str, str] | None) -> dict[str, str]:
+    """The header of HTTP's basic scheme."""
     if auth is None:
         return {}
     return {"Authorization": "Basic " + base64.b64encode(":".join(auth).encode()).decode()}

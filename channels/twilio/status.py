@@ -41,17 +41,25 @@ def read(form: MultiDict[str], account: str, raw_path: str) -> Report:
     tags = parse_qs(urlsplit(raw_path).query).get("tag", [])
     if len(tags) != 1 or not _TAG.fullmatch(tags[0]):
         raise Malformed("missing or unreadable: tag")
-    status = _STATUSES.get(single(form, "MessageStatus") or single(form, "SmsStatus"))
-    if status is None:
-        raise Malformed("missing or unknown: MessageStatus")
+    word = single(form, "MessageStatus") or single(form, "SmsStatus")
     code = single(form, "ErrorCode")
-    number = int(code) if code.isdecimal() and len(code) <= 6 else None
+    told = meaning(tags[0], message_id(form), word, int(code) if code.isdecimal() and len(code) <= 6 else None)
+    if told is None:
+        raise Malformed("missing or unknown: MessageStatus")
+    return told
+
+
+def meaning(tag: str, sid: str, word: str, code: int | None) -> Report | None:
+    """What a message's status and error code say of it, here or in the message list; None for an unknown status."""
+    status = _STATUSES.get(word)
+    if status is None:
+        return None
     failed = status in ("undelivered", "failed")
     return Report(
-        tag=tags[0],
-        provider_id=message_id(form),
+        tag=tag,
+        provider_id=sid,
         status=status,
-        code=str(number) if number is not None else None,
-        opted_out=failed and number in OPTED_OUT,
-        undeliverable=failed and number in UNDELIVERABLE,
+        code=str(code) if code is not None else None,
+        opted_out=failed and code in OPTED_OUT,
+        undeliverable=failed and code in UNDELIVERABLE,
     )

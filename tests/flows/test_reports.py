@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tests.channels.requests_as_sent import ACCOUNT
-from tests.flows.running import Gateway, Got
+from tests.flows.running import Gateway, Got, eventually
 from tests.standins.twilio import Request, TwilioStandIn
 
 ANA = "+14155550101"
@@ -18,6 +18,11 @@ async def one_sent(gateway: Gateway, twilio: TwilioStandIn) -> tuple[str, Reques
     await gateway.text_in("START", ANA)
     broadcast = await gateway.sent({"all": True})
     assert broadcast["counts"]["by_status"] == {"accepted": 1}
+
+    async def done() -> bool:  # the planner writes that a moment later
+        return bool((await gateway.api("GET", f"/v1/broadcasts/{broadcast['id']}"))["status"] == "done")
+
+    await eventually(done)
     [request] = twilio.log
     return broadcast["id"], request
 

@@ -9,6 +9,7 @@ import pytest
 
 from audience.select import Audience
 from broadcasts import plan, records
+from broadcasts.records import Draft
 from outbox import claims
 from outbox.claims import Claim
 from outbox.policy import Policy
@@ -31,12 +32,12 @@ def planned(database: Database) -> Planned:
         broadcast_id = await database.transact(
             lambda conn: records.create(
                 conn,
-                name="Autumn",
-                channel="sms",
-                connection="sms",
-                content={"body": "On sale."},
-                audience=Audience("all"),
-                preference_id=None,
+                Draft(
+                    name="Autumn",
+                    routes=[{"channel": "sms", "connection": "sms"}],
+                    content={"body": "On sale."},
+                    audience=Audience("all"),
+                ),
                 created_by="key:me",
                 now=NOON,
             )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outbox.hours import BadHours, Hours, daily, next_allowed, weekly
+from outbox.hours import BadHours, Hours, daily, next_allowed, outside, weekly
 from outbox.jurisdictions import read_law, zones_of
 
 DAY = daily("08:00", "20:00")
@@ -172,6 +172,29 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
     table.write_text('[FR]\nhours = ["08:00-7:00"]\n')
     with pytest.raises(BadHours, match="FR"):
         read_law(table)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "quiet", "open_"),
+    [
+        ("21:00", "08:00", ("21:00", "23:59", "00:00", "07:59"), ("08:00", "12:00", "20:59")),
+        ("12:00", "14:00", ("12:00", "13:59"), ("00:00", "11:59", "14:00", "23:59")),
+        ("21:00", "24:00", ("21:00", "23:59"), ("00:00", "20:59")),
+        ("00:00", "08:00", ("00:00", "07:59"), ("08:00", "23:59")),
+    ],
+)
+def test_quiet_hours_are_those_in_which_nothing_is_sent(
+    start: str, end: str, quiet: tuple[str, ...], open_: tuple[str, ...]
+) -> None:
+    hours = outside(start, end)
+    assert [hours.allow(datetime.fromisoformat(f"2026-06-01T{time}")) for time in quiet] == [False] * len(quiet)
+    assert [hours.allow(datetime.fromisoformat(f"2026-06-01T{time}")) for time in open_] == [True] * len(open_)
+
+
+@pytest.mark.parametrize(("start", "end"), [("08:00", "08:00"), ("00:00", "24:00"), ("24:00", "24:00"), ("8", "9")])
+def test_quiet_hours_that_never_end_are_none(start: str, end: str) -> None:
+    with pytest.raises(BadHours):
+        outside(start, end)
 
 
 def test_hours_are_values() -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from channels.values import Accepted, InDoubt, NotSent, Report
-from outbox import endings, reports
+from channels.values import Accepted, InDoubt, NotSent, Rejected, Report
+from outbox import claims, endings, heed, reports
 from outbox.claims import Claim
 from outbox.endings import Ending
 from outbox.reports import Reported
 from store.engine import Database
 from store.tables import attempts, consent_events, deliveries
 from tests.acts import later, states
-from tests.outbox.conftest import Claimed
+from tests.outbox.conftest import POLICY, Claimed
 
 ANA = "sms:+14155550101"
-SID = "SM" + "0" * 32
+SID, SID2 = "SM" + "0" * 32, "SM" + "1" * 32
 
 
 async def report(
@@ -124,3 +125,93 @@ async def test_a_report_of_an_opt_out_that_comes_again_adds_nothing(database: Da
     async with database.read() as conn:
         noes = (await conn.execute(select(consent_events).where(consent_events.c.to_state == "no"))).all()
     assert len(noes) == 1
+
+
+# --- a transactional message that is repeated under one tag -----------------------------------
+
+
+async def repeated(database: Database, first: Claim, *, at: float = 60) -> Claim:
+    """The message was in doubt and is transactional: it is claimed again."""
+    async with database.write() as conn:
+        single = {"class": "transactional", "broadcast_id": None}
+        await conn.execute(update(deliveries).values(single | {"content": {"body": "On sale."}}))
+        await conn.execute(update(attempts).values(single))
+    first = replace(first, class_="transactional")
+    await ended(database, first, InDoubt("reset"))
+    assert (await stands(database, first))[:2] == ("queued", "in_doubt")
+    found = await database.transact(
+        lambda conn: claims.claim(conn, "sms", limit=9, bulk=9, owner="dsp_test", policy=POLICY, now=later(at))
+    )
+    [second] = found.claims
+    assert second.tag == first.attempt_id
+    return second
+
+
+async def test_a_report_leaves_a_repeat_that_is_being_sent_alone(database: Database, claimed: Claimed) -> None:
+    """It may not have begun: an opt-out that comes now must wait for it."""
+    [first] = await claimed(ANA)
+    second = await repeated(database, first)
+    await report(database, first, "sent")
+    assert await stands(database, first) == ("sent", "accepted", SID)
+    assert (await stands(database, second))[:2] == ("sent", "sending")
+    early = [Reported(Report(first.attempt_id, SID2, "delivered"), "sms")]
+    await database.transact(lambda conn: reports.apply(conn, early, now=later(61)))
+    assert (await stands(database, second))[:2] == ("delivered", "sending")
+    assert second.address_id in await heed.under_way(database)
+    await ended(database, second, Accepted(SID2))
+    assert await ids(database) == {first.attempt_id: SID, second.attempt_id: SID2}
+    assert (await stands(database, first))[0] == "delivered"
+
+
+async def test_tries_under_one_tag_are_settled_together_and_none_has_the_others_id(
+    database: Database, claimed: Claimed
+) -> None:
+    [first] = await claimed(ANA)
+    second = await repeated(database, first)
+    await ended(database, second, InDoubt("reset"))
+    await report(database, first, "sent")
+    assert [(await stands(database, claim))[1] for claim in (first, second)] == ["accepted"] * 2
+    assert await ids(database) == {first.attempt_id: SID, second.attempt_id: None}
+    async with database.read() as conn:
+        assert set((await conn.execute(select(attempts.c.ask_at))).scalars()) == {None}
+    for _ in range(2):
+        told = [Reported(Report(first.attempt_id, sid, "delivered"), "sms") for sid in (SID2, SID)]
+        await database.transact(lambda conn, told=told: reports.apply(conn, told, now=later(90)))
+    assert await ids(database) == {first.attempt_id: SID, second.attempt_id: SID2}
+
+
+@pytest.mark.parametrize("outcome", [NotSent("refused"), InDoubt("reset"), Rejected("400", "no")])
+async def test_a_first_try_that_ends_late_does_not_disturb_the_repeat_that_is_being_sent(
+    database: Database, claimed: Claimed, outcome: Any
+) -> None:
+    """A process was frozen; the sweep has called its attempt in doubt, and another one repeats it."""
+    [first] = await claimed(ANA)
+    second = await repeated(database, first)
+    await ended(database, first, outcome)
+    assert (await stands(database, second))[:2] == ("sending", "sending")
+    await ended(database, second, Accepted(SID))
+    assert (await stands(database, second))[0] == "accepted"
+
+
+async def test_what_one_try_brought_to_the_provider_no_other_try_can_fail(database: Database, claimed: Claimed) -> None:
+    [first] = await claimed(ANA)
+    second = await repeated(database, first)
+    await report(database, first, "accepted")
+    await ended(database, second, Rejected("400", "no"))
+    assert await stands(database, first) == ("accepted", "accepted", SID)
+    assert (await stands(database, second))[1] == "rejected"
+
+
+async def test_a_late_report_settles_what_had_become_unknown(database: Database, claimed: Claimed) -> None:
+    [claim] = await claimed(ANA)
+    await ended(database, claim, InDoubt("reset"))
+    await database.transact(lambda conn: endings.sweep(conn, now=later(100_000)))
+    assert (await stands(database, claim))[0] == "unknown"
+    await report(database, claim, "delivered")
+    assert await stands(database, claim) == ("delivered", "accepted", SID)
+
+
+async def ids(database: Database) -> dict[str, str | None]:
+    """Attempt → the provider's id."""
+    async with database.read() as conn:
+        return {row.id: row.provider_id for row in await conn.execute(select(attempts))}

@@ -15,15 +15,18 @@ import asyncio
 import base64
 import contextlib
 import json
+import random
 import secrets
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -99,6 +102,7 @@ class Request:
     form: dict[str, str]
     sid: str | None  # of the message, where it was accepted
     answered: str
+    made_at: float = 0.0  # time.time()
 
 
 class _Handler(RequestHandler):
@@ -117,15 +121,55 @@ class _Server(web.Server):
         return _Handler(self, loop=self._loop, **self._kwargs)
 
 
+Decide = Callable[[dict[str, str]], Answer | None]
+
+
+def mixed_faults(dice: random.Random, share: float) -> Decide:
+    """Of so many requests, all that can go wrong, in no order; the same for the same dice and order of requests."""
+    kinds: list[tuple[float, Callable[[], Answer]]] = [
+        (16, lambda: reset(accept=True)),
+        (12, lambda: reset(accept=False)),
+        (10, lambda: close(accept=True)),
+        (8, lambda: close(accept=False)),
+        (12, lambda: broken(dice.choice((500, 502, 503)), accept=True)),
+        (12, lambda: broken(dice.choice((500, 502, 503)))),
+        (10, lambda: odd(dice.choice((b"", b"{", b"<html>", b"[]", b'{"sid": 1}', b"\xff\xfe")), accept=True)),
+        (4, lambda: raw(b"HTTP/1.1 201 Cre", accept=True)),
+        (4, lambda: raw(b"HTTP/1.1 201 Created\r\nContent-Length: 900\r\n\r\n{", accept=True)),
+        (6, lambda: error(400, 21408, "Permission to send an SMS has not been enabled")),
+        (4, lambda: accepted(dice.uniform(0.1, 1.0))),
+        (0.5, lambda: hang(accept=True)),
+        (0.5, lambda: hang(accept=False)),
+        (1, lambda: throttled(dice.choice((None, "1", "soon", format_datetime(datetime.now(UTC), usegmt=True))))),
+    ]
+
+    def decide(_: dict[str, str]) -> Answer | None:
+        if dice.random() >= share:
+            return None
+        return dice.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])[0]()
+
+    return decide
+
+
 class TwilioStandIn:
-    """Answers `POST /2010-04-01/Accounts/{sid}/Messages.json` as scripted: `decide`, then `on[to]`, then `default`."""
+    """Answers `POST /2010-04-01/Accounts/{sid}/Messages.json` as scripted: `decide`, then `on[to]`, then `default`.
+
+    `GET` of it lists what was accepted, as it stands (`statuses`), unless `decide_list` says otherwise; `lookups` is
+    the log of that. `on_accepted` runs beside the answer, which may be slower: a status callback can come early.
+    """
 
     def __init__(self, account_sid: str, auth_token: str, port: int = 0) -> None:
         self.account_sid = account_sid
         self.log: list[Request] = []
         self.default = accepted()
         self.on: dict[str, Answer] = {}
-        self.decide: Callable[[dict[str, str]], Answer | None] = lambda form: None
+        self.decide: Decide = lambda form: None
+        self.decide_list: Decide = lambda query: None
+        self.lookups: list[dict[str, str]] = []
+        self.statuses: dict[str, tuple[str, int | None]] = {}  # sid → status, error code
+        self.on_accepted: Callable[[Request], Coroutine[Any, Any, None]] | None = None
+        self._accepted_to: dict[str, list[Request]] = defaultdict(list)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._authorization = "Basic " + base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
         self._path = f"/2010-04-01/Accounts/{account_sid}/Messages.json"
         self._port = port
@@ -141,6 +185,8 @@ class TwilioStandIn:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._closing.set()
+        for task in self._tasks:
+            task.cancel()
         self._listening.close()
         await self._server.shutdown(0.1)
 
@@ -155,15 +201,50 @@ class TwilioStandIn:
         handler.first_byte_ns = None  # type: ignore[attr-defined]  # the next byte begins another request
         if request.method == "GET" and request.path == "/log":
             return web.Response(text="".join(json.dumps(asdict(line)) + "\n" for line in self.log))
+        if request.method == "GET" and request.path == self._path:
+            return await self._list(request)
         answer = self._choose(request, form)
         sid = f"SM{secrets.token_hex(16)}" if answer.accept else None
         tag = parse_qs(urlsplit(form.get("StatusCallback", "")).query).get("tag", [None])[0]
         sender = form.get("From", form.get("MessagingServiceSid", ""))
-        line = Request(at_ns, form.get("To", ""), sender, form.get("Body", ""), tag, form, sid, answer.name)
-        self.log.append(line)
+        line = Request(
+            at_ns, form.get("To", ""), sender, form.get("Body", ""), tag, form, sid, answer.name, time.time()
+        )
+        self._keep(line)
         if answer.delay_seconds:
             await asyncio.sleep(answer.delay_seconds)
         return await self._end(request, answer, self._resource(line) if answer.body is None else answer.body)
+
+    def _keep(self, line: Request) -> None:
+        self.log.append(line)
+        if line.sid is None:
+            return
+        self._accepted_to[line.to].append(line)
+        if self.on_accepted is not None:
+            task = asyncio.create_task(self.on_accepted(line))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _list(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The message list: by To and From, the newest first, in pages that are linked."""
+        query = dict(request.query)
+        self.lookups.append(query)
+        answer = self.decide_list(query) or Answer("list", 200)
+        if request.headers.get("Authorization") != self._authorization:
+            answer = error(401, 20003, "Authenticate")
+        if answer.delay_seconds:
+            await asyncio.sleep(answer.delay_seconds)
+        size, page = int(query.get("PageSize", "50")), int(query.get("Page", "0"))
+        found = [
+            line
+            for line in reversed(self._accepted_to[query["To"]] if "To" in query else self.log)
+            if line.sid and query.get("From") in (None, line.form.get("From"))
+        ]
+        rows = [json.loads(self._resource(line)) for line in found[page * size : (page + 1) * size]]
+        more = {**query, "Page": str(page + 1), "PageToken": f"PA{page}"} if len(found) > (page + 1) * size else None
+        following = f"{self._path}?{urlencode(more)}" if more else None
+        body = json.dumps({"messages": rows, "next_page_uri": following, "page": page, "page_size": size}).encode()
+        return await self._end(request, answer, body if answer.body is None else answer.body)
 
     def _choose(self, request: web.BaseRequest, form: dict[str, str]) -> Answer:
         if request.headers.get("Authorization") != self._authorization:
@@ -190,16 +271,17 @@ class TwilioStandIn:
 
     def _resource(self, line: Request) -> bytes:
         """As documented on twilio.com/docs/messaging/api/message-resource."""
-        now = format_datetime(datetime.now(UTC))
+        now = format_datetime(datetime.fromtimestamp(line.made_at, UTC))
         service = line.form.get("MessagingServiceSid")
         uri = f"/2010-04-01/Accounts/{self.account_sid}/Messages/{line.sid}.json"
+        status, code = self.statuses.get(line.sid or "", ("accepted" if service else "queued", None))
         return json.dumps({
             "account_sid": self.account_sid, "api_version": "2010-04-01", "body": line.body, "date_created": now,
-            "date_sent": None, "date_updated": now, "direction": "outbound-api", "error_code": None,
-            "error_message": None, "from": line.form.get("From"), "messaging_service_sid": service, "num_media": "0",
-            "num_segments": "0" if service else "1", "price": None, "price_unit": "USD", "sid": line.sid,
-            "status": "accepted" if service else "queued", "subresource_uris": {"media": uri[:-5] + "/Media.json"},
-            "to": line.to, "uri": uri,
+            "date_sent": None if status in ("accepted", "queued") else now, "date_updated": now,
+            "direction": "outbound-api", "error_code": code, "error_message": None, "from": line.form.get("From"),
+            "messaging_service_sid": service, "num_media": "0", "num_segments": "0" if service else "1", "price": None,
+            "price_unit": "USD", "sid": line.sid, "status": status,
+            "subresource_uris": {"media": uri[:-5] + "/Media.json"}, "to": line.to, "uri": uri,
         }).encode()  # fmt: skip
 
 

@@ -1,0 +1,122 @@
+"""The last look in a claim: what waits, what goes, and that it costs the same for one as for many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import event, select, update
+
+from outbox import claims, lastlook
+from outbox.claims import Claimed
+from outbox.jurisdictions import read_law
+from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
+from outbox.policy import Cap, Manner, Policy
+from store.engine import Database
+from store.tables import addresses, broadcasts, deliveries, profiles
+from tests.acts import add_person
+from tests.outbox.conftest import POLICY, Planned
+
+LAW = replace(POLICY, law=read_law(), cap=Cap(1, timedelta(days=7)))
+NIGHT = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # midnight in California
+OPENS = NIGHT + timedelta(hours=8)
+DAY = NIGHT + timedelta(hours=12)
+CALIFORNIA = [f"sms:+1415555{place:04d}" for place in range(40)]
+
+
+async def asked(database: Database, tagged: str = CALIFORNIA[0], **more: Any) -> Asked:
+    """A delivery to a new person."""
+    profile_id = await add_person(database, tagged)
+    channel, _, address = tagged.partition(":")
+    async with database.read() as conn:
+        found = select(addresses.c.id).where(addresses.c.value == address, addresses.c.channel == channel)
+        address_id = (await conn.execute(found)).scalar_one()
+    given: dict[str, Any] = {"id": f"msg_{profile_id}", "profile_id": profile_id, "address_id": address_id}
+    given |= {"address": address, "channel": channel, "connection": channel, "class_": "marketing"}
+    return Asked(**(given | {"content": {"body": "On sale."}} | more))
+
+
+async def look(database: Database, *rows: Asked, policy: Policy = LAW, now: datetime = NIGHT) -> list[Look]:
+    async with database.write() as conn:
+        found = await lastlook.look(conn, rows, policy=policy, now=now)
+    return [found[row.id] for row in rows]
+
+
+async def claim(database: Database, now: datetime, policy: Policy = LAW) -> tuple[Claimed, int]:
+    """A claim, and how many statements it took."""
+    count = 0
+
+    def note(*_: Any) -> None:
+        nonlocal count
+        count += 1
+
+    async with database.write() as conn:
+        event.listen(conn.sync_connection, "before_cursor_execute", note)
+        found = await claims.claim(conn, "sms", limit=64, bulk=64, owner="dsp_test", policy=policy, now=now)
+        event.remove(conn.sync_connection, "before_cursor_execute", note)
+    return found, count
+
+
+async def test_only_marketing_keeps_the_hours(database: Database) -> None:
+    for class_, goes in (("marketing", False), ("transactional", True), ("service", True)):
+        row = await asked(database, class_=class_)
+        [found] = await look(database, row)
+        assert isinstance(found, Go) == goes, class_
+    [wait] = await look(database, row := await asked(database))
+    assert wait == Wait(OPENS)
+    sandbox = replace(LAW, manners={"sms": Manner(sandbox=True)})
+    assert isinstance((await look(database, row, policy=sandbox))[0], Go)
+
+
+async def test_a_zone_that_this_machine_does_not_know_is_passed_over(database: Database) -> None:
+    row = await asked(database)
+    async with database.write() as conn:
+        await conn.execute(update(profiles).values(timezone="Mars/Olympus_Mons"))
+    assert isinstance((await look(database, row))[0], Wait), "its number's zone serves"
+
+
+async def test_hours_that_never_come_let_nothing_through(database: Database) -> None:
+    never = replace(LAW, law=replace(read_law(), rows={}, default=replace(read_law().default, days=((),) * 7)))
+    [found] = await look(database, await asked(database), policy=never)
+    assert found == Wait(NIGHT + timedelta(days=1))
+
+
+async def test_what_cannot_be_filled_in_uses_up_no_cap(database: Database) -> None:
+    broken = await asked(database, content={"body": "{{ 1 | divided_by: 0 }}"})
+    good = replace(broken, id="msg_good", content={"body": "On sale."})
+    third = replace(good, id="msg_third")
+    found = await look(database, broken, good, third, now=DAY)
+    assert [type(one) for one in found] == [Broken, Go, Skip]
+    assert found[2] == Skip("frequency_capped")
+
+
+async def test_a_claim_takes_as_many_statements_for_one_as_for_many(database: Database, planned: Planned) -> None:
+    """With everything there is to know of people: names, tags, answers, hours, cap, notice."""
+    policy = replace(LAW, manners={"sms": Manner(rate=1000.0, stop_notice="first")})
+    body = "{{ first_name }}{{ attributes.x }}{% if tags contains 'vip' %}VIP{% endif %}{{ preferences['Drama'] }}"
+    counts = []
+    for people in (CALIFORNIA[:2], CALIFORNIA[2:]):
+        await planned(*people)
+        async with database.write() as conn:
+            await conn.execute(update(broadcasts).values(content={"body": body + "!"}))
+        found, count = await claim(database, DAY, policy)
+        assert len(found.claims) == len(people)
+        assert {one.content["body"] for one in found.claims} == {"!\nReply STOP to opt out."}
+        counts.append(count)
+    assert counts[0] == counts[1] < 40
+
+
+async def test_what_waits_is_looked_at_once_and_goes_when_it_opens(database: Database, planned: Planned) -> None:
+    await planned(*CALIFORNIA[:3])
+    async with database.write() as conn:
+        await conn.execute(update(deliveries).values(due_at=NIGHT))
+    found, _ = await claim(database, NIGHT)
+    assert (found.claims, found.looked_at) == ([], 3)
+    found, _ = await claim(database, OPENS - timedelta(seconds=1))
+    assert found.looked_at == 0
+    async with database.read() as conn:
+        rows = (await conn.execute(select(deliveries.c.status, deliveries.c.tries, deliveries.c.due_at))).all()
+    assert {(row.status, row.tries, row.due_at) for row in rows} == {("queued", 0, OPENS)}
+    found, _ = await claim(database, OPENS)
+    assert len(found.claims) == 3
