@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import crash
 from store.tables import broadcasts, deliveries
 
 CHUNK = 1000  # deliveries cancelled in one transaction
@@ -21,26 +22,29 @@ class WrongState(Exception):
     """The broadcast cannot be changed so from the status that the message names."""
 
 
-async def pause(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> bool:
-    """Send nothing more until it is resumed; returns whether there is such a broadcast. Raises WrongState."""
+# Each returns whether it changed anything: None where there is no such broadcast, False where it stood so already.
+
+
+async def pause(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> bool | None:
+    """Send nothing more until it is resumed. Raises WrongState."""
     return await _turn(conn, broadcast_id, "paused", ("planning", "scheduled", "sending"), now)
 
 
-async def cancel(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> bool:
-    """Send nothing more, ever; returns whether there is such a broadcast. Raises WrongState.
+async def cancel(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> bool | None:
+    """Send nothing more, ever. Raises WrongState.
 
     What is queued is cancelled by `cancel_queued`, a chunk at a time.
     """
     return await _turn(conn, broadcast_id, "cancelled", ("planning", "scheduled", "sending", "paused"), now)
 
 
-async def resume(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> bool:
-    """Go on where it was; returns whether there is such a broadcast. Raises WrongState."""
+async def resume(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> bool | None:
+    """Go on where it was. Raises WrongState."""
     row = await _locked(conn, broadcast_id)
     if row is None:
-        return False
+        return None
     if row.status in ("planning", "scheduled", "sending"):
-        return True
+        return False
     if row.status != "paused":
         raise WrongState(row.status)
     status = "planning" if row.planned_at is None else "sending"
@@ -50,12 +54,14 @@ async def resume(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> 
     return True
 
 
-async def _turn(conn: AsyncConnection, broadcast_id: str, to: str, allowed: tuple[str, ...], now: datetime) -> bool:
+async def _turn(
+    conn: AsyncConnection, broadcast_id: str, to: str, allowed: tuple[str, ...], now: datetime
+) -> bool | None:
     row = await _locked(conn, broadcast_id)
     if row is None:
-        return False
+        return None
     if row.status == to:
-        return True
+        return False
     if row.status not in allowed:
         raise WrongState(row.status)
     await _set(conn, broadcast_id, to, now)
@@ -74,6 +80,7 @@ async def _locked(conn: AsyncConnection, broadcast_id: str) -> Any:
 
 async def _set(conn: AsyncConnection, broadcast_id: str, status: str, now: datetime) -> None:
     await conn.execute(update(broadcasts).where(broadcasts.c.id == broadcast_id).values(status=status, updated_at=now))
+    crash.point("broadcast.control")
 
 
 async def cancel_queued(conn: AsyncConnection, broadcast_id: str, *, now: datetime) -> bool:
@@ -89,4 +96,5 @@ async def cancel_queued(conn: AsyncConnection, broadcast_id: str, *, now: dateti
         await conn.execute(
             update(deliveries).where(deliveries.c.id.in_(ids)).values(status="cancelled", updated_at=now)
         )
+    crash.point("broadcast.cancelling")
     return len(ids) == CHUNK

@@ -14,6 +14,7 @@ from sqlalchemy import (
     and_,
     case,
     exists,
+    false,
     func,
     insert,
     literal,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     union_all,
     update,
 )
@@ -33,6 +35,7 @@ from consent import verdict
 from outbox import composition
 from outbox.lastlook import WINDOW
 from outbox.queue import BULK
+from store import crash
 from store.ids import new_id
 from store.tables import addresses, broadcasts, deliveries, messages
 from store.types import Key, UTCDateTime
@@ -69,6 +72,7 @@ async def plan_chunk(conn: AsyncConnection, broadcast_id: str, *, now: datetime,
     ).one_or_none()
     if row is None:
         return False
+    crash.point("plan.opened")
     audience = Audience.from_json(row.audience)
     chunk = await next_chunk(conn, audience, broadcast_id, after=row.plan_cursor, size=size)
     if chunk is None:
@@ -78,17 +82,23 @@ async def plan_chunk(conn: AsyncConnection, broadcast_id: str, *, now: datetime,
             .where(broadcasts.c.id == broadcast_id)
             .values(status="scheduled" if waits else "sending", planned_at=now, updated_at=now)
         )
+        crash.point("plan.ended")
         return False
-    await conn.execute(_insert(conn, row, _chosen(audience, chunk, row, now), now))
-    await _unknown_addresses(conn, audience, chunk, row, now)
+    await conn.execute(_insert(conn, row, chosen(audience, chunk, row, now), now))
+    await _add_missing(conn, audience, chunk, row, now)
+    crash.point("plan.inserted")
     await conn.execute(
         update(broadcasts).where(broadcasts.c.id == broadcast_id).values(plan_cursor=chunk.keys[-1], updated_at=now)
     )
+    crash.point("plan.chunk")
     return True
 
 
-def _chosen(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
-    """One row per person (or per distinct address) of a chunk: the address taken, and its verdict."""
+def chosen(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
+    """One row per person (or per distinct address) of a chunk: the address taken, and its verdict.
+
+    `row` is a broadcast, or what is asked for: it has routes, content, preference_id and send_at.
+    """
     answered = _answered(audience, chunk, row, now)
     may = verdict.allowed(answered.c.reason)
     if audience.kind == "addresses":
@@ -152,16 +162,16 @@ def _answered(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
     return select(*columns, reason).cte("answered")
 
 
-def _insert(conn: AsyncConnection, row: Any, chosen: CTE, now: datetime) -> Any:
+def _insert(conn: AsyncConnection, row: Any, best: CTE, now: datetime) -> Any:
     taken = exists(
         select(1).where(
             deliveries.c.broadcast_id == row.id,
-            deliveries.c.address_id == chosen.c.address_id,
+            deliveries.c.address_id == best.c.address_id,
             deliveries.c.status != literal_column("'skipped'"),
         )
-    ).correlate(chosen)
-    may = verdict.allowed(chosen.c.reason)
-    twice = and_(may, or_(chosen.c.turn > 1, taken))
+    ).correlate(best)
+    may = verdict.allowed(best.c.reason)
+    twice = and_(may, or_(best.c.turn > 1, taken))
     sends = and_(may, ~twice)
     return insert(deliveries).from_select(
         _COLUMNS,
@@ -169,19 +179,20 @@ def _insert(conn: AsyncConnection, row: Any, chosen: CTE, now: datetime) -> Any:
             conn,
             row,
             now,
-            profile_id=chosen.c.profile_id,
-            address_id=chosen.c.address_id,
+            profile_id=best.c.profile_id,
+            address_id=best.c.address_id,
             address=null(),
-            channel=chosen.c.channel,
-            connection=chosen.c.connection,
+            channel=best.c.channel,
+            connection=best.c.connection,
             status=case((sends, literal_column("'queued'")), else_=literal_column("'skipped'")),
-            reason=case((sends, null()), (twice, literal_column("'duplicate_address'")), else_=chosen.c.reason),
-        ).select_from(chosen),
+            reason=case((sends, null()), (twice, literal_column("'duplicate_address'")), else_=best.c.reason),
+        ).select_from(best),
     )
 
 
-_COLUMNS = ["id", "broadcast_id", "profile_id", "address_id", "address", "channel", "connection", "class", "priority",
-            "preference_id", "status", "reason", "tries", "due_at", "created_at", "updated_at"]  # fmt: skip
+_COLUMNS = ["id", "broadcast_id", "profile_id", "address_id", "address", "by_address", "channel", "connection",
+            "class", "priority", "preference_id", "status", "reason", "tries", "due_at", "created_at",
+            "updated_at"]  # fmt: skip
 
 
 def _rows(conn: AsyncConnection, row: Any, now: datetime, **of: Any) -> Select[Any]:
@@ -193,6 +204,7 @@ def _rows(conn: AsyncConnection, row: Any, now: datetime, **of: Any) -> Select[A
         of["profile_id"],
         of["address_id"],
         of["address"],
+        true() if row.audience["kind"] == "addresses" else false(),
         of["channel"],
         of["connection"],
         literal_column("'marketing'"),
@@ -214,40 +226,44 @@ def _random_id(conn: AsyncConnection) -> Any:
     return literal_column("'msg_' || lower(hex(randomblob(16)))")
 
 
-async def _unknown_addresses(conn: AsyncConnection, audience: Audience, chunk: Chunk, row: Any, now: datetime) -> None:
-    """Addresses asked for that got no row yet, since no profile has them: each one, skipped as `unknown_address`."""
-    if audience.kind != "addresses":
-        return
-    known = set(
-        (
-            await conn.execute(
-                select(addresses.c.hash)
-                .join(deliveries, deliveries.c.address_id == addresses.c.id)
-                .where(deliveries.c.broadcast_id == row.id, addresses.c.hash.in_(chunk.keys))
-            )
-        ).scalars()
-    )
-    missing = [value for digest, value in chunk.members.items() if digest not in known]
-    if missing:
-        await conn.execute(
-            insert(deliveries),
-            [
-                {
-                    "id": new_id("msg"),
-                    "broadcast_id": row.id,
-                    "address": value,
-                    "channel": row.channel,
-                    "connection": row.connection,
-                    "class": "marketing",
-                    "priority": BULK,
-                    "preference_id": row.preference_id,
-                    "status": "skipped",
-                    "reason": "unknown_address",
-                    "tries": 0,
-                    "due_at": now,
-                    "created_at": now,
-                    "updated_at": now,
-                }
-                for value in missing
-            ],
+async def _add_missing(conn: AsyncConnection, audience: Audience, chunk: Chunk, row: Any, now: datetime) -> None:
+    """Members of a list that got no row: addresses nobody has, `unknown_address`; people who are gone, `no_address`."""
+    if audience.kind == "addresses":
+        known = (
+            select(addresses.c.hash)
+            .join(deliveries, deliveries.c.address_id == addresses.c.id)
+            .where(deliveries.c.broadcast_id == row.id, addresses.c.hash.in_(chunk.keys))
         )
+    elif audience.kind == "profiles":
+        known = select(deliveries.c.profile_id).where(
+            deliveries.c.broadcast_id == row.id, deliveries.c.profile_id.in_(chunk.keys)
+        )
+    else:
+        return
+    planned = set((await conn.execute(known)).scalars())
+    missing = [
+        {"address": value, "profile_id": None, "by_address": True, "reason": "unknown_address"}
+        if audience.kind == "addresses"
+        else {"address": None, "profile_id": key, "by_address": False, "reason": "no_address"}
+        for key, value in chunk.members.items()
+        if key not in planned
+    ]
+    if missing:
+        await conn.execute(insert(deliveries), [{**_skipped(row, now), **member} for member in missing])
+
+
+def _skipped(row: Any, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id("msg"),
+        "broadcast_id": row.id,
+        "channel": row.channel,
+        "connection": row.connection,
+        "class": "marketing",
+        "priority": BULK,
+        "preference_id": row.preference_id,
+        "status": "skipped",
+        "tries": 0,
+        "due_at": now,
+        "created_at": now,
+        "updated_at": now,
+    }

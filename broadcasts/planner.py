@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 import structlog
 from sqlalchemy import select
 
 from broadcasts import control, plan, records
-from store import tasks
+from store import crash, tasks
 from store.clock import Clock
 from store.engine import Database, is_away
 from store.tables import broadcasts
@@ -17,6 +18,7 @@ from store.tables import broadcasts
 log = structlog.get_logger("broadcasts")
 
 IDLE_SECONDS = 1.0
+TURN_SECONDS = 1.0  # for which one broadcast is planned while another waits to be started, or cancelled
 
 
 class Planner:
@@ -63,9 +65,9 @@ class Planner:
     async def _round(self) -> None:
         async with self._database.read() as conn:
             open_ = [
-                (row.id, row.status)
+                (row.id, row.status, row.plan_cursor is None)
                 for row in await conn.execute(
-                    select(broadcasts.c.id, broadcasts.c.status)
+                    select(broadcasts.c.id, broadcasts.c.status, broadcasts.c.plan_cursor)
                     .where(
                         broadcasts.c.status.in_(["planning", "scheduled", "sending", "cancelled"]),
                         broadcasts.c.done_at.is_(None),
@@ -73,22 +75,27 @@ class Planner:
                     .order_by(broadcasts.c.id)
                 )
             ]
-        for broadcast_id, status in open_:
+        for broadcast_id, status, is_new in open_:
             if status == "planning":
-                await self._plan(broadcast_id)
+                await self._plan(broadcast_id, is_new)
             elif status == "cancelled":
                 await self._cancel(broadcast_id)
         if open_:
             await self._close()
 
-    async def _plan(self, broadcast_id: str) -> None:
-        """Plan one to its end; what cannot be planned is tried again, and keeps no other waiting."""
+    async def _plan(self, broadcast_id: str, is_new: bool) -> None:
+        """Plan one for a while, then the others have their turn; what cannot be planned is tried again."""
+        until = monotonic() + TURN_SECONDS
         try:
-            await self._database.transact(plan.know_the_tables)
+            if is_new:
+                await self._database.transact(plan.know_the_tables)
             while not self._stopping and await self._database.transact(
                 lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock())
             ):
-                pass
+                crash.point("plan.committed")
+                if monotonic() > until:
+                    self.wake()
+                    return
             await self._database.transact(plan.know_the_plan)
             self._on_planned()
         except Exception as error:
@@ -98,6 +105,7 @@ class Planner:
 
     async def _close(self) -> None:
         now = self._clock()
+        crash.point("broadcast.closing")
         started = await self._database.transact(lambda conn: records.start_scheduled(conn, now=now))
         await self._database.transact(lambda conn: records.finish(conn, now=now))
         if started:

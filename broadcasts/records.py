@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from audience import lists
 from audience.lists import Part
 from audience.select import Audience
+from outbox import pace
 from store.ids import new_id
 from store.tables import addresses, attempts, broadcasts, deliveries
 
@@ -25,6 +26,21 @@ class Counts:
     skipped: int = 0
     by_status: dict[str, int] = field(default_factory=dict)  # never holds skipped ones
     by_reason: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A broadcast as it is asked for."""
+
+    name: str
+    routes: Sequence[dict[str, str]]  # {"channel", "connection"} in order of wish
+    content: dict[str, Any]
+    audience: Audience
+    preference_id: str | None = None
+    send_at: datetime | None = None  # None: now
+    not_after: datetime | None = None
+    quiet_hours: Any = None  # None: as [sending] says; False: none; {"from", "to"}: nothing is sent between
+    rate: float | None = None  # None: the connection's
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +66,27 @@ class Broadcast:
 
 
 async def create(
-    conn: AsyncConnection,
-    *,
-    name: str,
-    channel: str,
-    connection: str,
-    content: dict[str, Any],
-    audience: Audience,
-    parts: Sequence[Part] = (),
-    preference_id: str | None,
-    created_by: str,
-    now: datetime,
-    routes: Sequence[dict[str, str]] = (),
-    send_at: datetime | None = None,
-    not_after: datetime | None = None,
-    quiet_hours: Any = None,
-    rate: float | None = None,
+    conn: AsyncConnection, draft: Draft, *, parts: Sequence[Part] = (), created_by: str, now: datetime
 ) -> str:
     """A new broadcast, to be planned; where its audience is a list, with the list's parts. Returns its id."""
     broadcast_id = new_id("brd")
+    first = draft.routes[0]
     await conn.execute(
         insert(broadcasts),
         [
             {
                 "id": broadcast_id,
-                "name": name,
-                "channel": channel,
-                "connection": connection,
-                "routes": list(routes) or [{"channel": channel, "connection": connection}],
-                "content": content,
-                "audience": audience.to_json(),
-                "preference_id": preference_id,
-                "send_at": send_at,
-                "not_after": not_after,
-                "quiet_hours": quiet_hours,
-                "rate": rate,
+                "name": draft.name,
+                "channel": first["channel"],
+                "connection": first["connection"],
+                "routes": list(draft.routes),
+                "content": draft.content,
+                "audience": draft.audience.to_json(),
+                "preference_id": draft.preference_id,
+                "send_at": draft.send_at,
+                "not_after": draft.not_after,
+                "quiet_hours": draft.quiet_hours,
+                "rate": draft.rate,
                 "status": "planning",
                 "created_by": created_by,
                 "created_at": now,
@@ -199,10 +201,14 @@ async def finish(conn: AsyncConnection, *, now: datetime) -> int:
         update(broadcasts)
         .where(broadcasts.c.status == "sending", ~open_)
         .values(status="done", done_at=now, updated_at=now)
+        .returning(broadcasts.c.id)
     )
-    await conn.execute(
+    done_ids = list(done.scalars())
+    cancelled = await conn.execute(
         update(broadcasts)
         .where(broadcasts.c.status == "cancelled", broadcasts.c.done_at.is_(None), ~open_)
         .values(done_at=now)
+        .returning(broadcasts.c.id)
     )
-    return int(done.rowcount)
+    await pace.forget(conn, [*done_ids, *cancelled.scalars()])
+    return len(done_ids)

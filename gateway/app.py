@@ -23,6 +23,8 @@ from outbox import endings
 from outbox.dispatch import CONCURRENCY, Dispatcher
 from outbox.optout_links import OptOutLinks
 from outbox.sandbox import SandboxOutbox
+from outbox.settlement import Settlement
+from store import crash
 from store.clock import Clock, utcnow
 from store.engine import Database, is_away
 from store.migrate import is_current
@@ -52,7 +54,7 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
 async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> AsyncIterator[None]:
     database = Database(settings_.database.url)
     try:
-        async with open_session(CONCURRENCY * max(1, len(settings_.connections))) as session:
+        async with open_session(CONCURRENCY * max(1, len(settings_.connections)), crash.point) as session:
             house = await open_house(database, settings_, session, clock)
             app[base.HOUSE] = house
             app[unsubscribe.UNSUBSCRIBING] = unsubscribe.Unsubscribing(
@@ -66,6 +68,7 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             await inbox.drain()
             await reports.drain()
             await house.planner.stop()
+            await house.settlement.stop()
             await house.dispatcher.stop()
     finally:
         await database.dispose()
@@ -81,11 +84,12 @@ async def open_house(database: Database, settings_: Settings, session: object, c
     policy = policy_for(settings_, links)
     dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock)
     planner = Planner(database, clock=clock, on_planned=dispatcher.wake)
-    return House(settings_, database, clock, book, desk, adapters, dispatcher, planner, policy, links)
+    settlement = Settlement(database, adapters, clock=clock)
+    return House(settings_, database, clock, book, desk, adapters, dispatcher, planner, settlement, policy, links)
 
 
 async def start_loops(house: House) -> AsyncIOScheduler:
-    """Start planner, dispatcher and the sweep for attempts whose process is gone."""
+    """Start planner, dispatcher, the sweep for attempts whose process is gone, and the settlement of those in doubt."""
 
     async def sweep(owners: list[str] | None = None) -> None:
         try:
@@ -103,6 +107,7 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     scheduler.start()
     house.planner.start()
     house.dispatcher.start()
+    house.settlement.start()
     return scheduler
 
 
@@ -157,6 +162,7 @@ async def readyz(request: web.Request) -> web.Response:
                 and request.app[SCHEDULER].running
                 and house.planner.is_running
                 and house.dispatcher.is_running
+                and house.settlement.is_running
             )
     except Exception as error:
         if not is_away(error) and not isinstance(error, TimeoutError):

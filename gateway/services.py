@@ -22,6 +22,7 @@ from outbox.jurisdictions import read_law
 from outbox.optout_links import OptOutLinks
 from outbox.policy import Cap, Manner, Policy
 from outbox.sandbox import SandboxOutbox
+from outbox.settlement import Settlement
 from profiles.addresses import AddressBook
 from store.clock import Clock
 from store.engine import Database
@@ -39,6 +40,7 @@ class House:
     adapters: Mapping[str, Adapter]
     dispatcher: Dispatcher
     planner: Planner
+    settlement: Settlement
     policy: Policy
     links: OptOutLinks
 
@@ -54,6 +56,7 @@ def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
         try:
             law = read_law(sending.quiet_hours_table)
         except (OSError, BadHours) as error:
+            # It was read before, with the settings: it has changed since.
             raise ConfigError(f"[sending] quiet_hours_table: {sending.quiet_hours_table}: {error}") from error
     cap = sending.frequency_cap
     return Policy(

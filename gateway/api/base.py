@@ -22,7 +22,7 @@ from gateway.services import House
 HOUSE: web.AppKey[House] = web.AppKey("house", House)
 BODY_BYTES = 8 * 1024 * 1024
 MOST_LISTED = 500
-# A plus in a query may arrive as a blank: `sms: 14155550123`.
+# A plus may arrive as a blank: `sms: 14155550123`.
 _BLANK_PLUS = re.compile(r"(?<=^sms:) (?=[0-9])|(?<=^voice:) (?=[0-9])|(?<=^whatsapp:) (?=[0-9])|^ (?=[0-9])")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -67,7 +67,7 @@ class Call:
                 raise invalid(name, "given more than once")
             check_text(value, name)
             if value != "":
-                found[name] = _BLANK_PLUS.sub("+", value) if name == "address" else value
+                found[name] = with_plus(value) if name == "address" else value
         return found
 
     def page(self) -> tuple[str | None, int]:
@@ -107,14 +107,20 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         key = await authenticated(request, house)
         if key is None:
             raise unauthorised()
-        if route.scope is not None and not key.may(route.scope):
-            raise Problem(403, "forbidden", "The key does not open this", f"it lacks the scope {route.scope}")
+        if route.scope is not None:
+            require_scope(key, route.scope)
         for value in request.match_info.values():
             check_text(value, "path")
         payload = await read_body(request, route.body) if route.body is not None else None
         return await route.handler(Call(request, house, key, payload))
 
     return serve
+
+
+def require_scope(key: Key, scope: str) -> None:
+    """Raises Problem 403 for a key that does not open this."""
+    if not key.may(scope):
+        raise Problem(403, "forbidden", "The key does not open this", f"it lacks the scope {scope}")
 
 
 async def authenticated(request: web.Request, house: House) -> Key | None:
@@ -138,6 +144,11 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
     if not isinstance(value, dict):
         raise Problem(400, "not-json", "The body is not a JSON object")
     return model.model_validate_json(raw)
+
+
+def with_plus(address: str) -> str:
+    """An address whose plus may have arrived as a blank."""
+    return _BLANK_PLUS.sub("+", address)
 
 
 def check_text(text: str, field: str) -> None:

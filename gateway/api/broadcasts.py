@@ -2,77 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
-from pydantic import Field, StringConstraints
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from broadcasts import records
-from broadcasts.records import Broadcast, Counts
+from audience.lists import Part
+from broadcasts import control, forecast, records
+from broadcasts.control import WrongState
+from broadcasts.records import Broadcast, Counts, Draft
 from consent import preferences, verdict
 from gateway import audit
-from gateway.api import audiences
-from gateway.api.audiences import AudienceIn
-from gateway.api.base import Body, Call, Route, answer, listing
-from gateway.problems import invalid, not_found
+from gateway.api import audiences, broadcast_wishes, contents
+from gateway.api.base import Call, Route, answer, listing
+from gateway.api.broadcast_wishes import BroadcastIn
+from gateway.problems import Problem, invalid, not_found
+from outbox import heed
 from outbox.statuses import SKIP_REASONS, STATUSES
-from store.tables import preferences as preferences_table
-
-
-class TemplateIn(Body):
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    language: str | None = None
-    variables: dict[str, str] = Field(default_factory=dict)
-
-
-class ContentIn(Body):
-    body: Annotated[str, StringConstraints(min_length=1, max_length=1600)] | None = None
-    template: TemplateIn | None = None
-
-
-class BroadcastIn(Body):
-    """What is not there yet may be named with the value that means nothing."""
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    channel: Literal["sms", "whatsapp", "email"]
-    connection: str | None = None
-    content: ContentIn
-    audience: AudienceIn
-    preference: str | None = None
-    send_at: None = None
-    quiet_hours: None = None
-    rate: None = None
-    dry_run: Literal[False] = False
 
 
 async def create(call: Call) -> web.Response:
-    """Make a broadcast; it is planned and sent at once, to those who said yes."""
+    """Make a broadcast; it is planned at once, and sent when its time has come to those who said yes. Or try it dry."""
     body = call.body(BroadcastIn)
-    connection = _connection(call, body)
-    content = _content(body)
-    audience, parts = await audiences.read(
-        body.audience, channel=body.channel, book=call.house.book, database=call.house.database
-    )
     now = call.house.now()
+    draft = broadcast_wishes.draft(call, body, now)
+    channels = [route["channel"] for route in draft.routes]
+    audience, parts = await audiences.read(
+        body.audience, channel=channels[0], book=call.house.book, database=call.house.database
+    )
+    draft = replace(draft, audience=audience)
+    if body.dry_run:
+        return await _tried(call, body, draft, parts)
 
     async def work(conn: AsyncConnection) -> dict[str, Any]:
-        preference_id = await _preference(conn, body)
-        broadcast_id = await records.create(
-            conn,
-            name=body.name,
-            channel=body.channel,
-            connection=connection,
-            content=content,
-            audience=audience,
-            parts=parts,
-            preference_id=preference_id,
-            created_by=call.actor,
-            now=now,
-        )
-        await audit.note(conn, call.actor, "broadcast.created", broadcast_id, {"audience": audience.kind}, now=now)
+        checked = await _checked(conn, body, draft)
+        broadcast_id = await records.create(conn, checked, parts=parts, created_by=call.actor, now=now)
+        detail = {"audience": audience.kind} | ({} if draft.quiet_hours is None else {"quiet_hours": draft.quiet_hours})
+        await audit.note(conn, call.actor, "broadcast.created", broadcast_id, detail, now=now)
         return (await _shown(conn, [_found(await records.read(conn, broadcast_id))]))[0]
 
     document = await call.house.database.transact(work)
@@ -80,45 +48,62 @@ async def create(call: Call) -> web.Response:
     return answer(document, status=202)
 
 
-def _connection(call: Call, body: BroadcastIn) -> str:
-    fitting = [name for name, adapter in call.house.adapters.items() if adapter.channel == body.channel]
-    if body.connection is not None:
-        if body.connection not in fitting:
-            raise invalid(
-                "connection",
-                f"there is no such connection for {body.channel}; known are {', '.join(fitting) or 'none'}",
-            )
-        return body.connection
-    if len(fitting) != 1:
-        raise invalid("connection", f"name one: {', '.join(fitting) or f'none is configured for {body.channel}'}")
-    return fitting[0]
+async def _tried(call: Call, body: BroadcastIn, draft: Draft, parts: Sequence[Part]) -> web.Response:
+    async with call.house.database.read() as conn:
+        checked = await _checked(conn, body, draft)
+    counts = await forecast.count(call.house.database, checked, parts, now=call.house.now())
+    return answer({"id": None, "status": "dry_run", "counts": _counted(counts)})
 
 
-def _content(body: BroadcastIn) -> dict[str, Any]:
-    content = body.content
-    if (content.body is None) == (content.template is None):
-        raise invalid("content", "give `body`" + (" or `template`, not both" if body.channel == "whatsapp" else ""))
-    if content.template is not None and body.channel != "whatsapp":
-        raise invalid("content.template", "templates are for whatsapp")
-    if content.body is not None and ("{{" in content.body or "{%" in content.body):
-        raise invalid("content.body", "personalisation is not there yet: it would be sent as it stands")
-    return content.model_dump(exclude_none=True)
+async def _checked(conn: AsyncConnection, body: BroadcastIn, draft: Draft) -> Draft:
+    """With the preference that it names; raises Problem for what the database does not know."""
+    await contents.check_preferences(conn, draft.content)
+    channels = [route["channel"] for route in draft.routes]
+    return replace(draft, preference_id=await broadcast_wishes.preference_for(conn, body.preference, channels))
 
 
-async def _preference(conn: AsyncConnection, body: BroadcastIn) -> str | None:
-    if body.preference is None:
-        return None
-    known = await preferences.by_names(conn, [body.preference])
-    if body.preference not in known:
-        raise invalid("preference", "there is no such preference")
-    linked = (
-        await conn.execute(
-            select(preferences_table.c.linked_channel).where(preferences_table.c.id == known[body.preference])
-        )
-    ).scalar_one()
-    if linked is not None and linked != body.channel:
-        raise invalid("preference", f"it is linked to {linked}: a broadcast on {body.channel} cannot name it")
-    return known[body.preference]
+# --- under way ---------------------------------------------------------------------------------
+
+
+async def pause(call: Call) -> web.Response:
+    """Send nothing more until it is resumed; answered when nothing begins to be sent any more."""
+    return await _turn(call, "paused", control.pause)
+
+
+async def resume(call: Call) -> web.Response:
+    """Go on where it was paused."""
+    return await _turn(call, "resumed", control.resume)
+
+
+async def cancel(call: Call) -> web.Response:
+    """Send nothing more, ever; answered when nothing begins to be sent any more."""
+    return await _turn(call, "cancelled", control.cancel)
+
+
+async def _turn(call: Call, done: str, act: Callable[..., Awaitable[bool | None]]) -> web.Response:
+    now = call.house.now()
+
+    async def work(conn: AsyncConnection) -> None:
+        turned = await act(conn, call.id, now=now)
+        if turned is None:
+            raise not_found("broadcast")
+        if turned:
+            await audit.note(conn, call.actor, f"broadcast.{done}", call.id, {}, now=now)
+
+    try:
+        await call.house.database.transact(work)
+    except WrongState as error:
+        detail = f"it is {error}"
+        raise Problem(409, "wrong-state", f"The broadcast cannot be {done}", detail, state=str(error)) from error
+    if done == "resumed":
+        call.house.dispatcher.wake()
+    else:
+        await heed.settle(call.house.database, {call.id})
+    call.house.planner.wake()
+    return await get(call)
+
+
+# --- as it is shown ----------------------------------------------------------------------------
 
 
 def _found(broadcast: Broadcast | None) -> Broadcast:
@@ -141,20 +126,29 @@ def _one(broadcast: Broadcast, counts: Counts, preference: str | None) -> dict[s
         "held": broadcast.held,
         "channel": broadcast.channel,
         "connection": broadcast.connection,
+        "channels": [route["channel"] for route in broadcast.routes],
+        "connections": {route["channel"]: route["connection"] for route in broadcast.routes},
         "content": broadcast.content,
         "audience": audiences.shown(broadcast.audience),
         "preference": preference,
         "send_at": broadcast.send_at,
-        "counts": {
-            "planned": counts.planned,
-            "skipped": counts.skipped,
-            "by_status": counts.by_status,
-            "by_reason": counts.by_reason,
-        },
+        "not_after": broadcast.not_after,
+        "quiet_hours": broadcast.quiet_hours,
+        "rate": broadcast.rate,
+        "counts": _counted(counts),
         "created_by": broadcast.created_by,
         "created_at": broadcast.created_at,
         "updated_at": broadcast.updated_at,
         "done_at": broadcast.done_at,
+    }
+
+
+def _counted(counts: Counts) -> dict[str, Any]:
+    return {
+        "planned": counts.planned,
+        "skipped": counts.skipped,
+        "by_status": counts.by_status,
+        "by_reason": counts.by_reason,
     }
 
 
@@ -201,8 +195,11 @@ async def deliveries(call: Call) -> web.Response:
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/broadcasts", create, "send", BroadcastIn, (202,)),
+    Route("POST", "/v1/broadcasts", create, "send", BroadcastIn, (200, 202)),
     Route("GET", "/v1/broadcasts", listed, "send"),
     Route("GET", "/v1/broadcasts/{id}", get, "send", None, (200, 404)),
+    Route("POST", "/v1/broadcasts/{id}/pause", pause, "send", None, (200, 404, 409)),
+    Route("POST", "/v1/broadcasts/{id}/resume", resume, "send", None, (200, 404, 409)),
+    Route("POST", "/v1/broadcasts/{id}/cancel", cancel, "send", None, (200, 404, 409)),
     Route("GET", "/v1/broadcasts/{id}/deliveries", deliveries, "send", None, (200, 404)),
 )

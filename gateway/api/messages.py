@@ -1,4 +1,4 @@
-"""Messages over the API: what people wrote, what we answered, what the sandbox sent."""
+"""Messages over the API: sent one by one, sent again, and read: what people wrote, what went out to them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,171 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
+from pydantic import ConfigDict, Field, model_validator
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.api.base import Call, Route, answer, listing
-from gateway.problems import invalid, not_found
+from consent import preferences
+from gateway import audit
+from gateway.api import contents, routes
+from gateway.api.base import Body, Call, Route, answer, listing, require_scope, with_plus
+from gateway.api.contents import ContentIn
+from gateway.problems import Problem, invalid, not_found
 from inbox import mailbox
 from inbox.mailbox import Message
-from outbox import sandbox
+from outbox import resends, sandbox, singles
+from outbox.resends import Held, MayBeDuplicate, NotResendable, Repeated
+from outbox.singles import NotAllowed, Single
 from outbox.statuses import STATUSES
+from profiles import records
+from profiles.addresses import Address, BadAddress
+
+TRANSACTIONAL = "send:transactional"
+
+
+class To(Body):
+    """One person, or one address."""
+
+    profile_id: str | None = None
+    address: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> To:
+        if (self.profile_id is None) == (self.address is None):
+            raise ValueError("name `profile_id` or `address`")
+        return self
+
+
+class MessageIn(routes.RoutesIn):
+    """A message to one person. `requireOptIn` is `require_opt_in`, as other systems spell it."""
+
+    model_config = ConfigDict(populate_by_name=False)
+
+    to: To
+    content: ContentIn
+    require_opt_in: bool | None = None  # absent: true
+    require_opt_in_too: bool | None = Field(default=None, alias="requireOptIn")
+    preference: str | None = None
+
+    @property
+    def class_(self) -> str:
+        """Raises Problem."""
+        said = {self.require_opt_in, self.require_opt_in_too} - {None}
+        if len(said) > 1:
+            raise invalid("requireOptIn", "it is the same as `require_opt_in`, which says otherwise")
+        return "transactional" if said == {False} else "marketing"
+
+
+class ResendIn(Body):
+    accept_duplicate: bool = False
+
+
+# --- sent -------------------------------------------------------------------------------------
+
+
+async def create(call: Call) -> web.Response:
+    """Send a message to one person, on the first channel whose verdict allows."""
+    body = call.body(MessageIn)
+    class_ = body.class_
+    if class_ == "transactional":
+        require_scope(call.key, TRANSACTIONAL)
+    by_channel = routes.read(call, body)
+    content = contents.content_for(body.content, list(by_channel))
+    wishes = [
+        singles.Route(channel, connection, _address(call, channel, body.to.address))
+        for channel, connection in by_channel.items()
+    ]
+
+    async def work(conn: AsyncConnection) -> str:
+        await contents.check_preferences(conn, content)
+        if body.to.profile_id is not None and not await records.read(conn, [body.to.profile_id]):
+            raise invalid("to.profile_id", "there is no such profile")
+        preference_id = await preferences.require(conn, body.preference) if body.preference is not None else None
+        single = Single(wishes, content, class_, call.actor, profile_id=body.to.profile_id, preference_id=preference_id)
+        message_id = await singles.queue(conn, single, now=call.house.now())
+        if class_ == "transactional":
+            detail = {"channels": list(by_channel)}
+            await audit.note(conn, call.actor, "message.without_opt_in", message_id, detail, now=call.house.now())
+        return message_id
+
+    try:
+        message_id = await call.house.database.transact(work)
+    except NotAllowed as error:
+        raise _refused(error, body.to.address or error.address) from error
+    call.house.dispatcher.wake()
+    return answer({"id": message_id, "status": "queued"}, status=202)
+
+
+def _address(call: Call, channel: str, text: str | None) -> Address | None:
+    if text is None:
+        return None
+    try:
+        return call.house.book.parse(channel, with_plus(text))
+    except BadAddress as error:
+        raise invalid("to.address", str(error)) from error
+
+
+def _refused(error: NotAllowed, address: str | None) -> Problem:
+    more: dict[str, Any] = {"address": address}
+    if len(error.reasons) > 1:
+        more["channels"] = error.reasons
+    if "window_closed" not in error.reasons.values():
+        words = f"the opt-in check answers {error.reason}; nothing was queued"
+        return Problem(403, "not-opted-in", "This may not be sent to them", words, reason=error.reason, **more)
+    # They may be sent to, only not in these words.
+    words = "the person has not written to us on WhatsApp within 24 hours, so only a template may go to them: use one"
+    errors = [{"field": "content.template", "message": words}]
+    title = "WhatsApp takes a template only"
+    return Problem(422, "window-closed", title, words, errors=errors, reason="window_closed", **more)
+
+
+# --- sent again -------------------------------------------------------------------------------
+
+
+async def resend(call: Call) -> web.Response:
+    """Send a message again that failed, or whose end is unknown, if that may be: then the person may get it twice."""
+    body = call.body(ResendIn)
+
+    async def work(conn: AsyncConnection) -> str:
+        held = await resends.hold(conn, call.id)
+        if held is None:
+            raise not_found("outbound message")
+        _check_resend(call, held, body)
+        now = call.house.now()
+        message_id = await resends.send_again(conn, held, created_by=call.actor, now=now)
+        detail = {"resend_of": held.id, "was": held.status, "accept_duplicate": body.accept_duplicate}
+        await audit.note(conn, call.actor, "message.resent", message_id, detail, now=now)
+        return message_id
+
+    try:
+        message_id = await call.house.database.transact(work)
+    except NotAllowed as error:
+        raise _refused(error, error.address) from error
+    call.house.dispatcher.wake()
+    return answer({"id": message_id, "status": "queued", "resend_of": call.id}, status=202)
+
+
+def _check_resend(call: Call, held: Held, body: ResendIn) -> None:
+    if held.class_ == "transactional":
+        require_scope(call.key, TRANSACTIONAL)
+    try:
+        resends.check(held, accept_duplicate=body.accept_duplicate)
+    except NotResendable as error:
+        raise Problem(409, "not-resendable", "This is not to be sent again", str(error)) from error
+    except Repeated as error:
+        words = f"the message {error} repeats it, or is repeated by it, and did not fail"
+        raise Problem(409, "already-resent", "It was sent again already", words, message_id=str(error)) from error
+    except MayBeDuplicate as error:
+        words = (
+            "nobody knows whether the person got it: the provider's answer was lost. Sent again, it may reach them "
+            'twice; if it should be, send {"accept_duplicate": true}'
+        )
+        raise Problem(409, "may-be-a-duplicate", "The person may have got it", words) from error
+    if held.connection not in call.house.adapters:
+        words = f"the connection {held.connection} is configured no more; send a new message instead"
+        raise Problem(409, "not-resendable", "This is not to be sent again", words)
+
+
+# --- read -------------------------------------------------------------------------------------
 
 
 def shown(message: Message) -> dict[str, Any]:
@@ -25,13 +183,16 @@ def shown(message: Message) -> dict[str, Any]:
         "profile_id": message.profile_id,
         "from": message.sender,
         "to": message.receiver,
-        "body": message.body,
+        "body": message.content.get("body"),
+        "template": message.content.get("template"),
         "provider_id": message.provider_id,
         "status": message.status,
         "reason": message.reason,
         "error": message.error,
         "rule_id": message.rule_id,
         "in_reply_to": message.in_reply_to,
+        "created_by": message.created_by,
+        "resend_of": message.resend_of,
         "created_at": message.created_at,
     }
 
@@ -52,12 +213,13 @@ async def listed(call: Call) -> web.Response:
 
 
 async def get(call: Call) -> web.Response:
-    """One message, inbound or outbound."""
+    """One message, inbound or outbound, with what was tried."""
     async with call.house.database.read() as conn:
         found = await mailbox.read(conn, call.id)
     if found is None:
         raise not_found("message")
-    return answer(shown(found))
+    tried = [{"state": a.state, "error": a.error, "at": a.at} for a in found.attempts]
+    return answer({**shown(found), "attempts": tried})
 
 
 async def sandbox_messages(call: Call) -> web.Response:
@@ -76,8 +238,10 @@ async def sandbox_messages(call: Call) -> web.Response:
 
 
 ROUTES: Sequence[Route] = (
+    Route("POST", "/v1/messages", create, "send", MessageIn, (202, 403)),
     Route("GET", "/v1/messages", listed, "profiles:read"),
     Route("GET", "/v1/messages/{id}", get, "profiles:read", None, (200, 404)),
+    Route("POST", "/v1/messages/{id}/resend", resend, "send", ResendIn, (202, 403, 404, 409)),
     # As for broadcasts' deliveries: whoever sends may see what went out, and to whom.
     Route("GET", "/v1/sandbox/messages", sandbox_messages, "send"),
 )

@@ -123,6 +123,25 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ('[defaults]\nregion = "Europe"', "optgate.toml: [defaults] region: use the two letters of a country"),
         ('[defaults]\ntimezone = "CEST"', "optgate.toml: [defaults] timezone: use a name of the time zone database"),
         ('[sending]\nquiet_hours = "night"', "optgate.toml: [sending] quiet_hours: Input should be 'law' or 'off'"),
+        ("[sending]\nfrequency_cap = 4", "optgate.toml: [sending] frequency_cap: must be a table of options"),
+        (
+            "[sending]\nfrequency_cap = { messages = 0, days = 7 }",
+            "optgate.toml: [sending.frequency_cap] messages: Input should be greater than or equal to 1",
+        ),
+        (
+            "[sending]\nfrequency_cap = { messages = 1 }",
+            "optgate.toml: [sending.frequency_cap] days: is missing: set it here",
+        ),
+        (
+            '[sending]\nquiet_hours_table = "gone.toml"',
+            "optgate.toml: [sending] quiet_hours_table: gone.toml cannot be read: No such file",
+        ),
+        (TWILIO + "rate = 0", "optgate.toml: [connections.sms] rate: Input should be greater than or equal to 0.01"),
+        (TWILIO + "rate = inf", "optgate.toml: [connections.sms] rate: Input should be less than or equal to 100000"),
+        (
+            TWILIO + 'stop_notice = "sometimes"',
+            "optgate.toml: [connections.sms] stop_notice: Input should be 'first', 'always' or 'never'",
+        ),
         ('[rules]\npacks = ["xx"]', "optgate.toml: [rules.packs] 0: Input should be"),
         (TWILIO.replace("from = ", "form = "), "optgate.toml: [connections.sms] form: there is no such option"),
         (TWILIO.replace('"AC1"', '"SK1"'), "optgate.toml: [connections.sms] account_sid: must be the account's SID"),
@@ -168,6 +187,38 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
 )
 def test_a_wrong_option_is_named_with_the_problem_and_the_file(text: str, line: str) -> None:
     assert problem(text).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (b"", "[default] is missing"),
+        (b"[default\n", "not TOML"),
+        (b'[default]\nhours = ["08:00-20:00"]\nsource = "loi fran\xe7aise"\n', "not UTF-8 text"),
+        (b'[default]\nhours = "08:00-20:00"\n', "[default]"),
+        (b'[default]\nhours = ["08:00-20:00"]\n[FR]\nhours = ["20:00-08:00"]\n', "[FR] '20:00-08:00': write it as"),
+        (b'[default]\nhours = ["08:00-20:00"]\n[FR]\nhours = []\n', "[FR] nothing could ever be sent"),
+        (b'default = "08:00-20:00"\n', "[default]"),
+    ],
+)
+def test_a_table_of_quiet_hours_that_cannot_be_used_is_named(table: bytes, words: str) -> None:
+    Path("hours.toml").write_bytes(table)
+    line = problem('[sending]\nquiet_hours_table = "hours.toml"')
+    assert line.startswith("optgate.toml: [sending] quiet_hours_table: hours.toml: ")
+    assert words in line
+
+
+def test_the_ways_of_sending_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    written('[default]\nhours = ["09:00-12:00"]\n', "hours.toml")
+    monkeypatch.setenv("OPTGATE_SENDING__FREQUENCY_CAP__DAYS", "30")
+    file = written(
+        '[sending]\nquiet_hours = "off"\nquiet_hours_table = "hours.toml"\n'
+        f'frequency_cap = {{ messages = 4, days = 7 }}\n{TWILIO}stop_notice = "always"\n'
+    )
+    found = load(file)
+    assert (found.sending.quiet_hours, found.sending.quiet_hours_table) == ("off", Path("hours.toml"))
+    assert found.sending.frequency_cap == settings.FrequencyCap(messages=4, days=30)
+    assert found.connections["sms"].stop_notice == "always"
 
 
 @pytest.mark.parametrize("sender", ["+14155550100", "whatsapp:+14155550100", "12345", "The Theatre", "MG-1 & Co"])

@@ -15,6 +15,7 @@ from audience import lists
 from audience.lists import Members
 from audience.select import Audience
 from broadcasts import plan, records
+from broadcasts.records import Draft
 from channels.sandbox import Sandbox
 from channels.values import Accepted, Inbound, InDoubt, NotSent, Rejected
 from consent import defaults, preferences
@@ -101,13 +102,14 @@ class House:
         async with self.database.write() as conn:
             broadcast_id = await records.create(
                 conn,
-                name="News",
-                channel="sms",
-                connection="main",
-                content={"body": "Hello"},
-                audience=audience,
+                Draft(
+                    name="News",
+                    routes=[{"channel": "sms", "connection": "main"}],
+                    content={"body": "Hello"},
+                    audience=audience,
+                    preference_id=preference_id,
+                ),
                 parts=parts,
-                preference_id=preference_id,
                 created_by="key:test",
                 now=self.at,
             )

@@ -1,0 +1,55 @@
+"""What a message says, over the API: as it is given, and what is checked of it before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import preferences
+from gateway.api.base import Body
+from gateway.problems import invalid
+from outbox import composition
+from outbox.composition import BadContent
+from outbox.liquid import SOURCE_CHARS
+
+
+class TemplateIn(Body):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    language: str | None = None
+    variables: dict[str, str] = Field(default_factory=dict)
+
+
+class ContentIn(Body):
+    """`body` and the template's variables may hold Liquid."""
+
+    body: Annotated[str, StringConstraints(min_length=1, max_length=SOURCE_CHARS)] | None = None
+    template: TemplateIn | None = None
+
+
+def content_for(given: ContentIn, channels: Collection[str]) -> dict[str, Any]:
+    """The content as it is kept; raises Problem for what one of the channels could not carry."""
+    if given.body is None and given.template is None:
+        raise invalid("content", "give `body`" + (" or `template`" if "whatsapp" in channels else ""))
+    if given.template is not None and "whatsapp" not in channels:
+        raise invalid("content.template", "templates are for whatsapp")
+    others = [channel for channel in channels if channel != "whatsapp"]
+    if given.body is None and others:
+        raise invalid("content.body", f"{others[0]} needs one: the template is for whatsapp alone")
+    content = given.model_dump(exclude_none=True)
+    try:
+        composition.check(content)
+    except BadContent as error:
+        raise invalid(f"content.{error.field}", str(error)) from None
+    return content
+
+
+async def check_preferences(conn: AsyncConnection, content: Mapping[str, Any]) -> None:
+    """Raise Problem where the content asks for a preference that there is not."""
+    asked = composition.preferences_by_field(content)
+    known = await preferences.by_names(conn, {name for names in asked.values() for name in names}) if asked else {}
+    for field, names in asked.items():
+        if missing := sorted(names - known.keys()):
+            raise invalid(f"content.{field}", f"there is no preference named {missing[0]!r}")
