@@ -26,6 +26,11 @@ def number(place: int) -> str:
     return f"+1415555{place:04d}"
 
 
+def ends(delivery: dict[str, Any]) -> list[str]:
+    """How its attempts ended, but for those given back before anything was sent: a busy machine has some."""
+    return [attempt["state"] for attempt in delivery["attempts"] if attempt["state"] != "abandoned"]
+
+
 async def fan(gateway: Gateway, address: str, **more: Any) -> str:
     """Somebody who said yes to texts; returns the id."""
     return str((await gateway.person(f"sms:{address}", consent=YES, **more))["id"])
@@ -333,7 +338,7 @@ async def test_a_stop_before_its_turn_takes_a_person_out_with_the_reason(
             )
         else:
             assert (delivery["status"], delivery["reason"]) == ("accepted", None)
-            assert [attempt["state"] for attempt in delivery["attempts"]] == ["accepted"]
+            assert ends(delivery) == ["accepted"]
     assert {line.to for line in twilio.log} == set(people) - set(stopped)
     assert len(twilio.log) == len({line.to for line in twilio.log})
     assert shown["counts"]["by_reason"] == {"opted_out_channel": len(stopped)}
@@ -385,9 +390,9 @@ async def test_each_answer_of_the_provider_comes_to_what_the_table_says(
     found = await gateway.deliveries(shown["id"])
     for name, (_, attempt, status) in scripted.items():
         delivery = found[people[name]]
-        assert [a["state"] for a in delivery["attempts"]] == [attempt], (name, delivery)
+        assert ends(delivery) == [attempt], (name, delivery)
         assert delivery["status"] == status, (name, delivery)
-        assert (delivery["attempts"][0]["error"] is None) == (attempt == "accepted"), name
+        assert (delivery["attempts"][-1]["error"] is None) == (attempt == "accepted"), name
     assert len(twilio.log) == len(scripted), "each was asked once, whatever came of it"
     states = {
         p["addresses"][0]["value"]: p["addresses"][0]["status"]
@@ -402,15 +407,14 @@ async def test_what_was_certainly_not_sent_is_sent_later(gateway: Gateway, twili
     broadcast = await gateway.broadcast({"all": True})
 
     async def tried() -> bool:
-        attempts = (await gateway.deliveries(broadcast)).get(ana, {}).get("attempts", [])
-        return [attempt["state"] for attempt in attempts] == ["not_sent"]
+        return ends((await gateway.deliveries(broadcast)).get(ana, {"attempts": []})) == ["not_sent"]
 
     await eventually(tried)
     twilio.default = answers.accepted()
     gateway.clock.advance(seconds=5)
     await gateway.all_sent(broadcast)
     delivery = (await gateway.deliveries(broadcast))[ana]
-    assert [attempt["state"] for attempt in delivery["attempts"]] == ["not_sent", "accepted"]
+    assert ends(delivery) == ["not_sent", "accepted"]
     assert twilio.accepted_to(ANA) == 1
 
 
