@@ -69,7 +69,7 @@ async def ask(request: web.Request) -> web.Response:
     what = _WHAT.get(found[1], "messages")
     return _page(
         f"Stop {what}?",
-        f"<p>You will get no more {what} from {escape(desk.organisation)}.</p>"
+        f"<p>Press the button, and you will get no more {what} from {escape(desk.organisation)}.</p>"
         f'<form method="post"><button>Stop {what}</button></form>',
     )
 

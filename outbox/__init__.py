@@ -1,7 +1,10 @@
 """The door out, and the one door for a change of consent.
 
-Lives here: `heed` (record a change and stop what is queued), `people` (what a changed address or a deleted profile
-means), `claims` and `dispatch` (the queue, the last consent check, the sending), `outcomes` (the table that decides
-duplicates), `sandbox`. Its tables: deliveries, attempts, sandbox_messages.
-May know: consent, profiles, rules, channels, store.
+Consent: `heed` (record a change and stop what is queued), `word` (a no that comes from an address), `people` (what a
+changed address or a deleted profile means), `asking`, `verdicts` (the verdict on one, and on deliveries).
+What is to be sent: `singles`, `resends`, `queue`.
+Whether and when: `claims` (the last consent check), `lastlook`, `sources`, `pace`, `policy`, `hours`, `jurisdictions`.
+What it says: `composition`, `liquid`, `notices`, `optout_links`.
+How it went: `dispatch`, `outcomes` (the table that decides duplicates), `endings`, `reports`, `settlement`, `pairing`.
+Its tables: deliveries, attempts, paces, sandbox_messages. May know: consent, profiles, rules, channels, store.
 """

@@ -107,7 +107,8 @@ def _composed(row: Asked, person: Mapping[str, Any], facts: _Facts, policy: Poli
     part = composition.on_channel(row.content, row.channel)
     links = {"unsubscribe": policy.unsubscribe_link(row.address_id, row.channel)}
     content = composition.fill_in(part, {**person, "channel": row.channel, "links": links})
-    if row.class_ == "marketing" and row.channel == "sms" and _tells_how_to_stop(row, facts, policy):
+    has_link = links["unsubscribe"] in (content.get("body") or "")
+    if row.class_ == "marketing" and row.channel == "sms" and not has_link and _tells_how_to_stop(row, facts, policy):
         link = None if policy.manner(row.connection).answers else links["unsubscribe"]
         content["body"] = with_notice(content["body"], locale=person.get("locale"), link=link)
     composition.check_length(content)

@@ -91,6 +91,17 @@ async def test_what_cannot_be_filled_in_uses_up_no_cap(database: Database) -> No
     assert found[2] == Skip("frequency_capped")
 
 
+async def test_a_text_with_the_unsubscribe_link_needs_no_other_notice(database: Database) -> None:
+    told = replace(POLICY, manners={"sms": Manner(stop_notice="always")})
+    plain = await asked(database)
+    linked = await asked(database, CALIFORNIA[1], content={"body": "On sale. {{ links.unsubscribe }}"})
+    one, other = await look(database, plain, linked, policy=told, now=DAY)
+    assert isinstance(one, Go)
+    assert isinstance(other, Go)
+    assert one.content["body"].endswith("Reply STOP to opt out.")
+    assert "STOP" not in other.content["body"]
+
+
 async def test_a_claim_takes_as_many_statements_for_one_as_for_many(database: Database, planned: Planned) -> None:
     """With everything there is to know of people: names, tags, answers, hours, cap, notice."""
     policy = replace(LAW, manners={"sms": Manner(rate=1000.0, stop_notice="first")})
