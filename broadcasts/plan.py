@@ -142,9 +142,10 @@ def _answered(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
         )
     ).subquery("asked")
     answered = verdict.over(asked, now=now).cte("verdicts")
-    starts_now = row.send_at is None or row.send_at <= now
-    free_form = starts_now and any(composition.is_free_form(row.content, r["channel"]) for r in row.routes)
-    if not free_form:  # who will have written by a later time nobody knows yet
+    starts = max(now, row.send_at) if row.send_at is not None else now
+    free_form = any(composition.is_free_form(row.content, route["channel"]) for route in row.routes)
+    # Who will have written by a later time nobody knows yet: the claim sees. Where there is another way, it is taken.
+    if not free_form or (starts > now and len(row.routes) == 1):
         return answered
     columns = [column for column in answered.c if column.name != "reason"]
     outside = and_(
@@ -154,7 +155,7 @@ def _answered(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:
             select(1).where(
                 messages.c.address_id == answered.c.address_id,
                 messages.c.channel == literal_column("'whatsapp'"),
-                messages.c.created_at > literal(now - WINDOW, UTCDateTime()),
+                messages.c.created_at > literal(starts - WINDOW, UTCDateTime()),
             )
         ).correlate(answered),
     )

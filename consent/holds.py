@@ -48,19 +48,18 @@ async def suppress_leaving(
 ) -> None:
     """Leave the profile's no behind on addresses that are about to leave it (the caller holds the locks).
 
-    Run before the links are removed. What was no for the address through `everything`, its channel or itself
+    What was no for the address through `everything`, its channel or itself
     stays no for whoever has it next, also after deletion and erasure.
     """
-    link = profile_addresses
     everything, channel, address = state_alias("everything"), state_alias("channel"), state_alias("address")
     leaving = (
-        select(link.c.address_id)
+        select(addresses.c.id)
         .select_from(
-            link.outerjoin(everything, on(everything, link.c.profile_id, "everything", ""))
-            .outerjoin(channel, on(channel, link.c.profile_id, "channel", link.c.channel))
-            .outerjoin(address, on(address, link.c.profile_id, "address", link.c.address_id))
+            addresses.outerjoin(everything, on(everything, profile_id, "everything", ""))
+            .outerjoin(channel, on(channel, profile_id, "channel", addresses.c.channel))
+            .outerjoin(address, on(address, profile_id, "address", addresses.c.id))
         )
-        .where(link.c.profile_id == profile_id, link.c.address_id.in_(set(address_ids)))
+        .where(addresses.c.id.in_(set(address_ids)))
         .where(or_(*stopped(everything, channel, address)))
     )
     found = set((await conn.execute(leaving)).scalars())

@@ -84,10 +84,15 @@ async def do(request: web.Request) -> web.Response:
     body = await request.content.read(_BODY_BYTES)
     # One field, urlencoded or multipart: RFC 8058 §3.1. What else there is does not matter: a POST is a no.
     source = "one_click" if b"List-Unsubscribe" in body and b"One-Click" in body else "unsubscribe_link"
-    evidence = {"ip": request.remote, "user_agent": request.headers.get("User-Agent", "")[:500]}
+    evidence = {"ip": request.remote, "user_agent": _storable(request.headers.get("User-Agent", ""))}
     await desk.stop(SaidNo(address_id, channel, source, evidence))
     what = _WHAT.get(channel, "messages")
     return _page("Done", f"<p>You will get no more {what} from {escape(desk.organisation)}.</p>")
+
+
+def _storable(header: str) -> str:
+    """A header as any database keeps it: bytes that are no text arrive as halves of characters."""
+    return header[:500].encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def _unknown() -> web.Response:

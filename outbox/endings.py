@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from outbox.outcomes import MOST_REPEATS, Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
 from outbox.statuses import among, below
 from store import crash
-from store.tables import addresses, attempts, deliveries
+from store.tables import addresses, attempts, broadcasts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
 FIRST_QUESTION = timedelta(seconds=5)  # after which a provider is asked what became of an attempt in doubt
@@ -129,6 +129,25 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
     if status == "queued":
         # What was claimed when its person opted out was passed over by that opt-out: it is decided now.
         await heed.skip_queued(conn, {e.claim.address_id for e, _ in rulings}, now=now)
+        await _reopen(conn, {e.claim.broadcast_id for e, _ in rulings if e.claim.broadcast_id}, now)
+
+
+async def _reopen(conn: AsyncConnection, broadcast_ids: Collection[str], now: datetime) -> None:
+    """A broadcast that was taken for ended while the last of it was in doubt goes on, or has more to cancel."""
+    if not broadcast_ids:
+        return
+    queued = exists().where(
+        deliveries.c.broadcast_id == broadcasts.c.id, deliveries.c.status == literal_column("'queued'")
+    )
+    ended = (broadcasts.c.id.in_(sorted(broadcast_ids)), broadcasts.c.done_at.is_not(None), queued)
+    await conn.execute(
+        update(broadcasts)
+        .where(*ended, broadcasts.c.status == literal_column("'done'"))
+        .values(status="sending", done_at=None, updated_at=now)
+    )
+    await conn.execute(
+        update(broadcasts).where(*ended, broadcasts.c.status == literal_column("'cancelled'")).values(done_at=None)
+    )
 
 
 _LOST = "the process ended before the provider's answer was kept"

@@ -6,6 +6,7 @@ is skipped with that reason, or waits. What is left is filled in for the person.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from outbox.hours import Hours, is_known, next_allowed, outside
 from outbox.jurisdictions import zones_of
 from outbox.notices import with_notice
 from outbox.policy import Policy
+from outbox.protocol import LEASE_SECONDS
 from store.tables import attempts, consent_states, messages, preferences, profile_tags, profiles
 
 WINDOW = timedelta(hours=24)  # WhatsApp's customer-service window
 _A_MOMENT = timedelta(seconds=0.2)
+_MOST_SECONDS = 0.25 * LEASE_SECONDS  # of filling in, in one claim
 _A_DAY = timedelta(days=1)
 
 
@@ -73,7 +76,12 @@ Look = Go | Skip | Wait | Broken
 async def look(conn: AsyncConnection, rows: Sequence[Asked], *, policy: Policy, now: datetime) -> dict[str, Look]:
     """By delivery: whether it goes, and how it reads."""
     facts = await _facts(conn, rows, policy, now)
-    return {row.id: _decide(row, facts, policy, now) for row in rows}
+    until = time.monotonic() + _MOST_SECONDS
+    # What is left has its turn in the next claim: a lease that is over before the first byte would come back for ever.
+    return {
+        row.id: _decide(row, facts, policy, now) if not place or time.monotonic() < until else Wait(now)
+        for place, row in enumerate(rows)
+    }
 
 
 def _decide(row: Asked, facts: _Facts, policy: Policy, now: datetime) -> Look:

@@ -8,6 +8,7 @@ unknown is an error when the template is made, not an empty place in a message.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _LOOPS = 500  # iterations in one rendering, nested ones multiplied
 _FILTER_CHARS = 20_000  # what goes into a filter, and what comes out
 _FILTER_BUDGET = 10_000  # filters run in one rendering, a thousand characters counted as one more
 _LARGEST = 10**15
+_RENDER_SECONDS = 0.05  # looked at by every filter; loops without filters end by their count
+_NESTED = 8  # [ within [
 
 TAGS = frozenset({"if", "unless", "case", "for", "break", "continue", "assign", "capture", "comment", "echo", "#"})
 _INNER = frozenset({"content", "output", "illegal"})  # what the parser itself needs
@@ -62,7 +65,7 @@ class Template:
         """The text for one person; `values` holds what `uses` names. Raises BadTemplate."""
         if self._bound is None:
             return self.source
-        token = _spent.set([0])
+        token = _spent.set(_Spent(time.monotonic() + _RENDER_SECONDS))
         try:
             return str(self._bound.render(**values))
         except BadTemplate:
@@ -82,6 +85,8 @@ def compiled(source: str) -> Template:
         raise BadTemplate(f"it is longer than {SOURCE_CHARS:,} characters")
     if "{{" not in source and "{%" not in source:
         return Template(source, frozenset(), frozenset(), None)
+    if _nesting(source) > _NESTED:
+        raise BadTemplate("it is nested too deeply")
     try:
         bound = _ENVIRONMENT.from_string(source)
         analysis = bound.analyze(include_partials=False)
@@ -97,6 +102,15 @@ def compiled(source: str) -> Template:
         for variable in variables:
             _check_path(variable.segments, preferences)
     return Template(source, frozenset(analysis.globals), frozenset(preferences), bound)
+
+
+def _nesting(source: str) -> int:
+    """How deep square brackets stand in one another; to read many takes the square of their number."""
+    depth = deepest = 0
+    for char in source:
+        depth += (char == "[") - (char == "]")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _check_path(segments: list[Any], preferences: set[str]) -> None:
@@ -139,7 +153,16 @@ def _words(error: LiquidError) -> str:
 
 # --- filters with a budget --------------------------------------------------------------------
 
-_spent: ContextVar[list[int]] = ContextVar("spent")
+
+@dataclass(slots=True)
+class _Spent:
+    """What one rendering has cost."""
+
+    until: float  # by the monotonic clock
+    count: int = 0
+
+
+_spent: ContextVar[_Spent] = ContextVar("spent")
 
 
 def _spend(*values: object) -> None:
@@ -156,9 +179,9 @@ def _spend(*values: object) -> None:
             size += sum(len(item) if isinstance(item, str) else 1 for item in value)
         elif isinstance(value, (int, float)) and abs(value) > _LARGEST:
             raise BadTemplate("a number is too large")
-    spent[0] += 1 + size // 1000
-    if spent[0] > _FILTER_BUDGET:
-        raise BadTemplate("it runs too many filters")
+    spent.count += 1 + size // 1000
+    if spent.count > _FILTER_BUDGET or time.monotonic() > spent.until:
+        raise BadTemplate("it runs too many filters, or too slow ones")
 
 
 def _within(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,6 +211,16 @@ def _join(value: object, between: object = " ") -> str:
     if sum(map(len, items)) + len(glue) * len(items) > _FILTER_CHARS:
         raise BadTemplate(f"`join` would make more than {_FILTER_CHARS:,} characters")
     return glue.join(items)
+
+
+def _uniq(value: object) -> object:
+    """Each item once, told apart by its text: the library compares every item with every other."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    first: dict[str, object] = {}
+    for item in value:
+        first.setdefault(_text(item), item)
+    return list(first.values())
 
 
 _FORMAT = re.compile(r"(?:[^%]|%[-_0^#]?[A-Za-z%])*")
@@ -224,7 +257,7 @@ def _environment() -> Environment:
 
     made = Limited()
     made.tags = {name: tag for name, tag in made.tags.items() if name in TAGS | _INNER}
-    own: dict[str, Callable[..., Any]] = {"replace": _replace, "join": _join, "date": _date}
+    own: dict[str, Callable[..., Any]] = {"replace": _replace, "join": _join, "date": _date, "uniq": _uniq}
     made.filters = {
         name: _within(own.get(name, function)) for name, function in made.filters.items() if name in FILTERS
     }

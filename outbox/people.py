@@ -6,7 +6,7 @@ behind, and stops what is queued.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -70,6 +70,12 @@ async def change(conn: AsyncConnection, profile_id: str, draft: Draft, *, now: d
     touched = await _arrange(conn, profile_id, draft.addresses, now=now, held=[a for a, _ in held[profile_id]])
     await heed.skip_queued(conn, touched, now=now)
     return heed.Heeded(closed=frozenset(touched))
+
+
+async def leave_behind(conn: AsyncConnection, profile_id: str, address_ids: Collection[str], *, now: datetime) -> None:
+    """As when these addresses left the profile, after more was said in the same transaction: a no stays with them."""
+    if address_ids:
+        await holds.suppress_leaving(conn, profile_id, address_ids, now=now)
 
 
 async def remove(conn: AsyncConnection, profile_id: str, *, now: datetime) -> heed.Heeded:

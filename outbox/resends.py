@@ -113,12 +113,20 @@ async def _family(conn: AsyncConnection, profile_id: str | None, known: Collecti
     rows = await conn.execute(
         select(deliveries.c.id, deliveries.c.resend_of, deliveries.c.status)
         .where(deliveries.c.profile_id == profile_id, deliveries.c.resend_of.is_not(None) | deliveries.c.id.in_(known))
-        .order_by(deliveries.c.created_at, deliveries.c.id)
+        .order_by(deliveries.c.id)
     )
+    status: dict[str, str] = {}
+    repeated_by: dict[str, list[str]] = {}
+    for row in rows:
+        status[row.id] = row.status
+        repeated_by.setdefault(row.resend_of, []).append(row.id)
     family: dict[str, str] = {}
-    for row in rows:  # whatever repeats a message was made after it
-        if row.id in known or row.resend_of in family:
-            family[row.id] = row.status
+    found = [id_ for id_ in status if id_ in known]
+    while found:  # by what repeats what, never by time: clocks are set back
+        id_ = found.pop()
+        if id_ not in family:
+            family[id_] = status[id_]
+            found += repeated_by.get(id_, [])
     return family
 
 

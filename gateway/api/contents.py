@@ -15,11 +15,15 @@ from outbox import composition
 from outbox.composition import BadContent
 from outbox.liquid import SOURCE_CHARS
 
+MOST_VARIABLES = 100  # of a template
+
 
 class TemplateIn(Body):
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     language: str | None = None
-    variables: dict[str, str] = Field(default_factory=dict)
+    variables: dict[str, Annotated[str, StringConstraints(max_length=1600)]] = Field(
+        default_factory=dict, max_length=MOST_VARIABLES
+    )
 
 
 class ContentIn(Body):

@@ -194,8 +194,11 @@ async def put_by_external_id(call: Call) -> web.Response:
         profile = await people.require(conn, found)
         heeded = await flows.change(conn, found, _draft(call, body, profile.addresses), now=call.house.now())
         if body.consent is not None:
-            said = await consent.apply(conn, call, await people.require(conn, found), body.consent)
+            changed = await people.require(conn, found)
+            said = await consent.apply(conn, call, changed, body.consent)
             heeded = heed.Heeded(said.lines, heeded.closed | said.closed)
+            left = {a.address_id for a in profile.addresses} - {a.address_id for a in changed.addresses}
+            await flows.leave_behind(conn, found, left, now=call.house.now())
         return heeded, await people.view_one(conn, found), 200
 
     heeded, document, status = await call.house.database.transact(work)

@@ -331,3 +331,23 @@ async def test_in_the_wrong_state_it_says_which(gateway: Gateway, state: str, re
         assert (await gateway.ask("POST", f"/v1/broadcasts/brd_nobody/{act}")).status == 404
     reader = await gateway.key("profiles:read")
     assert (await gateway.ask("POST", f"/v1/broadcasts/{broadcast}/cancel", key=reader)).status == 403
+
+
+async def test_with_a_later_start_whatsapp_is_taken_only_by_whom_its_window_will_hold(gateway: Gateway) -> None:
+    yes = {"channels": {"sms": "yes", "whatsapp": "yes"}}
+    for number in (ANA, BEN):
+        await gateway.person(f"sms:{number}", f"whatsapp:{number}", consent=yes)
+    await gateway.whatsapp_in("hello", ANA)
+    wish = {"name": "x", "channels": ["whatsapp", "sms"], "content": {"body": "Hi"}, "audience": {"all": True}}
+    wish |= {"connections": {"whatsapp": "whatsapp", "sms": "sms"}}
+    for hours, to_ana in ((1, "whatsapp"), (30, "sms")):
+        later = (gateway.clock() + timedelta(hours=hours)).isoformat()
+        made = await gateway.api("POST", "/v1/broadcasts", json=wish | {"send_at": later})
+
+        async def planned(id_: str = made["id"]) -> bool:
+            return bool((await gateway.api("GET", f"/v1/broadcasts/{id_}"))["status"] == "scheduled")
+
+        await eventually(planned)
+        rows = [row for row in await gateway.rows("deliveries") if row["broadcast_id"] == made["id"]]
+        assert sorted(row["channel"] for row in rows) == sorted([to_ana, "sms"]), rows
+        assert {row["status"] for row in rows} == {"queued"}

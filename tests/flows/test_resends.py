@@ -213,3 +213,14 @@ async def test_a_ticket_is_sent_again_by_who_may_send_tickets(gateway: Gateway, 
     assert "send:transactional" in got.json["detail"]
     shown = await ended(gateway, await resent(gateway, failed["id"]))
     assert (shown["status"], shown["class"]) == ("accepted", "transactional")
+
+
+async def test_a_clock_that_is_set_back_sends_nothing_twice(gateway: Gateway, twilio: TwilioStandIn) -> None:
+    failed = await one(gateway, twilio, REFUSED)
+    gateway.clock.advance(seconds=-5)
+    second = await resent(gateway, failed["id"])
+    gateway.clock.advance(seconds=5)
+    await ended(gateway, second)
+    got = await again(gateway, failed["id"])
+    assert kind(got) == (409, "already-resent")
+    assert twilio.accepted_to(ANA) == 1

@@ -304,3 +304,14 @@ async def test_who_was_listed_and_is_gone_before_the_plan_is_in_it(gateway: Gate
     assert (counts["planned"], counts["by_reason"]) == (2, {"no_address": 1})
     assert (await gateway.deliveries(made))[ana]["reason"] == "no_address"
     assert await violations(gateway) == []
+
+
+async def test_a_no_said_with_a_change_of_addresses_stays_with_those_that_leave(gateway: Gateway) -> None:
+    await gateway.person(f"sms:{ANA}", external_id="7", consent={"channels": {"sms": "yes"}})
+    body = {
+        "addresses": [{"channel": "sms", "value": BEN}],
+        "consent": {"channels": {"sms": "no"}, "by": {"kind": "customer"}},
+    }
+    await gateway.api("PUT", "/v1/profiles/by-external-id/7", json=body)
+    somebody = await gateway.person(f"sms:{ANA}", consent={"channels": {"sms": "yes"}})
+    assert await gateway.verdict(somebody["id"]) == "opted_out_address"

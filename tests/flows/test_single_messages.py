@@ -358,3 +358,12 @@ async def test_a_message_is_filled_in_when_it_is_sent_and_shown_as_it_was_sent(
     delivery = (await gateway.deliveries(broadcast["id"]))[ana]
     shown = await message(gateway, delivery["message_id"])
     assert (shown["body"], shown["created_by"]) == ("Dear Anna", None)
+
+
+async def test_a_template_has_a_sensible_number_of_variables(gateway: Gateway) -> None:
+    ana = await gateway.person(f"whatsapp:{ANA}", consent={"channels": {"whatsapp": "yes"}})
+    template = {"name": "HX1", "variables": {str(n): "{{ first_name }}" for n in range(101)}}
+    body = {"channel": "whatsapp", "to": {"profile_id": ana["id"]}, "content": {"template": template}}
+    got = await gateway.ask("POST", "/v1/messages", json=body)
+    assert got.status == 422
+    assert got.json["errors"][0]["field"] == "content.template.variables"

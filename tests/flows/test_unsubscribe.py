@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import select
 
@@ -84,3 +86,15 @@ async def test_a_link_works_when_nobody_has_the_address_any_more(gateway: Gatewa
 async def test_a_link_that_is_not_ours_opens_nothing(gateway: Gateway, token: str) -> None:
     for method in ("GET", "POST"):
         assert (await gateway.send(method, f"/unsubscribe/{token}")).status in (400, 404)
+
+
+async def test_a_browser_with_an_odd_name_is_heard_too(gateway: Gateway) -> None:
+    ana = await opted_in(gateway, ANA)
+    path = await link_for(gateway, ANA)
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n"
+    writer.write(head.encode() + b"User-Agent: M\xff\xfezilla\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"200"
+    writer.close()
+    assert await state(gateway, ana) == "no"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ ANA: dict[str, Any] = {
         ("{{ attributes.shows | first | replace: 'ml', 'M' }}", "HaMet"),
         ("{{ 'a b' | url_encode }}", "a+b"),
         ("{{ attributes.vip }}", "true"),
+        ("{{ 'a b a c b' | split: ' ' | uniq | join: '' }}", "abc"),
     ],
 )
 def test_a_template_is_filled_in(source: str, text: str) -> None:
@@ -60,6 +62,7 @@ def test_a_template_is_filled_in(source: str, text: str) -> None:
         ("{% tablerow x in tags %}{% endtablerow %}", "tablerow"),
         ("{{ (1..100000000) | join: ',' }}", "ranges"),
         ("{% for i in (1..3) %}{% endfor %}", "ranges"),
+        ("{{ attributes" + "[attributes" * 900 + "]" * 900 + " }}", "nested"),
         ("{% assign r = (1..9) %}", "ranges"),
         ("{% if first_name %}", "if"),
         ("{{ first_name", "expected"),
@@ -111,3 +114,13 @@ def test_what_a_template_uses_is_known_before_it_is_filled_in() -> None:
 
 def test_a_local_name_is_no_unknown_variable() -> None:
     assert compiled("{% assign greeting = 'Hi' %}{{ greeting }} {{ first_name }}").render(ANA) == "Hi Ana"
+
+
+def test_no_rendering_takes_long() -> None:
+    words = " ".join(f"w{n}" for n in range(3000))
+    slow = "{% assign w = '" + words + "' | split: ' ' %}{% for t in w limit: 400 %}{% assign x = w | sort | uniq %}"
+    template = compiled(slow + "{% endfor %}hi")
+    began = time.monotonic()
+    with pytest.raises(BadTemplate, match="too"):
+        template.render(ANA)
+    assert time.monotonic() - began < 2.0
