@@ -22,6 +22,7 @@ from inbox.receive import Desk
 from outbox import endings
 from outbox.dispatch import CONCURRENCY, Dispatcher
 from outbox.optout_links import OptOutLinks
+from outbox.protocol import FROZEN_SECONDS
 from outbox.sandbox import SandboxOutbox
 from outbox.settlement import Settlement
 from store import crash
@@ -52,7 +53,7 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
 
 
 async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> AsyncIterator[None]:
-    database = Database(settings_.database.url)
+    database = Database(settings_.database.url, idle_seconds=FROZEN_SECONDS)
     try:
         async with open_session(CONCURRENCY * max(1, len(settings_.connections)), crash.point) as session:
             house = await open_house(database, settings_, session, clock)

@@ -21,6 +21,7 @@ from gateway.api.base import HOUSE
 from gateway.errors import CannotServe
 from gateway.settings import Settings
 from outbox.dispatch import CONCURRENCY
+from outbox.protocol import FROZEN_SECONDS
 from store import crash
 from store.clock import utcnow
 from store.engine import Database, normalise_url
@@ -54,7 +55,7 @@ async def work(settings: Settings) -> None:
     """Dispatcher and scheduler only, until SIGTERM; for more machines on one PostgreSQL."""
     if normalise_url(settings.database.url).get_backend_name() == "sqlite":
         raise CannotServe("a worker needs PostgreSQL: on SQLite the one gateway does all the work")
-    database = Database(settings.database.url)
+    database = Database(settings.database.url, idle_seconds=FROZEN_SECONDS)
     try:
         async with open_session(CONCURRENCY * max(1, len(settings.connections)), crash.point) as session:
             house = await gateway_app.open_house(database, settings, session, utcnow)

@@ -149,7 +149,8 @@ def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int)
 class Database:
     """One database: `write()` and `read()` open transactions, everything else joins one."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, idle_seconds: float = 0.0) -> None:
+        """`idle_seconds`: PostgreSQL ends a transaction of ours that does nothing for so long; 0: never."""
         self.url = normalise_url(url)
         self.dialect = self.url.get_backend_name()
         if self.dialect == "sqlite":
@@ -179,7 +180,14 @@ class Database:
                 pool_timeout=10,
                 pool_pre_ping=True,
                 hide_parameters=True,  # they hold personal data, and errors are logged
-                connect_args={"timeout": 5, "server_settings": {"application_name": "optgate", "jit": "off"}},
+                connect_args={
+                    "timeout": 5,
+                    "server_settings": {
+                        "application_name": "optgate",
+                        "jit": "off",
+                        "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
+                    },
+                },
             )
 
     @asynccontextmanager
