@@ -37,6 +37,8 @@ class Law:
 
 def read_law(path: Path | None = None) -> Law:
     """The table in `path`, or the one that comes with us; raises BadHours and OSError."""
+    from phonenumbers import timezone  # noqa: F401 - large: read with the law, not in the middle of a claim
+
     try:
         table: dict[str, dict[str, Any]] = tomllib.loads((path or _TABLE).read_text("utf-8"))
     except UnicodeDecodeError as error:

@@ -9,7 +9,8 @@ SETTLE_SECONDS = 1.1 * LEASE_SECONDS
 # How often a waiting opt-out looks again. Seconds.
 SETTLE_POLL_SECONDS = 0.02
 # The locks of a process that stands still in the middle of a transaction are given to the others after this, however
-# long it stands; its own request is answered 503 when it goes on. Seconds; PostgreSQL only.
-FROZEN_SECONDS = 1.5
+# long it stands; its own request is answered 503 when it goes on. Far longer than a busy process is ever kept from its
+# transactions. Seconds; PostgreSQL only.
+FROZEN_SECONDS = 5.0
 # An attempt whose process never told how it ended is in doubt after this. Seconds.
 ABANDONED_AFTER_SECONDS = 60.0
