@@ -126,10 +126,9 @@ async def post(
             data=body,
             headers=headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds)),
+            timeout=_timeout(seconds),
         ) as answer:
-            exchange.status, exchange.headers = answer.status, answer.headers
-            exchange.body = await _read(answer.content)
+            await _keep(answer, exchange)
     except lease.LeaseOver:
         raise
     except Exception as error:
@@ -150,13 +149,22 @@ async def get(session: aiohttp.ClientSession, url: str, *, headers: Mapping[str,
             url,
             headers=headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds)),
+            timeout=_timeout(seconds),
         ) as answer:
-            exchange.status, exchange.headers = answer.status, answer.headers
-            exchange.body = await _read(answer.content)
+            await _keep(answer, exchange)
     except Exception as error:
         exchange.error = error
     return exchange
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
+
+
+async def _keep(answer: aiohttp.ClientResponse, exchange: Exchange) -> None:
+    """Status first: what was read of it is a fact, however the body ends."""
+    exchange.status, exchange.headers = answer.status, answer.headers
+    exchange.body = await _read(answer.content)
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
