@@ -101,14 +101,19 @@ async def post_and_look(database: Database, provider: Provider, url: str, texts:
     return list(await asyncio.gather(*(one(text) for text in texts)))
 
 
-async def test_every_message_of_a_storm_takes_effect_once_and_is_answered_after_its_commit(
-    new_database_url: Callable[[], str], tmp_path: Path
-) -> None:
+def a_storm() -> tuple[random.Random, list[Text], list[Text]]:
+    """The messages, and each as often as it is delivered; by a seed that is printed."""
     seed = random.randrange(10**6)
     print("seed", seed)
     dice = random.Random(seed)
     texts = the_messages(dice)
-    deliveries = delivered_repeatedly(texts, dice)
+    return dice, texts, delivered_repeatedly(texts, dice)
+
+
+async def test_every_message_of_a_storm_takes_effect_once_and_is_answered_after_its_commit(
+    new_database_url: Callable[[], str], tmp_path: Path
+) -> None:
+    _, texts, deliveries = a_storm()
     async with house(tmp_path, new_database_url(), NOBODY) as home, opened(home) as database, open_clients() as session:
         gateway = await home.serve()
         provider = Provider(session)
@@ -131,11 +136,7 @@ async def test_a_storm_over_two_replicas_takes_effect_once_and_every_delivery_ge
     new_database_url: Callable[[], str], tmp_path: Path
 ) -> None:
     """Each webhook one to five times, to one replica or the other: the second to have it waits for the first."""
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    dice = random.Random(seed)
-    texts = the_messages(dice)
-    deliveries = delivered_repeatedly(texts, dice)
+    dice, texts, deliveries = a_storm()
     async with house(tmp_path, new_database_url(), NOBODY) as home, opened(home) as database, open_clients() as session:
         replicas = [await home.serve(), await home.serve()]
         provider = Provider(session)
@@ -153,11 +154,7 @@ async def test_a_storm_over_two_replicas_takes_effect_once_and_every_delivery_ge
 async def test_what_was_answered_before_a_kill_is_there_after_it_and_the_rest_can_be_sent_again(
     new_database_url: Callable[[], str], tmp_path: Path
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
-    dice = random.Random(seed)
-    texts = the_messages(dice)
-    deliveries = delivered_repeatedly(texts, dice)
+    _, texts, deliveries = a_storm()
     async with house(tmp_path, new_database_url(), NOBODY) as home, opened(home) as database, open_clients() as session:
         gateway = await home.serve()
         provider = Provider(session)
