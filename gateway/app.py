@@ -27,7 +27,7 @@ from outbox.sandbox import SandboxOutbox
 from outbox.settlement import Settlement
 from store import crash
 from store.clock import Clock, utcnow
-from store.engine import Database, is_away
+from store.engine import Database, DatabaseAway, is_away
 from store.migrate import is_current
 
 log = structlog.get_logger("gateway")
@@ -130,7 +130,8 @@ async def _problems(
             log.exception("request.failed", method=request.method, route=_route(request))
             problem = Problem(500, "internal", "Something went wrong here", "it was logged; nothing was acknowledged")
         elif problem.status == 503 and request.transport is not None:  # None: the caller has gone, not the database
-            log.warning("database.away", method=request.method, route=_route(request))
+            kind = str(error) if isinstance(error, DatabaseAway) else type(error).__name__
+            log.warning("database.away", method=request.method, route=_route(request), error=kind)
         return problem.response()
 
 

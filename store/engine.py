@@ -3,7 +3,8 @@
 SQLite: one connection writes (`BEGIN IMMEDIATE`, WAL, `synchronous=FULL`) and alone checkpoints; readers are
 read-only and never wait. Without `BEGIN IMMEDIATE` concurrent read-then-write transactions lose updates without
 an error. PostgreSQL: READ COMMITTED; rows are locked in the order of `store.locks`; a transaction that met a
-serialisation failure, a deadlock or a race by name is run again, after a short pause.
+serialisation failure, a deadlock or a race by name is run again, after a short pause; so is one whose connection was
+cut before its commit was asked for, as happens to a process that stood still with locks in its hands.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _RACED_CONSTRAINTS = (
 )
 # Connection trouble, shut-down and start-up, too many connections, its disk, cancelled by a time-out, a standby.
 _AWAY = ("08", "57P", "53", "58", "57014", "55P03", "25P03", "25006")
+# Of these, what ends a session: idle_in_transaction_session_timeout, admin_shutdown.
+_CUT = {"25P03", "57P01"}
 # The same of SQLite, by primary code (https://www.sqlite.org/rescode.html): held by another, or a disk that is full,
 # broken, read-only or not there. A file that is damaged or no database is a surprise: to try again mends nothing.
 _AWAY_IN_SQLITE = {
@@ -52,8 +55,11 @@ _AWAY_IN_SQLITE = {
 
 # A transaction that races is run again, so often at least, and for so long: an address that changes hands
 # again and again stands still for a moment, and whoever texted from it is not told to come again.
+# One that was cut is run again so often at most.
 _TRIES = 3
 _RACING_SECONDS = 2.0
+# How many write transactions one group commit may have open at once: on SQLite there is one writer.
+_LANES = {"sqlite": 1, "postgresql": 3}
 
 T = TypeVar("T")
 
@@ -63,7 +69,7 @@ class Raced(Exception):
 
 
 class DatabaseAway(Exception):
-    """The database cannot be asked now. Nothing was acknowledged; try again later."""
+    """The database cannot be asked now. Nothing was acknowledged; try again later. Its text is a kind of error."""
 
 
 class StillRacing(DatabaseAway):
@@ -101,6 +107,17 @@ def is_away(error: BaseException) -> bool:
         lost = bool(error.connection_invalidated)
         return lost or _sqlstate(error).startswith(_AWAY) or _sqlite_code(error) in _AWAY_IN_SQLITE
     return isinstance(error, DatabaseAway | PoolTimeoutError | OSError)
+
+
+def _told(error: BaseException) -> str:
+    """What kind of error it is, without what it says: that may hold personal data."""
+    code = _sqlstate(error) if isinstance(error, DBAPIError) else ""
+    return f"{type(error).__name__} {code}".rstrip()
+
+
+def _was_cut(error: BaseException) -> bool:
+    """Whether the connection ended under a statement: by a time-out of the server's, an operator, a restart."""
+    return isinstance(error, DBAPIError) and (bool(error.connection_invalidated) or _sqlstate(error) in _CUT)
 
 
 def _is_race(error: BaseException) -> bool:
@@ -149,10 +166,11 @@ def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int)
 class Database:
     """One database: `write()` and `read()` open transactions, everything else joins one."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, idle_seconds: float = 0.0) -> None:
+    def __init__(self, url: str, *, pool_size: int = 16, idle_seconds: float = 0.0) -> None:
         """`idle_seconds`: PostgreSQL ends a transaction of ours that does nothing for so long; 0: never."""
         self.url = normalise_url(url)
         self.dialect = self.url.get_backend_name()
+        self.lanes = _LANES[self.dialect]
         if self.dialect == "sqlite":
             self._writer = _sqlite_engine(
                 self.url,
@@ -206,19 +224,26 @@ class Database:
             yield connection
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `work` in a write transaction, and again while it races; raises DatabaseAway, chained."""
+        """Run `work` in a write transaction, again while it races or is cut; raises DatabaseAway, chained.
+
+        A commit whose answer is lost may have been made: that is DatabaseAway, never run again.
+        """
         until = monotonic() + _RACING_SECONDS
         for tries in itertools.count(1):
+            committing = False
             try:
                 async with self.write() as connection:
-                    return await work(connection)
+                    result = await work(connection)
+                    committing = True
+                return result
             except (Raced, DBAPIError, PoolTimeoutError, OSError) as error:
-                if is_away(error):
-                    raise DatabaseAway(type(error).__name__) from error
-                if not _is_race(error):
+                cut = not committing and _was_cut(error) and tries < _TRIES
+                if is_away(error) and not cut:
+                    raise DatabaseAway(_told(error)) from error
+                if not cut and not _is_race(error):
                     raise
-                if tries >= _TRIES and monotonic() > until:
-                    raise StillRacing(type(error).__name__) from error
+                if not cut and tries >= _TRIES and monotonic() > until:
+                    raise StillRacing(_told(error)) from error
             await asyncio.sleep(random.uniform(0, min(0.005 * tries, 0.05)))  # noqa: S311 - rivals that race part
         raise AssertionError("unreachable")
 

@@ -1,7 +1,8 @@
 """Group commit: what arrives together is written together, and answered after the commit.
 
-One transaction costs one wait for the disk however much it holds. While one runs, the next group gathers;
-there is no timer. An item that fails alone fails alone: a group that raised is run again one by one.
+One transaction costs one wait for the disk however much it holds. While one runs, the next group gathers; there is no
+timer. Only where a group is held up, by locks that another process has, and the database takes several writers, does
+the next one go past it. An item that fails alone fails alone: a group that raised is run again one by one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ log = structlog.get_logger("store")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+HELD_UP_SECONDS = 0.1  # a group that takes longer waits for somebody
+
 Unit = Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
 
 
@@ -31,6 +34,7 @@ class GroupCommit(Generic[Item, Result]):
         self._unit = unit
         self._most = most
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()  # one for each group, at most as many as there are lanes
         self._runner: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
@@ -47,21 +51,32 @@ class GroupCommit(Generic[Item, Result]):
             await asyncio.wait([self._runner])
 
     async def _run(self) -> None:
-        while self._waiting:
-            group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-            try:
-                await self._commit(group)
-            except DatabaseAway as error:
-                if isinstance(error, StillRacing) and len(group) > 1:
-                    await self._one_by_one(group)
-                    continue
+        while self._waiting or self._under_way:
+            if self._waiting and len(self._under_way) < self._database.lanes:
+                group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                task = asyncio.create_task(self._see_through(group))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+            full = len(self._under_way) >= self._database.lanes
+            await asyncio.wait(
+                self._under_way, timeout=None if full else HELD_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+
+    async def _see_through(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        """Commit a group, or tell those who wait for it why not."""
+        try:
+            await self._commit(group)
+        except DatabaseAway as error:
+            if isinstance(error, StillRacing) and len(group) > 1:
+                await self._one_by_one(group)
+            else:
                 _fail(group, error)
-            except Exception as error:
-                if len(group) == 1:
-                    _fail(group, error)
-                else:
-                    log.warning("group.taken_apart", items=len(group), error=type(error).__name__)
-                    await self._one_by_one(group)
+        except Exception as error:
+            if len(group) == 1:
+                _fail(group, error)
+            else:
+                log.warning("group.taken_apart", items=len(group), error=type(error).__name__)
+                await self._one_by_one(group)
 
     async def _commit(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         items = [item for item, _ in group]

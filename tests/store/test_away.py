@@ -51,6 +51,42 @@ async def test_a_connection_that_was_cut_is_away_and_then_back(database: Databas
     await database.transact(put)
 
 
+async def test_a_transaction_that_was_cut_before_its_commit_is_run_again(database: Database) -> None:
+    if database.dialect == "sqlite":
+        return
+    tries: list[int] = []
+
+    async def work(conn: AsyncConnection) -> int:
+        tries.append(len(tries))
+        await put(conn)
+        if len(tries) == 1:  # it stands still until the server takes its locks away
+            await conn.execute(text("SET idle_in_transaction_session_timeout = 50"))
+            await asyncio.sleep(0.3)
+            await conn.execute(text("SELECT 1"))
+        return len(tries)
+
+    assert await database.transact(work) == 2
+    async with database.read() as conn:
+        assert list((await conn.execute(select(settings_table.c.key))).scalars()) == ["n"]
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_asked_for_twice(database: Database) -> None:
+    if database.dialect == "sqlite":
+        return
+    tries: list[int] = []
+
+    async def work(conn: AsyncConnection) -> None:
+        tries.append(len(tries))
+        await put(conn)
+        pid = (await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        async with database.read() as other:
+            await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    with pytest.raises(DatabaseAway, match="DBAPIError|InterfaceError|OperationalError"):
+        await database.transact(work)
+    assert len(tries) == 1
+
+
 @pytest.mark.parametrize(
     ("dialect", "before"),
     [

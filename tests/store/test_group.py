@@ -69,6 +69,44 @@ async def test_what_arrives_meanwhile_is_the_next_group(database: Database) -> N
     assert sizes == [1, 9]
 
 
+async def test_a_group_that_is_held_up_is_passed_where_the_database_takes_several_writers(database: Database) -> None:
+    """Another process holds a row that one item needs; what needs nothing of it does not wait, on PostgreSQL."""
+    go_on = asyncio.Event()
+
+    async def unit(conn: AsyncConnection, items: Sequence[int]) -> Sequence[int]:
+        if items[0] < 0:
+            await go_on.wait()
+        return items
+
+    group = GroupCommit(database, unit)
+    held = asyncio.create_task(group.submit(-1))
+    await asyncio.sleep(0.05)
+    for number in range(5):
+        passing = asyncio.create_task(group.submit(number))
+        done, _ = await asyncio.wait([passing], timeout=1.0)
+        assert bool(done) is (database.dialect == "postgresql")
+    assert not held.done()
+    go_on.set()
+    assert await held == -1
+    await group.drain()
+
+
+async def test_no_more_groups_are_open_than_there_are_lanes(database: Database) -> None:
+    running, most = 0, 0
+
+    async def unit(conn: AsyncConnection, items: Sequence[int]) -> Sequence[int]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.4)
+        running -= 1
+        return items
+
+    group = GroupCommit(database, unit, most=1)
+    await asyncio.gather(*(group.submit(n) for n in range(6)))
+    assert most == database.lanes
+
+
 async def test_a_group_is_never_larger_than_its_most(database: Database) -> None:
     sizes: list[int] = []
 
