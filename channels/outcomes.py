@@ -7,6 +7,7 @@ never sent again by itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -34,7 +35,8 @@ def of_exchange(exchange: Exchange, now: datetime | None = None) -> Outcome | No
     """How the send ended by what was seen on the wire; None for a 2xx read to its end: the provider's to read."""
     if exchange.status is None:
         return of_error(exchange.error or RuntimeError("nothing happened"), began=exchange.began)
-    outcome = of_status(exchange.status, exchange.headers.get("Retry-After"), now)
+    headers = exchange.headers
+    outcome = of_status(exchange.status, headers.get("Retry-After"), now or their_clock(headers))
     if outcome is None and exchange.error is not None:
         return InDoubt(f"HTTP {exchange.status}, then {_name(exchange.error)}")
     return outcome
@@ -64,17 +66,29 @@ def of_status(status: int, retry_after: str | None = None, now: datetime | None 
     return InDoubt(f"HTTP {status}")
 
 
+def their_clock(headers: Mapping[str, str]) -> datetime:
+    """When an answer was made, by the clock that the dates in it are of (RFC 9110 §6.6.1); ours, where it is not told.
+
+    A Retry-After that is a date would else be as long or as short as the two clocks differ.
+    """
+    return _date(headers.get("Date")) or datetime.now(UTC)
+
+
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
     """Retry-After (RFC 9110 §10.2.3), seconds or a date, from 0 to one hour; None where it says nothing."""
     text = (value or "").strip()
     if _SECONDS.fullmatch(text):
         return min(float(text), RETRY_AFTER_AT_MOST)
+    at = _date(text)
+    return None if at is None else max(0.0, min((at - now).total_seconds(), RETRY_AFTER_AT_MOST))
+
+
+def _date(text: str | None) -> datetime | None:
     try:
-        at = parsedate_to_datetime(text)
+        at = parsedate_to_datetime(text or "")
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    wait = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-    return max(0.0, min(wait, RETRY_AFTER_AT_MOST))
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _name(error: Exception) -> str:

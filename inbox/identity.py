@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from channels.values import Inbound
 from consent import defaults
 from profiles import links, records
-from profiles.addresses import PHONE_CHANNELS, Address, AddressBook, BadAddress, is_number
+from profiles.addresses import PHONE_CHANNELS, Address, AddressBook, BadAddress
 from store.engine import Raced
 from store.ids import new_id
 from store.locks import Links, lock_profiles, lock_their_addresses
@@ -108,13 +108,7 @@ def _named(message: Inbound, book: AddressBook) -> _Named | None:
             continue
     if not own:
         return None
-    elsewhere = tuple(
-        book.proved(channel, address.value)
-        for address in own
-        if is_number(address.value)
-        for channel in sorted(PHONE_CHANNELS - {message.channel})
-    )
-    return _Named(tuple(own), elsewhere)
+    return _Named(tuple(own), tuple(other for address in own for other in book.elsewhere(address)))
 
 
 def _bare(sender: str) -> str:

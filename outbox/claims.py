@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import verdict
 from outbox import lastlook, pace, verdicts
 from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
-from outbox.pace import Allowance
+from outbox.pace import Allowance, Room
 from outbox.policy import Policy
 from outbox.sources import Source, due, order, sources
 from store import crash
@@ -90,9 +90,9 @@ async def claim(
     answers = await verdicts.on(conn, list(rows), now=now)
     crash.point("claim.verdict")
     asked = [_asked(row, answers[id_].value, held) for id_, row in rows.items() if _may(answers.get(id_))]
-    looks = await lastlook.look(conn, asked, policy=policy, now=now)
+    looks = await lastlook.look(conn, asked, policy=policy, room=Room([allowance, *taken.rated]), now=now)
     tags = await _tags_in_doubt(conn, list(rows.values()))
-    made = [_claim(rows[a.id], a, look, tags) for a in asked if isinstance(look := looks[a.id], Go)]
+    made = [_claim(rows[a.id], a, look, tags) for a in asked if isinstance(look := looks.get(a.id), Go)]
     versions = {id_: answer.version for id_, answer in answers.items()}
     begun = await _begin(conn, made, versions, owner, now)
     crash.point("claim.begun")
@@ -194,8 +194,9 @@ def _asked(row: Any, address: str, held: dict[str, Any]) -> Asked:
         connection=row.connection,
         class_=row._mapping["class"],
         content=row.content if row.content is not None or broadcast is None else broadcast.content,
-        not_after=broadcast.not_after if broadcast is not None else None,
-        quiet_hours=broadcast.quiet_hours if broadcast is not None else None,
+        broadcast_id=row.broadcast_id,
+        not_after=row.not_after if broadcast is None else broadcast.not_after,
+        quiet_hours=row.quiet_hours if broadcast is None else broadcast.quiet_hours,
     )
 
 

@@ -58,6 +58,11 @@ def check(content: Content) -> Needs:
     )
 
 
+def is_plain(content: Content) -> bool:
+    """Whether its body reads alike for everybody."""
+    return content.get("body") is not None and compiled(content["body"]).is_plain
+
+
 def preferences_by_field(content: Content) -> dict[str, frozenset[str]]:
     """The names of the preferences that each field asks for, where it asks for any; raises BadContent."""
     return {field: template.preferences for field, template in _templates(content).items() if template.preferences}

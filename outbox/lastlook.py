@@ -20,9 +20,11 @@ from outbox import composition
 from outbox.composition import BadContent, Needs
 from outbox.hours import Hours, is_known, next_allowed, outside
 from outbox.jurisdictions import zones_of
-from outbox.notices import with_notice
+from outbox.notices import longest, with_notice
+from outbox.pace import Room
 from outbox.policy import Policy
 from outbox.protocol import LEASE_SECONDS
+from store.ids import new_id
 from store.tables import attempts, consent_states, messages, preferences, profile_tags, profiles
 
 WINDOW = timedelta(hours=24)  # WhatsApp's customer-service window
@@ -43,6 +45,7 @@ class Asked:
     connection: str
     class_: str
     content: composition.Content
+    broadcast_id: str | None = None
     not_after: datetime | None = None
     quiet_hours: Any = None  # None: the policy's; False: none; {"from", "to"}: nothing is sent between
 
@@ -73,15 +76,24 @@ class Broken:
 Look = Go | Skip | Wait | Broken
 
 
-async def look(conn: AsyncConnection, rows: Sequence[Asked], *, policy: Policy, now: datetime) -> dict[str, Look]:
-    """By delivery: whether it goes, and how it reads."""
+async def look(
+    conn: AsyncConnection, rows: Sequence[Asked], *, policy: Policy, room: Room, now: datetime
+) -> dict[str, Look]:
+    """By delivery: whether it goes, and how it reads. Those for which no room or no time is left have no entry.
+
+    They stay as they are, and have their turn in the next claim: a lease that is over before the first byte would come
+    back for ever.
+    """
     facts = await _facts(conn, rows, policy, now)
     until = time.monotonic() + _MOST_SECONDS
-    # What is left has its turn in the next claim: a lease that is over before the first byte would come back for ever.
-    return {
-        row.id: _decide(row, facts, policy, now) if not place or time.monotonic() < until else Wait(now)
-        for place, row in enumerate(rows)
-    }
+    looks: dict[str, Look] = {}
+    for row in rows:
+        if not room.has_any(row.connection, row.broadcast_id) or (looks and time.monotonic() > until):
+            continue
+        found = looks[row.id] = _decide(row, facts, policy, now)
+        if isinstance(found, Go):
+            room.take(found.weight, row.connection, row.broadcast_id)
+    return looks
 
 
 def _decide(row: Asked, facts: _Facts, policy: Policy, now: datetime) -> Look:
@@ -121,6 +133,19 @@ def _composed(row: Asked, person: Mapping[str, Any], facts: _Facts, policy: Poli
         content["body"] = with_notice(content["body"], locale=person.get("locale"), link=link)
     composition.check_length(content)
     return Go(content, composition.weight(content, row.channel))
+
+
+def check_with_notice(content: composition.Content, connection: str, policy: Policy) -> None:
+    """Raises BadContent for a marketing SMS that is too long once the line that tells how to opt out is below it."""
+    manner = policy.manner(connection)
+    if manner.stop_notice == "never" or not composition.is_plain(content):
+        return
+    link = None if manner.answers else policy.unsubscribe_link(new_id("adr"), "sms")
+    if (chars := longest(content["body"], link=link)) > composition.MOST_CHARS:
+        words = (
+            f"with the line that tells how to opt out it comes to {chars:,} characters, of {composition.MOST_CHARS:,}"
+        )
+        raise BadContent("body", f"{words}: shorten it, or say in it how to opt out")
 
 
 def _tells_how_to_stop(row: Asked, facts: _Facts, policy: Policy) -> bool:

@@ -31,6 +31,11 @@ _SAYS_STOP = re.compile(
 )
 
 
+def longest(text: str, *, link: str | None) -> int:
+    """How many characters the text comes to with the line, in whichever language that is longest."""
+    return max(len(with_notice(text, locale=language, link=link)) for language in _REPLY)
+
+
 def with_notice(text: str, *, locale: str | None, link: str | None) -> str:
     """The text with a line that tells how to opt out, unless it does already.
 

@@ -6,7 +6,7 @@ Whoever may begin is as much as fits between now and half a lease ahead of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import floor
@@ -35,6 +35,24 @@ class Allowance:
         if self.count > 0:
             return 0.0
         return max(0.0, (self.free_at - now).total_seconds() - _burst(self.rate) + 1 / self.rate)
+
+
+class Room:
+    """How many segments may begin in one claim, under the connection's rate and the broadcasts' own.
+
+    Messages are taken while there is room at all, so that one that weighs more than fits at once goes out, too.
+    """
+
+    def __init__(self, allowances: Iterable[Allowance]) -> None:
+        self._left = {allowance.name: allowance.count for allowance in allowances}
+
+    def has_any(self, *names: str | None) -> bool:
+        return all(self._left[name] > 0 for name in names if name in self._left)
+
+    def take(self, segments: int, *names: str | None) -> None:
+        for name in names:
+            if name is not None and name in self._left:
+                self._left[name] -= segments
 
 
 def _burst(rate: float) -> float:

@@ -72,6 +72,20 @@ async def change(conn: AsyncConnection, profile_id: str, draft: Draft, *, now: d
     return heed.Heeded(closed=frozenset(touched))
 
 
+async def add_address(conn: AsyncConnection, profile_id: str, address: Address, *, now: datetime) -> None:
+    """Give a profile one address more, the last of its channel, unless somebody has got it meanwhile."""
+    await lock_profiles(conn, [profile_id])
+    ids = await links.ensure_addresses(conn, [address], now=now, lock=False)
+    held = (await lock_people(conn, [profile_id], also=ids.values()))[profile_id]
+    if await links.holders(conn, ids.values()):
+        return
+    await links.restore_values(conn, [address])
+    first = address.channel not in {channel for _, channel in held}
+    given = links.Link(profile_id, ids[address.hash], address.channel, first, len(held))
+    await links.give(conn, [given], now=now)
+    await holds.touch(conn, [given.address_id])
+
+
 async def leave_behind(conn: AsyncConnection, profile_id: str, address_ids: Collection[str], *, now: datetime) -> None:
     """As when these addresses left the profile, after more was said in the same transaction: a no stays with them."""
     if address_ids:

@@ -123,11 +123,14 @@ async def _prove(conn: AsyncConnection, known: Sequence[tuple[Report, Any]], now
 
 
 async def _move_up(conn: AsyncConnection, status: str, rows: Sequence[tuple[Report, Any]], now: datetime) -> None:
+    # A transactional message that was in doubt, queued again and then stopped did arrive after all, the first time.
+    stopped = among(deliveries.c.status, ["skipped", "cancelled"]) & deliveries.c.broadcast_id.is_(None)
     await conn.execute(
         update(deliveries)
-        .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, below(status)))
+        .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, below(status)) | stopped)
         .values(
             status=status,
+            reason=None,
             error=bindparam("why"),
             provider_id=func.coalesce(deliveries.c.provider_id, bindparam("provider")),
             updated_at=now,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import singles
@@ -57,6 +57,8 @@ class Held:
     preference_id: str | None
     by_address: bool
     content: dict[str, Any]
+    not_after: datetime | None
+    quiet_hours: Any
     status: str
     elders: dict[str, str]  # what it repeats, and what that repeats: id → status
     others: dict[str, str]  # what else repeats any of these
@@ -73,7 +75,12 @@ async def hold(conn: AsyncConnection, message_id: str) -> Held | None:
     )
     row = (
         await conn.execute(
-            select(deliveries, broadcasts.c.content.label("shared"))
+            select(
+                deliveries,
+                broadcasts.c.content.label("shared"),
+                func.coalesce(deliveries.c.not_after, broadcasts.c.not_after).label("last"),
+                broadcasts.c.quiet_hours.label("hours"),
+            )
             .outerjoin(broadcasts, broadcasts.c.id == deliveries.c.broadcast_id)
             .where(deliveries.c.id == message_id)
         )
@@ -91,6 +98,8 @@ async def hold(conn: AsyncConnection, message_id: str) -> Held | None:
         row.preference_id,
         row.by_address,
         row.content if row.content is not None else row.shared,
+        row.last,
+        row.quiet_hours if row.quiet_hours is not None else row.hours,
         row.status,
         elders={id_: family[id_] for id_ in elders},
         others={id_: status for id_, status in family.items() if id_ != message_id and id_ not in elders},
@@ -130,12 +139,14 @@ async def _family(conn: AsyncConnection, profile_id: str | None, known: Collecti
     return family
 
 
-def check(held: Held, *, accept_duplicate: bool) -> None:
+def check(held: Held, *, accept_duplicate: bool, now: datetime) -> None:
     """Raises NotResendable, Repeated or MayBeDuplicate."""
     if held.class_ == "service":
         raise NotResendable("an answer belongs to the message that it answers, and is given once")
     if held.status in _WHY_NOT:
         raise NotResendable(_WHY_NOT[held.status])
+    if held.not_after is not None and held.not_after < now:
+        raise NotResendable("its broadcast was not to begin any more by now (`not_after`); send a new message instead")
     rivals = [id_ for id_, status in held.others.items() if status not in NEVER_ARRIVED]
     rivals += [id_ for id_, status in held.elders.items() if status not in (*NEVER_ARRIVED, *OF_UNKNOWN_END)]
     if rivals:
@@ -158,5 +169,7 @@ async def send_again(conn: AsyncConnection, held: Held, *, created_by: str, now:
         preference_id=held.preference_id,
         resend_of=held.id,
         by_address=held.by_address,
+        not_after=held.not_after,
+        quiet_hours=held.quiet_hours,
     )
     return await singles.queue(conn, again, now=now)

@@ -29,6 +29,7 @@ class Route:
     channel: str
     connection: str
     address: Address | None = None
+    elsewhere: Sequence[Address] = ()  # the same number on other channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Single:
     preference_id: str | None = None
     resend_of: str | None = None
     by_address: bool = False  # of a resend: what it repeats named an address
+    not_after: datetime | None = None  # this and the hours: of a resend, its broadcast's
+    quiet_hours: Any = None
 
 
 @dataclass(slots=True)
@@ -86,15 +89,24 @@ async def _ask(conn: AsyncConnection, single: Single, route: Route, now: datetim
         return await _in_window(conn, single, route, answer, now)
     # Somebody is written to for the first time; refused after all, they leave no trace.
     introduction = await conn.begin_nested()
-    await _introduce(conn, route.address, now)
+    await _introduce(conn, route.address, route.elsewhere, now)
     answer = await asking.of_address(conn, route.address.hash, question, now=now)
     answer = await _in_window(conn, single, route, answer, now)
     await (introduction.commit() if answer.allowed else introduction.rollback())
     return answer
 
 
-async def _introduce(conn: AsyncConnection, address: Address, now: datetime) -> None:
-    """Make a profile with the address; of two at once the second waits for the first, and finds its profile."""
+async def _introduce(conn: AsyncConnection, address: Address, elsewhere: Sequence[Address], now: datetime) -> None:
+    """Give the address to whoever has the number on another channel, if that is one; else to a new profile.
+
+    So a no to everything, said on one channel, holds on the other. Of two at once the second waits for the first, and
+    finds the address given.
+    """
+    known = await links.holders(conn, (await links.find_addresses(conn, [a.hash for a in elsewhere])).values())
+    owners = {profile_id for holders in known.values() for profile_id in holders}
+    if len(owners) == 1:
+        await people.add_address(conn, owners.pop(), address, now=now)
+        return
     ids = await links.ensure_addresses(conn, [address], now=now)
     if not await links.holders(conn, ids.values()):
         await people.create(conn, Draft(addresses=[Wanted(address)]), now=now)
@@ -129,4 +141,6 @@ def _row(message_id: str, single: Single, route: Route, answer: Answer, now: dat
         "updated_at": now,
         "created_by": single.created_by,
         "resend_of": single.resend_of,
+        "not_after": single.not_after,
+        "quiet_hours": single.quiet_hours,
     }

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, literal_column
 
-# A report moves a delivery to a higher rank, never to a lower one. `skipped` and `cancelled` are ends of their own.
+# A report moves a delivery to a higher rank, never to a lower one. `skipped` and `cancelled` are ends of their own:
+# only a report that the message did arrive, of an attempt before, moves a single message out of them.
 RANK = {
     "queued": 0,
     "sending": 1,

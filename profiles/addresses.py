@@ -76,6 +76,12 @@ class AddressBook:
                 raise
         return Address(channel, value, self.hash(channel, value))
 
+    def elsewhere(self, address: Address) -> tuple[Address, ...]:
+        """The same number on the other channels that take one: whoever has it there is who has it here."""
+        if address.channel not in PHONE_CHANNELS or not is_number(address.value):
+            return ()
+        return tuple(self.proved(channel, address.value) for channel in sorted(PHONE_CHANNELS - {address.channel}))
+
     def parse_tagged(self, text: str) -> Address:
         """Normalise `channel:value`; raises BadAddress."""
         channel, colon, value = text.partition(":")

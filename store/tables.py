@@ -321,6 +321,8 @@ deliveries = Table(
     Column("in_reply_to", Key),  # the inbound message
     Column("created_by", Text),  # of a single message: the key that asked for it
     Column("resend_of", Key),  # the message of unknown end that this one repeats, by an operator's wish
+    Column("not_after", UTCDateTime),  # this and the hours as in broadcasts: of a resend, what its broadcast said
+    Column("quiet_hours", Json),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("due_at", UTCDateTime, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),

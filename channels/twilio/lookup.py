@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from channels.http import Exchange, get
-from channels.outcomes import retry_after_seconds
+from channels.outcomes import retry_after_seconds, their_clock
 from channels.text import without_nul
 from channels.twilio.client import authorization
 from channels.twilio.send import addressed
@@ -111,7 +111,7 @@ def _page(exchange: Exchange) -> dict[str, Any] | None:
 def _unanswered(exchange: Exchange) -> Unanswered:
     if exchange.error is not None:
         return Unanswered(type(exchange.error).__name__)
-    wish = retry_after_seconds(exchange.headers.get("Retry-After"), datetime.now(UTC))
+    wish = retry_after_seconds(exchange.headers.get("Retry-After"), their_clock(exchange.headers))
     if exchange.status is not None and 400 <= exchange.status < 500 and exchange.status != 429:
         wish = max(wish or 0.0, ABOUT_US_SECONDS)  # credentials, a suspended account, a wrong URL
     return Unanswered(f"HTTP {exchange.status}", wish)

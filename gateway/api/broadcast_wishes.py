@@ -70,7 +70,7 @@ def draft(call: Call, body: BroadcastIn, now: datetime) -> Draft:
     return Draft(
         name=body.name,
         routes=ways,
-        content=contents.content_for(body.content, [route["channel"] for route in ways]),
+        content=contents.content_for(call, body.content, {way["channel"]: way["connection"] for way in ways}),
         audience=Audience("all"),
         send_at=send_at,
         not_after=not_after,

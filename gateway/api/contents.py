@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
-from gateway.api.base import Body
+from gateway.api.base import Body, Call
 from gateway.problems import invalid
-from outbox import composition
+from outbox import composition, lastlook
 from outbox.composition import BadContent
 from outbox.liquid import SOURCE_CHARS
 
@@ -33,8 +33,12 @@ class ContentIn(Body):
     template: TemplateIn | None = None
 
 
-def content_for(given: ContentIn, channels: Collection[str]) -> dict[str, Any]:
-    """The content as it is kept; raises Problem for what one of the channels could not carry."""
+def content_for(call: Call, given: ContentIn, ways: Mapping[str, str], class_: str = "marketing") -> dict[str, Any]:
+    """The content as it is kept; raises Problem for what one of the channels could not carry.
+
+    `ways`: channel → connection, in order of wish.
+    """
+    channels = list(ways)
     if given.body is None and given.template is None:
         raise invalid("content", "give `body`" + (" or `template`" if "whatsapp" in channels else ""))
     if given.template is not None and "whatsapp" not in channels:
@@ -45,6 +49,8 @@ def content_for(given: ContentIn, channels: Collection[str]) -> dict[str, Any]:
     content = given.model_dump(exclude_none=True)
     try:
         composition.check(content)
+        if class_ == "marketing" and "sms" in ways:
+            lastlook.check_with_notice(content, ways["sms"], call.house.policy)
     except BadContent as error:
         raise invalid(f"content.{error.field}", str(error)) from None
     return content

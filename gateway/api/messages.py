@@ -22,7 +22,7 @@ from outbox.resends import Held, MayBeDuplicate, NotResendable, Repeated
 from outbox.singles import NotAllowed, Single
 from outbox.statuses import STATUSES
 from profiles import records
-from profiles.addresses import Address, BadAddress
+from profiles.addresses import BadAddress
 
 TRANSACTIONAL = "send:transactional"
 
@@ -74,11 +74,8 @@ async def create(call: Call) -> web.Response:
     if class_ == "transactional":
         require_scope(call.key, TRANSACTIONAL)
     by_channel = routes.read(call, body)
-    content = contents.content_for(body.content, list(by_channel))
-    wishes = [
-        singles.Route(channel, connection, _address(call, channel, body.to.address))
-        for channel, connection in by_channel.items()
-    ]
+    content = contents.content_for(call, body.content, by_channel, class_)
+    wishes = [_route(call, channel, connection, body.to.address) for channel, connection in by_channel.items()]
 
     async def work(conn: AsyncConnection) -> str:
         await contents.check_preferences(conn, content)
@@ -100,13 +97,15 @@ async def create(call: Call) -> web.Response:
     return answer({"id": message_id, "status": "queued"}, status=202)
 
 
-def _address(call: Call, channel: str, text: str | None) -> Address | None:
+def _route(call: Call, channel: str, connection: str, text: str | None) -> singles.Route:
     if text is None:
-        return None
+        return singles.Route(channel, connection)
+    book = call.house.book
     try:
-        return call.house.book.parse(channel, with_plus(text))
+        address = book.parse(channel, with_plus(text))
     except BadAddress as error:
         raise invalid("to.address", str(error)) from error
+    return singles.Route(channel, connection, address, book.elsewhere(address))
 
 
 def _refused(error: NotAllowed, address: str | None) -> Problem:
@@ -153,7 +152,7 @@ def _check_resend(call: Call, held: Held, body: ResendIn) -> None:
     if held.class_ == "transactional":
         require_scope(call.key, TRANSACTIONAL)
     try:
-        resends.check(held, accept_duplicate=body.accept_duplicate)
+        resends.check(held, accept_duplicate=body.accept_duplicate, now=call.house.now())
     except NotResendable as error:
         raise Problem(409, "not-resendable", "This is not to be sent again", str(error)) from error
     except Repeated as error:

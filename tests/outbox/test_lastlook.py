@@ -12,6 +12,7 @@ from outbox import claims, lastlook
 from outbox.claims import Claimed
 from outbox.jurisdictions import read_law
 from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
+from outbox.pace import Room
 from outbox.policy import Cap, Manner, Policy
 from store.engine import Database
 from store.tables import addresses, broadcasts, deliveries, profiles
@@ -39,7 +40,7 @@ async def asked(database: Database, tagged: str = CALIFORNIA[0], **more: Any) ->
 
 async def look(database: Database, *rows: Asked, policy: Policy = LAW, now: datetime = NIGHT) -> list[Look]:
     async with database.write() as conn:
-        found = await lastlook.look(conn, rows, policy=policy, now=now)
+        found = await lastlook.look(conn, rows, policy=policy, room=Room([]), now=now)
     return [found[row.id] for row in rows]
 
 

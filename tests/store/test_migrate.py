@@ -141,3 +141,49 @@ async def test_a_broadcast_under_way_goes_on_after_0002(make_database_url: Make)
         kept = (await conn.execute(select(deliveries.c.id, deliveries.c.by_address).order_by(deliveries.c.id))).all()
         assert [tuple(row) for row in kept] == [("msg_1", False), ("msg_2", False), ("msg_3", True)]
     await database.dispose()
+
+
+_RESENT_AT_0002 = (
+    """INSERT INTO broadcasts
+           (id, name, channel, connection, content, audience, status, not_after, quiet_hours, created_by, created_at,
+           updated_at)
+       VALUES
+           ('brd_1', 'Autumn', 'sms', 'main', '{"body": "Hi"}', '{"kind": "all"}', 'done', :now, 'false', 'key', :now,
+           :now),
+           ('brd_2', 'Drama', 'sms', 'main', '{"body": "Hi"}', '{"kind": "all"}', 'done', NULL,
+           '{"from": "20:00", "to": "09:00"}', 'key', :now, :now)""",
+    """INSERT INTO deliveries (id, broadcast_id, resend_of, profile_id, address_id, channel, connection, class,
+           priority, status, tries, due_at, created_at, updated_at)
+       VALUES ('msg_1', 'brd_1', NULL, 'pro_1', 'adr_1', 'sms', 'main', 'marketing', 2, 'failed', 1, :now, :now, :now),
+              ('msg_2', NULL, 'msg_3', 'pro_1', 'adr_1', 'sms', 'main', 'marketing', 1, 'queued', 0, :now, :now, :now),
+              ('msg_3', NULL, 'msg_1', 'pro_1', 'adr_1', 'sms', 'main', 'marketing', 1, 'failed', 1, :now, :now, :now),
+              ('msg_4', 'brd_2', NULL, 'pro_2', 'adr_2', 'sms', 'main', 'marketing', 2, 'failed', 1, :now, :now, :now),
+              ('msg_5', NULL, 'msg_4', 'pro_2', 'adr_2', 'sms', 'main', 'marketing', 1, 'queued', 0, :now, :now, :now),
+              ('msg_6', NULL, NULL, 'pro_2', 'adr_2', 'sms', 'main', 'marketing', 1, 'failed', 1, :now, :now, :now),
+              ('msg_7', NULL, 'msg_6', 'pro_2', 'adr_2', 'sms', 'main', 'marketing', 1, 'queued', 0, :now, :now,
+              :now)""",
+)
+
+
+async def test_what_was_sent_again_keeps_its_broadcasts_times_after_0003(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    await stand_at(database, "0002")
+    now = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    async with database.write() as conn:
+        for statement in _RESENT_AT_0002:
+            await conn.execute(text(statement).bindparams(bindparam("now", now, type_=UTCDateTime())))
+    await migrate(database)
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+        columns = (deliveries.c.id, deliveries.c.not_after, deliveries.c.quiet_hours)
+        kept = {row.id: (row.not_after, row.quiet_hours) for row in await conn.execute(select(*columns))}
+    assert kept == {
+        "msg_1": (None, None),
+        "msg_2": (now, False),
+        "msg_3": (now, False),
+        "msg_4": (None, None),
+        "msg_5": (None, {"from": "20:00", "to": "09:00"}),
+        "msg_6": (None, None),
+        "msg_7": (None, None),
+    }
+    await database.dispose()

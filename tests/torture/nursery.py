@@ -2,15 +2,21 @@
 
 The parent has imported everything and listens on one port for all of them; a gateway that is dead leaves what was not
 yet accepted to the next, and its clients keep one address. Each child is the real application on the database it is
-named, with a crash point armed.
+named, with a crash point armed. One that has not come to its point is told by SIGUSR1 to die at another: at once, or
+some points later.
 
-    stdin   {"settings": {…}, "crash": "claim.committed:1", "ahead": 61.0, "log": "FILE"}    one life
+The first gateway is a rehearsal: the parent is it, until it is told "enough". The statements it has compiled need not
+be compiled again by those it forks, which is half of what a short life does.
+
+    stdin   {"settings": {…}, "crash": "claim.committed:1", "instead": "any:7", "ahead": 61.0, "log": "FILE"}   one life
+            {"settings": {…}, "rehearsal": true, …}   then any line
     stdout  {"url": …}   {"born": PID}   {"listens": true}   {"died_at": "claim.committed"}   {"ended": -9}
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -19,7 +25,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import phonenumbers
 from aiohttp import web
@@ -31,10 +37,12 @@ from gateway import app as gateway_app
 from gateway import logs
 from gateway.api.base import HOUSE
 from gateway.settings import Settings
+from outbox import settlement
 from store import crash
 from store.clock import utcnow
+from store.engine import Database
 
-OFTEN_SECONDS = 0.25  # the sweep and the settlement; in production 5 and more: a life is short
+OFTEN_SECONDS = 0.25  # the sweep and the settlement; in production 5 s and 1 s: a life is short
 AT = "X-Said-At"
 BOX = "box"
 
@@ -63,28 +71,70 @@ def warm() -> None:
     _ = aiosqlite, asyncpg
 
 
-async def live(settings: Settings, listening: socket.socket, ahead: timedelta) -> None:
-    """The gateway, until it is killed."""
-    asyncio.get_running_loop().add_reader(0, os._exit, 0)  # nobody asks anything meanwhile: the driver has gone
+class WarmDatabase(Database):
+    """A database whose engines know the statements that those before them have compiled: `compiled_cache` is theirs.
+
+    What is compiled is compiled for one dialect, so they share it as well.
+    """
+
+    compiled: ClassVar[dict[Any, Any]] = {}
+    dialects: ClassVar[dict[tuple[str, bool], Any]] = {}
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        for engine in {self._writer, self._reader}:
+            sync = engine.sync_engine
+            which = (self.dialect, engine is self._writer)
+            sync.dialect = sync.pool._dialect = self.dialects.setdefault(which, sync.dialect)
+            sync.update_execution_options(compiled_cache=self.compiled)
+
+
+async def live(asked: dict[str, Any], listening: socket.socket, until: asyncio.Event) -> None:
+    """The gateway, until it is killed, or has rehearsed."""
+    settings, ahead = Settings.model_validate(asked["settings"]), timedelta(seconds=asked["ahead"])
     app = gateway_app.build(settings, clock=lambda: utcnow() + ahead)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     adapters: dict[str, Any] = app[HOUSE].adapters  # type: ignore[assignment]
     adapters[BOX] = Timed(name=BOX, channel=adapters[BOX].channel, keep=adapters[BOX]._keep)
-    await web.SockSite(runner, listening).start()
+    site = web.SockSite(runner, listening.dup())
+    await site.start()
     tell(listens=True)
-    await asyncio.Event().wait()
+    await until.wait()
+    await runner.cleanup()
+
+
+def set_up(asked: dict[str, Any]) -> None:
+    log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    os.close(log)
+    gateway_app.SWEEP_SECONDS = settlement.POLL_SECONDS = OFTEN_SECONDS  # type: ignore[assignment]
+    gateway_app.Database = WarmDatabase  # type: ignore[misc]
+    logs.set_up()
+
+
+async def rehearse(asked: dict[str, Any], listening: socket.socket) -> None:
+    enough = asyncio.Event()
+    asyncio.get_running_loop().add_reader(0, enough.set)
+    await live(asked, listening, enough)
+
+
+async def one_life(asked: dict[str, Any], listening: socket.socket) -> None:
+    def died_at(name: str) -> None:
+        tell(died_at=name)
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(0, os._exit, 0)  # nobody asks anything meanwhile: the driver has gone
+    loop.add_signal_handler(signal.SIGUSR1, crash.arm, asked["instead"], died_at)
+    crash.arm(asked["crash"], died_at)
+    await live(asked, listening, asyncio.Event())
 
 
 def child(asked: dict[str, Any], listening: socket.socket) -> None:
     """What a fork does; it does not return."""
-    log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 2)
-    gateway_app.SWEEP_SECONDS = gateway_app.ASK_SECONDS = OFTEN_SECONDS  # type: ignore[assignment]
-    logs.set_up()
-    crash.arm(asked["crash"], lambda name: tell(died_at=name))
+    set_up(asked)
     try:
-        asyncio.run(live(Settings.model_validate(asked["settings"]), listening, timedelta(seconds=asked["ahead"])))
+        asyncio.run(one_life(asked, listening))
     except BaseException as error:
         print(json.dumps({"level": "error", "event": f"no gateway: {error!r}"}), file=sys.stderr, flush=True)
     finally:
@@ -102,9 +152,19 @@ def serve(fork: Callable[[], int] = os.fork) -> None:
     listening.setblocking(False)
     tell(url=f"http://127.0.0.1:{listening.getsockname()[1]}")
     while line := sys.stdin.readline():
+        asked = json.loads(line)
+        if asked.get("rehearsal"):
+            set_up(asked)
+            tell(born=os.getpid())
+            asyncio.run(rehearse(asked, listening))
+            sys.stdin.readline()
+            gc.collect()
+            gc.freeze()  # what is here is here for good: no child need look at it, and thereby copy it
+            tell(ended=0)
+            continue
         pid = fork()
         if pid == 0:
-            child(json.loads(line), listening)
+            child(asked, listening)
         tell(born=pid)
         _, status = os.waitpid(pid, 0)
         tell(ended=os.waitstatus_to_exitcode(status))

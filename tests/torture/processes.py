@@ -35,6 +35,12 @@ class Life:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
+    def die_elsewhere(self) -> None:
+        """Its crash point is not come to: it is to die at the other one it was given."""
+        if not self.ended.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGUSR1)
+
 
 class Nursery:
     """Starts gateways, one after another, at one address."""
@@ -43,9 +49,21 @@ class Nursery:
         self.url = url
         self._stdin, self._stdout = stdin, stdout
 
-    async def bear(self, settings: dict[str, Any], crash: str | None, ahead_seconds: float, log: Path) -> Life:
+    async def bear(
+        self, settings: dict[str, Any], ahead_seconds: float, log: Path, *, crash: str | None, instead: str | None
+    ) -> Life:
         """A new gateway; the one before must have ended."""
-        asked = {"settings": settings, "crash": crash, "ahead": ahead_seconds, "log": str(log)}
+        return await self._start(settings, ahead_seconds, log, crash=crash, instead=instead)
+
+    async def rehearse(self, settings: dict[str, Any], ahead_seconds: float, log: Path) -> Life:
+        """A gateway that nothing happens to, which those to come learn from; ends with `enough`."""
+        return await self._start(settings, ahead_seconds, log, rehearsal=True)
+
+    def enough(self) -> None:
+        self._stdin.write(b"enough\n")
+
+    async def _start(self, settings: dict[str, Any], ahead_seconds: float, log: Path, **more: Any) -> Life:
+        asked = {"settings": settings, "ahead": ahead_seconds, "log": str(log), **more}
         self._stdin.write(json.dumps(asked).encode() + b"\n")
         fact = json.loads(await self._stdout.readline())
         life = Life(fact["born"], asyncio.Event(), asyncio.Event())

@@ -40,14 +40,15 @@ from tests.standins.twilio import (
     reset,
     throttled,
 )
+from tests.torture.script import LOST
 
 OPTED_OUT = "90"  # numbers that end so are answered 21610 now and then
 REFUSED = error(400, 21610, "Attempt to send to unsubscribed recipient")
 
 
-def _soon(ahead_seconds: float) -> str:
-    """Two seconds from now as an HTTP date."""
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=ahead_seconds + 2), usegmt=True)
+def _soon() -> str:
+    """Two seconds from now as an HTTP date, by the clock that its `Date` is of."""
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
 
 
 class Faults:
@@ -56,7 +57,6 @@ class Faults:
     def __init__(self, seed: str) -> None:
         self.seed = seed
         self.calm = False
-        self.ahead_seconds = 0.0
         self._came: Counter[tuple[str, str]] = Counter()
 
     def decide(self, form: dict[str, str]) -> Answer | None:
@@ -64,6 +64,8 @@ class Faults:
         self._came[what] += 1
         if self.calm:
             return None
+        if what[1].endswith(LOST):
+            return reset()
         chance = random.Random(f"{self.seed} {what} {self._came[what]}")
         if what[0].endswith(OPTED_OUT) and chance.random() < 0.3:
             return REFUSED
@@ -75,7 +77,7 @@ class Faults:
             (70, quick),
             (4, accepted(0.4)),
             (2, throttled("1")),
-            (1, throttled(_soon(self.ahead_seconds))),
+            (1, throttled(_soon())),
             (1, throttled()),
             (3, broken(503)),
             (3, broken(500, accept=True)),
@@ -124,7 +126,7 @@ class Reporter:
 
     def soon(self, line: Request) -> None:
         chance = random.Random(f"{self._seed} report {line.to} {line.body}")
-        if line.sid is None or chance.random() < 0.3:
+        if line.sid is None or line.body.endswith(LOST) or chance.random() < 0.3:
             return
         statuses = ["sent", chance.choice(("delivered", "delivered", "delivered", "undelivered"))]
         if chance.random() < 0.3:
@@ -175,7 +177,7 @@ async def main() -> None:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             word, _, seconds = line.partition(" ")
             faults.calm = faults.calm or word.strip() == "calm"
-            standin.ahead_seconds = faults.ahead_seconds = float(seconds or standin.ahead_seconds)
+            standin.ahead_seconds = float(seconds or standin.ahead_seconds)
 
 
 if __name__ == "__main__":

@@ -19,17 +19,22 @@ BODIES: dict[Kind, tuple[str, ...]] = {
     "plain": ("Is the matinee sold out?", "HELP", "thanks"),
 }
 NEWCOMERS = [f"+1415556{n:04d}" for n in range(100, 160) if n % 100 != 90]
+LOST = "(lost)"  # in a text: the provider takes it, says nothing, and reports nothing
 ON_THE_BOX = [f"+1646556{n:04d}" for n in range(100, 112)]  # whose provider tells when they wrote
 
 
 @dataclass
 class Script:
-    """The story of one database. `people` may text, `audience` may be sent to; what is owed is repeated first."""
+    """The story of one database. `people` may text, `audience` may be sent to; what is owed is repeated first.
+
+    `silent` people have said yes and say nothing more.
+    """
 
     chance: random.Random
     name: str  # stands in every text and id, so that each is of this story alone
     people: Sequence[str]
     audience: Sequence[str]
+    silent: Sequence[str]
     record: Record
 
     def owed(self) -> list[Act]:
@@ -56,6 +61,7 @@ class Script:
             jobs.append(self._broadcast(clients, self._audience(), then_cancel=chance.random() < 0.25))
         if everything:
             jobs.append(self._broadcast(clients, self._audience(), then_cancel=True))
+            jobs.append(clients.message(f"{self._text()} {LOST}", chance.choice(self.silent), transactional=False))
         under_way = [send for send in self.record.sends[-6:] if send.kind == "broadcast" and send.id]
         if under_way and (everything or chance.random() < 0.3):
             verb = chance.choice(("pause", "resume", "pause and resume", "cancel"))

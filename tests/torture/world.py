@@ -33,7 +33,9 @@ A_LIFE_AHEAD = 61.0  # the clock jumps so far from one life to the next: what th
 START_SECONDS = 20.0
 ROUND_SECONDS = 4.0  # an opt-out may wait 1.1 s
 TAIL_SECONDS = 0.4  # for what goes on when the clients are done
-ROUNDS, SHORT_ROUNDS = 4, 2  # until a gateway that does not come to its crash point is killed from outside
+ROUNDS, SHORT_ROUNDS = 4, 3  # until a gateway that does not come to its crash point is killed from outside
+ROUNDS_BEFORE_INSTEAD = 1  # until it is told to die elsewhere
+REHEARSED_ROUNDS, REHEARSED_SECONDS = 3, 2.0
 LAST_SECONDS = 15.0  # where every point must be come to: for what goes on by itself
 
 
@@ -99,7 +101,9 @@ class World:
         known = sorted({number for person in seeded.people for number in person.numbers})
         people = [n for n in [*known, *NEWCOMERS[:20]] if n not in several and not n.endswith(OPTED_OUT)]
         sendable = sorted({person.sent_at for person in seeded.people if person.comes_to == SENT and person.sent_at})
-        return Script(self._chance, self.name, people, sendable + known[::5] + NEWCOMERS[:4], self.record)
+        silent = [number for number in sendable if number in several and not number.endswith(OPTED_OUT)]
+        audience = [number for number in sendable if number not in silent] + known[::5] + NEWCOMERS[:4]
+        return Script(self._chance, self.name, people, audience, silent, self.record)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[World]:
@@ -123,11 +127,18 @@ class World:
     # --- one life ---------------------------------------------------------------------------------
 
     async def live(self, crash: str | None, *, everything: bool = False) -> Death:
-        """A gateway that dies where it is told, or from outside when it never comes there; then what is found."""
-        life = await self._bear(crash)
-        for _ in range(ROUNDS if everything else SHORT_ROUNDS):
+        """A gateway that dies where it is told; then what is found.
+
+        One that does not come there dies at another point, which its seed gives; where `everything` is to be come to,
+        and after all that, it is killed from outside.
+        """
+        instead = None if everything else f"any:{self._chance.randint(1, 40)}"
+        life = await self._bear(crash, instead)
+        for place in range(ROUNDS if everything else SHORT_ROUNDS):
             if life.ended.is_set() or not await self._first(life, life.listens.wait(), START_SECONDS):
                 break
+            if place == ROUNDS_BEFORE_INSTEAD and instead is not None:
+                life.die_elsewhere()
             jobs = self.script.round(self.clients, everything=everything)
             await self._first(life, _gathered(jobs), ROUND_SECONDS)
             await self._first(life, asyncio.sleep(self._chance.uniform(0, TAIL_SECONDS)), TAIL_SECONDS)
@@ -135,11 +146,21 @@ class World:
             await self._first(life, asyncio.sleep(LAST_SECONDS), LAST_SECONDS)
         return await self._end(life, crash)
 
-    async def _bear(self, crash: str | None) -> Life:
+    async def rehearse(self) -> None:
+        """Let the nursery's parent be a gateway for a while, and do everything there is to be done with it."""
+        life = await self._nursery.rehearse(settings_for(self.url, self.provider.url), 0.0, self._log)
+        await self._first(life, life.listens.wait(), START_SECONDS)
+        for _ in range(REHEARSED_ROUNDS):
+            await self._first(life, _gathered(self.script.round(self.clients, everything=True)), ROUND_SECONDS)
+        await asyncio.sleep(REHEARSED_SECONDS)
+        self._nursery.enough()
+        await life.ended.wait()
+
+    async def _bear(self, crash: str | None, instead: str | None = None) -> Life:
         self.lives += 1
-        settings = settings_for(self.url, self.provider.url)
-        self.provider.go_ahead(A_LIFE_AHEAD * self.lives)
-        return await self._nursery.bear(settings, crash, A_LIFE_AHEAD * self.lives, self._log)
+        settings, ahead = settings_for(self.url, self.provider.url), A_LIFE_AHEAD * self.lives
+        self.provider.go_ahead(ahead)
+        return await self._nursery.bear(settings, ahead, self._log, crash=crash, instead=instead)
 
     async def _first(self, life: Life, work: Coroutine[Any, Any, object], seconds: float) -> bool:
         """Do it while the gateway lives; whether it was done."""
