@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from channels import lease
-from channels.http import open_session, post
+from channels.http import Exchange, open_session, post
 from channels.outcomes import of_error, of_exchange, of_status, retry_after_seconds
 from channels.values import InDoubt, NotSent, Rejected
 from tests.channels.loopback import OK, free_port, greeting, hangs, resets, says, serving
@@ -214,6 +214,15 @@ def test_too_many_requests_slows_the_connection_and_honours_its_wish():
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date_at_most_an_hour_and_garbage_is_ignored(value, seconds):
     assert retry_after_seconds(value, NOW) == seconds
+
+
+@pytest.mark.parametrize(("date", "ahead"), [(None, 0), ("garbage", 0), ("theirs", 3000), ("theirs", -3000)])
+def test_a_retry_after_that_is_a_date_is_read_by_the_clock_of_who_wrote_it(date, ahead):
+    theirs = datetime.now(UTC) + timedelta(seconds=ahead)
+    headers = {"Retry-After": format_datetime(theirs + timedelta(seconds=20), usegmt=True)}
+    headers |= {} if date is None else {"Date": format_datetime(theirs, usegmt=True) if date == "theirs" else date}
+    outcome = of_exchange(Exchange(True, 429, headers))
+    assert 15 <= outcome.retry_after_seconds <= 20
 
 
 def test_a_lease_that_is_over_and_a_cancellation_are_no_outcomes():

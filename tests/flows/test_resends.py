@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from outbox import endings
 from tests.flows.running import ANA, BEN, Gateway, Got, eventually
 from tests.flows.test_single_messages import ended, message, person, send
+from tests.flows.test_timing import set_clock
 from tests.standins import twilio as answers
 from tests.standins.twilio import TwilioStandIn
 
@@ -213,6 +215,35 @@ async def test_a_ticket_is_sent_again_by_who_may_send_tickets(gateway: Gateway, 
     assert "send:transactional" in got.json["detail"]
     shown = await ended(gateway, await resent(gateway, failed["id"]))
     assert (shown["status"], shown["class"]) == ("accepted", "transactional")
+
+
+async def test_what_is_sent_again_keeps_the_times_of_its_broadcast(gateway: Gateway, twilio: TwilioStandIn) -> None:
+    ana = await person(gateway, f"sms:{ANA}", timezone="UTC", consent=YES)
+    set_clock(gateway, datetime(2027, 3, 1, 12, tzinfo=UTC))
+    twilio.on[ANA] = REFUSED
+    hours, last = {"from": "20:00", "to": "08:00"}, "2027-03-02T09:00:00Z"
+    broadcast = await gateway.sent({"profiles": [ana]}, quiet_hours=hours, not_after=last)
+    first = (await gateway.deliveries(broadcast["id"]))[ana]["message_id"]
+    second = await resent(gateway, first)
+    assert (await ended(gateway, second))["status"] == "failed", "at noon it goes"
+    del twilio.on[ANA]
+    set_clock(gateway, datetime(2027, 3, 1, 21, tzinfo=UTC))
+    third = await resent(gateway, second)  # of what was sent again already, too
+
+    async def put_off() -> bool:
+        [row] = [row for row in await gateway.rows("deliveries") if row["id"] == third]
+        return bool(row["due_at"] == datetime(2027, 3, 2, 8, tzinfo=UTC))
+
+    await eventually(put_off)
+    assert len(twilio.log) == 2
+    set_clock(gateway, datetime(2027, 3, 2, 10, tzinfo=UTC))
+    gateway.house.dispatcher.wake()
+    shown = await ended(gateway, third)
+    assert (shown["status"], shown["reason"]) == ("skipped", "too_late")
+    got = await again(gateway, second)
+    assert kind(got) == (409, "not-resendable")
+    assert "not_after" in got.json["detail"]
+    assert len(twilio.log) == 2
 
 
 async def test_a_clock_that_is_set_back_sends_nothing_twice(gateway: Gateway, twilio: TwilioStandIn) -> None:

@@ -165,6 +165,37 @@ async def test_without_opt_in_the_key_needs_a_scope_and_is_recorded(gateway: Gat
     assert ANA not in str(line["detail"])
 
 
+async def test_a_ticket_to_a_number_that_one_person_has_on_another_channel_is_to_that_person(gateway: Gateway) -> None:
+    """Else a no to everything, said on one channel, would not hold on the other."""
+    ticket = {"require_opt_in": False, "content": {"body": "Your ticket"}}
+    ana = await person(gateway, f"whatsapp:{ANA}", f"voice:{ANA}", consent={"everything": "no"})
+    before = await gateway.everything()
+    assert await refused(gateway, ANA, **ticket) == "opted_out_everything"
+    assert await gateway.everything() == before
+    await gateway.say(ana, everything="not_asked", evidence={"how": "she asked us", "obtained_at": _now(gateway)})
+    shown = await ended(gateway, await send(gateway, ANA, **ticket))
+    assert (shown["status"], shown["profile_id"]) == ("accepted", ana)
+    [there] = [one for one in (await gateway.profile(ana))["addresses"] if one["channel"] == "sms"]
+    assert (there["value"], there["primary"]) == (ANA, True)
+    assert await gateway.verdict(ana) == "not_opted_in", "a ticket asks for nothing"
+
+
+async def test_a_ticket_to_a_number_that_several_have_on_another_channel_is_to_somebody_new(gateway: Gateway) -> None:
+    people = {await person(gateway, f"whatsapp:{ANA}"), await person(gateway, f"voice:{ANA}")}
+    got = await asyncio.gather(*(ask(gateway, ANA, require_opt_in=False) for _ in range(6)))
+    assert {one.status for one in got} == {202}
+    [new] = await gateway.whose(f"sms:{ANA}")
+    assert new["id"] not in people
+    ben = await person(gateway, f"whatsapp:{BEN}")
+    got = await asyncio.gather(*(ask(gateway, BEN, require_opt_in=False) for _ in range(6)))
+    assert {one.status for one in got} == {202}
+    assert [one["id"] for one in await gateway.whose(f"sms:{BEN}")] == [ben]
+
+
+def _now(gateway: Gateway) -> str:
+    return gateway.clock().isoformat()
+
+
 async def test_a_ticket_passes_a_channels_no_but_not_the_strongest(gateway: Gateway, twilio: TwilioStandIn) -> None:
     ticket = {"require_opt_in": False}
     ana = await person(gateway, f"sms:{ANA}", consent={"channels": {"sms": "no"}})

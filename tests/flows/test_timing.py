@@ -269,6 +269,29 @@ async def _sent(twilio: TwilioStandIn, count: int) -> bool:
     return len(twilio.log) >= count
 
 
+async def test_a_text_that_is_too_long_with_that_line_is_refused_when_it_is_made(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    ana = await fan(gateway)
+    long, fits = "x" * 1590, "x" * 1540
+    wanted = {"name": "Autumn", "channel": "sms", "connection": "sms", "audience": {"all": True}}
+    single = {"channel": "sms", "connection": "sms", "to": {"profile_id": ana}}
+    assert (await gateway.ask("POST", "/v1/broadcasts", json=wanted | {"content": {"body": long}})).status == 202
+    for notice in ("first", "always"):
+        await gateway.restart(connections=changed(gateway.settings, "sms", stop_notice=notice))
+        for path, asked in (("/v1/broadcasts", wanted), ("/v1/messages", single)):
+            got = await gateway.ask("POST", path, json=asked | {"content": {"body": long}})
+            assert got.status == 422, got
+            [error] = got.json["errors"]
+            assert error["field"] == "content.body"
+            assert "how to opt out" in error["message"]
+            for body in (fits, "Reply STOP to end. " + "x" * 1575):
+                got = await gateway.ask("POST", path, json=asked | {"content": {"body": body}, "dry_run": True})
+                assert got.status == (200 if path == "/v1/broadcasts" else 422), "a message knows no dry run"
+        ticket = single | {"content": {"body": long}, "require_opt_in": False}
+        assert (await gateway.ask("POST", "/v1/messages", json=ticket)).status == 202
+
+
 async def test_it_is_told_in_the_persons_language_and_once(gateway: Gateway, twilio: TwilioStandIn) -> None:
     await gateway.restart(
         sending=Sending(quiet_hours="off"), connections=changed(gateway.settings, "sms", stop_notice="always")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import event, select, update
 
 from outbox import claims, lastlook
@@ -117,6 +118,39 @@ async def test_a_claim_takes_as_many_statements_for_one_as_for_many(database: Da
         assert {one.content["body"] for one in found.claims} == {"!\nReply STOP to opt out."}
         counts.append(count)
     assert counts[0] == counts[1] < 40
+
+
+@pytest.mark.parametrize(("rate", "texts"), [(20.0, 3), (1.0, 1), (40.0, 5)])
+async def test_a_claim_begins_no_more_segments_than_fit_and_what_is_left_keeps_its_place(
+    database: Database, planned: Planned, rate: float, texts: int
+) -> None:
+    """Half a second's worth: of texts of four segments the last one may go over, and is paid for by a longer wait."""
+    await planned(*CALIFORNIA)
+    async with database.write() as conn:
+        await conn.execute(update(broadcasts).values(content={"body": "x" * 600}))
+        before = {row.id: row.due_at for row in await conn.execute(select(deliveries.c.id, deliveries.c.due_at))}
+    slow = replace(POLICY, manners={"sms": Manner(rate=rate)})
+    found, _ = await claim(database, DAY, slow)
+    assert [one.weight for one in found.claims] == [4] * texts
+    assert {one.delivery_id for one in found.claims} == set(sorted(before)[:texts]), "the first in line"
+    async with database.read() as conn:
+        queued = select(deliveries.c.id, deliveries.c.due_at).where(deliveries.c.status == "queued")
+        left = {row.id: row.due_at for row in await conn.execute(queued)}
+    assert left == {id_: at for id_, at in before.items() if id_ in left}
+    assert len(left) == len(CALIFORNIA) - texts
+    found, _ = await claim(database, DAY, slow)
+    assert found.claims == []
+    assert found.wait_seconds > 0
+    found, _ = await claim(database, DAY + timedelta(seconds=4 * texts / rate), slow)
+    assert len(found.claims) == texts
+
+
+async def test_a_broadcasts_own_rate_counts_segments_too(database: Database, planned: Planned) -> None:
+    await planned(*CALIFORNIA[:10])
+    async with database.write() as conn:
+        await conn.execute(update(broadcasts).values(content={"body": "x" * 600}, rate=16.0))
+    found, _ = await claim(database, DAY, replace(POLICY, manners={"sms": Manner(rate=1000.0)}))
+    assert [one.weight for one in found.claims] == [4, 4]
 
 
 async def test_what_waits_is_looked_at_once_and_goes_when_it_opens(database: Database, planned: Planned) -> None:

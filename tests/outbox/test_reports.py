@@ -211,6 +211,33 @@ async def test_a_late_report_settles_what_had_become_unknown(database: Database,
     assert await stands(database, claim) == ("delivered", "accepted", SID)
 
 
+@pytest.mark.parametrize("stopped", ["skipped", "cancelled"])
+async def test_what_was_stopped_before_its_repeat_and_had_arrived_is_not_shown_as_stopped(
+    database: Database, claimed: Claimed, stopped: str
+) -> None:
+    [first] = await claimed(ANA)
+    second = await repeated(database, first)
+    await ended(database, second, NotSent("refused"))
+    async with database.write() as conn:
+        await conn.execute(update(deliveries).values(status=stopped, reason="opted_out_address"))
+    await report(database, first, "delivered")
+    assert await stands(database, first) == ("delivered", "accepted", SID)
+    async with database.read() as conn:
+        assert (await conn.execute(select(deliveries.c.reason))).scalar_one() is None
+
+
+@pytest.mark.parametrize("stopped", ["skipped", "cancelled"])
+async def test_of_a_broadcast_what_was_stopped_stays_stopped(
+    database: Database, claimed: Claimed, stopped: str
+) -> None:
+    [claim] = await claimed(ANA)
+    await ended(database, claim, NotSent("refused"))
+    async with database.write() as conn:
+        await conn.execute(update(deliveries).values(status=stopped))
+    await report(database, claim, "delivered")
+    assert (await stands(database, claim))[0] == stopped
+
+
 async def ids(database: Database) -> dict[str, str | None]:
     """Attempt → the provider's id."""
     async with database.read() as conn:
