@@ -17,12 +17,15 @@ from store.tables import broadcasts
 
 log = structlog.get_logger("broadcasts")
 
-IDLE_SECONDS = 1.0
 TURN_SECONDS = 1.0  # for which one broadcast is planned while another waits to be started, or cancelled
 
 
 class Planner:
-    """Plans what is `planning`, starts what is `scheduled` and due, marks what is `done`, until stopped."""
+    """Plans what is `planning`, starts what is `scheduled` and due, marks what is `done`, until stopped.
+
+    It looks whenever it is woken: by the scheduler, and by whoever makes a broadcast. What there is to do, and whether
+    its time has come, the database says.
+    """
 
     def __init__(self, database: Database, *, clock: Clock, on_planned: Callable[[], None]) -> None:
         self._database = database
@@ -56,10 +59,7 @@ class Planner:
             except Exception as error:
                 level = log.warning if is_away(error) else log.exception
                 level("planner.failed", error=type(error).__name__)
-            try:
-                await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
-            except TimeoutError:
-                continue
+            await self._wake.wait()
             self._wake.clear()
 
     async def _round(self) -> None:

@@ -32,7 +32,8 @@ from store.migrate import is_current
 
 log = structlog.get_logger("gateway")
 
-SWEEP_SECONDS = 5
+SWEEP_SECONDS = 5.0
+LOOK_SECONDS = 1.0  # how often planner and settlement look what is due
 ROUTES = (*profiles.ROUTES, *consent.ROUTES, *rules.ROUTES, *settings.ROUTES, *broadcasts.ROUTES, *messages.ROUTES)
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
 SCHEDULER: web.AppKey[AsyncIOScheduler] = web.AppKey("scheduler", AsyncIOScheduler)
@@ -103,8 +104,15 @@ async def start_loops(house: House) -> AsyncIOScheduler:
 
     if house.database.dialect == "sqlite":
         await sweep([house.dispatcher.owner])  # one gateway per file: what another began, it never finished
+
+    async def look() -> None:
+        house.planner.wake()
+        house.settlement.wake()
+
+    # The scheduler keeps no jobs but these: it wakes, the database says what is due.
     scheduler = AsyncIOScheduler(timezone="UTC")
-    scheduler.add_job(sweep, "interval", seconds=SWEEP_SECONDS, max_instances=1, coalesce=True)
+    for job, seconds in ((sweep, SWEEP_SECONDS), (look, LOOK_SECONDS)):
+        scheduler.add_job(job, "interval", seconds=seconds, max_instances=1, coalesce=True)
     scheduler.start()
     house.planner.start()
     house.dispatcher.start()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -36,7 +35,6 @@ log = structlog.get_logger("outbox")
 
 CONCURRENCY = 8  # questions under way per process; a provider counts them against what it lets us send
 BATCH = 64
-POLL_SECONDS = 1.0
 LEAST_PAUSE_SECONDS = 10.0  # longer than a question takes: no other replica asks meanwhile
 _LONGEST_PAUSE_SECONDS = 3600.0
 _FIRST_PAUSE_SECONDS = 5.0
@@ -66,13 +64,14 @@ class _Answered:
 
 
 class Settlement:
-    """Asks the providers that can tell. Several may run on one PostgreSQL."""
+    """Asks the providers that can tell, whenever it is woken. Several may run on one PostgreSQL."""
 
     def __init__(self, database: Database, adapters: Mapping[str, Adapter], *, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._adapters = adapters
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._answers: GroupCommit[_Answered, int] = GroupCommit(database, self._write, most=BATCH)
@@ -80,9 +79,14 @@ class Settlement:
     def start(self) -> None:
         self._loops = [tasks.start(self._loop(), "settlement")]
 
+    def wake(self) -> None:
+        """Look now whether anything is due."""
+        self._wake.set()
+
     async def stop(self) -> None:
         """Ask no more, wait for what is being told."""
         self._stopping.set()
+        self.wake()
         await tasks.ended(self._loops)
 
     @property
@@ -97,8 +101,8 @@ class Settlement:
             except Exception as error:
                 level = log.warning if is_away(error) else log.exception
                 level("settlement.failed", error=type(error).__name__)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+            await self._wake.wait()
+            self._wake.clear()
 
     async def run(self) -> int:
         """Ask about everything that is due; returns how many were settled."""

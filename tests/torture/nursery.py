@@ -37,7 +37,6 @@ from gateway import app as gateway_app
 from gateway import logs
 from gateway.api.base import HOUSE
 from gateway.settings import Settings
-from outbox import settlement
 from store import crash
 from store.clock import utcnow
 from store.engine import Database
@@ -108,7 +107,7 @@ def set_up(asked: dict[str, Any]) -> None:
     log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)
     os.close(log)
-    gateway_app.SWEEP_SECONDS = settlement.POLL_SECONDS = OFTEN_SECONDS  # type: ignore[assignment]
+    gateway_app.SWEEP_SECONDS = gateway_app.LOOK_SECONDS = OFTEN_SECONDS
     gateway_app.Database = WarmDatabase  # type: ignore[misc]
     logs.set_up()
 
