@@ -1,7 +1,8 @@
 """The dispatcher: claims what may be sent, sends it, and writes down how it ended.
 
 One loop per connection. No lock is held across the network; a claim may begin to send only while its lease
-lasts, and the connector asks last (`channels.lease`).
+lasts, and the connector asks last (`channels.lease`). Where leases end unused, or a claim takes too long, the next ones
+are smaller: what is too much to begin in time would else be claimed and given back for ever.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Dispatcher:
         self._adapters = adapters
         self._policy = policy
         self._clock = clock
+        self._most = dict.fromkeys(adapters, CONCURRENCY)  # claimed at once
         self._wakes = {name: asyncio.Event() for name in adapters}
         self._stopping = asyncio.Event()
         self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=200)
@@ -88,6 +90,7 @@ class Dispatcher:
                 taken, pause = claimed.looked_at, min(IDLE_SECONDS, claimed.wait_seconds or IDLE_SECONDS)
             except Exception as error:
                 taken = 0
+                self._claim_less(name)
                 pause = min(max(pause, IDLE_SECONDS) * 2, 10.0)
                 level = log.warning if is_away(error) else log.exception
                 level("dispatch.failed", connection=name, error=type(error).__name__, again_in_seconds=pause)
@@ -114,9 +117,10 @@ class Dispatcher:
 
     async def _fill(self, name: str, under_way: set[asyncio.Task[None]]) -> Claimed:
         """Claim as many as can begin now and start to send them."""
-        limit = CONCURRENCY - len(under_way)
-        if limit <= 0:
+        free = CONCURRENCY - len(under_way)
+        if free <= 0:
             return Claimed()
+        limit = min(free, self._most[name])
         async with self._database.read() as conn:
             if not await is_any_due(conn, name, now=self._clock()):
                 return Claimed()
@@ -126,7 +130,7 @@ class Dispatcher:
                 conn,
                 name,
                 limit=limit,
-                bulk=max(0, limit - RESERVED),
+                bulk=max(0, min(limit, free - RESERVED)),
                 owner=self.owner,
                 policy=self._policy,
                 now=self._clock(),
@@ -137,6 +141,9 @@ class Dispatcher:
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         return claimed
+
+    def _claim_less(self, name: str) -> None:
+        self._most[name] = max(1, self._most[name] // 2)
 
     async def _send(self, name: str, claim: Claim, until: float) -> None:
         outcome: Outcome | Abandoned
@@ -150,8 +157,10 @@ class Dispatcher:
         try:
             with lease(until):
                 outcome = await self._adapters[name].send(message)
+                self._most[name] = min(CONCURRENCY, self._most[name] + 1)
         except LeaseOver:
             outcome = Abandoned()
+            self._claim_less(name)
         except Exception as error:
             log.exception("send.failed", connection=name, attempt=claim.attempt_id, error=type(error).__name__)
             outcome = InDoubt(f"unexpected {type(error).__name__}")

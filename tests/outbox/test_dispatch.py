@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from channels.http import open_session
 from channels.twilio.adapter import Twilio
@@ -28,12 +32,11 @@ async def tally(database: Database) -> tuple[dict[str, int], dict[str, int]]:
         return {row[0]: row[1] for row in by_status}, {row[0]: row[1] for row in by_state}
 
 
-async def test_a_send_whose_lease_is_over_goes_back_to_the_queue_and_is_sent_later(
-    database: Database, planned: Planned
-) -> None:
-    await planned(*PEOPLE)
-    async with TwilioStandIn(ACCOUNT, TOKEN) as standin, open_session(connections=1) as session:
-        standin.default = accepted(LEASE_SECONDS + 0.3)  # the one line is taken for longer than a lease lasts
+@asynccontextmanager
+async def dispatching(database: Database, *, lines: int, slow_seconds: float = 0.0) -> AsyncIterator[TwilioStandIn]:
+    """A dispatcher at work, with so many lines to a provider that takes so long."""
+    async with TwilioStandIn(ACCOUNT, TOKEN) as standin, open_session(connections=lines) as session:
+        standin.default = accepted(slow_seconds)
         twilio = Twilio(
             name="sms",
             channel="sms",
@@ -47,14 +50,45 @@ async def test_a_send_whose_lease_is_over_goes_back_to_the_queue_and_is_sent_lat
         dispatcher = Dispatcher(database, {"sms": twilio}, policy=POLICY, clock=utcnow)
         dispatcher.start()
         try:
-            async with asyncio.timeout(60):
-                while (await tally(database))[0] != {"accepted": len(PEOPLE)}:
-                    await asyncio.sleep(0.1)
+            yield standin
         finally:
             await dispatcher.stop()
-        _, states = await tally(database)
-        assert states["abandoned"] > 0  # three of the four waited for the line until their lease was over
-        assert states["accepted"] == len(PEOPLE) == len(standin.log)
-        assert len({request.to for request in standin.log}) == len(PEOPLE)
-        async with database.read() as conn:
-            assert set((await conn.execute(select(deliveries.c.tries))).scalars()) == {1}  # such tries are not counted
+
+
+async def all_accepted(database: Database, count: int) -> None:
+    async with asyncio.timeout(60):
+        while (await tally(database))[0] != {"accepted": count}:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_send_whose_lease_is_over_goes_back_to_the_queue_and_is_sent_later(
+    database: Database, planned: Planned
+) -> None:
+    await planned(*PEOPLE)
+    # The one line is taken for longer than a lease lasts.
+    async with dispatching(database, lines=1, slow_seconds=LEASE_SECONDS + 0.3) as standin:
+        await all_accepted(database, len(PEOPLE))
+    _, states = await tally(database)
+    assert states["abandoned"] > 0  # of the four some waited for the line until their lease was over
+    assert states["accepted"] == len(PEOPLE) == len(standin.log)
+    assert len({request.to for request in standin.log}) == len(PEOPLE)
+    async with database.read() as conn:
+        assert set((await conn.execute(select(deliveries.c.tries))).scalars()) == {1}  # such tries are not counted
+
+
+async def test_a_claim_that_takes_too_long_for_its_lease_is_made_smaller(database: Database, planned: Planned) -> None:
+    """On a database that is so slow that forty claims take longer than a lease lasts, twenty do not."""
+    people = [f"sms:+1415555{n:04d}" for n in range(40)]
+    await planned(*people)
+    claimed: list[int] = []
+
+    def slow(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        if statement.startswith("UPDATE deliveries SET status=") and "tries" in statement and " IN " in statement:
+            claimed.append(statement.count("?") + statement.count("$") - 2 if isinstance(parameters, tuple) else 0)
+            time.sleep(0.035 * claimed[-1])
+
+    event.listen(database._writer.sync_engine, "before_cursor_execute", slow)
+    async with dispatching(database, lines=64) as standin:
+        await all_accepted(database, len(people))
+    assert max(claimed) * 0.035 > LEASE_SECONDS
+    assert len(standin.log) == len(people)
