@@ -32,7 +32,7 @@ from sqlalchemy.sql.selectable import CTE
 
 from audience.select import Audience, Chunk, candidates, next_chunk
 from consent import verdict
-from outbox import composition
+from content import composition
 from outbox.lastlook import WINDOW
 from outbox.queue import BULK
 from store import crash

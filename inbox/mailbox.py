@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Select, cast, func, literal, literal_column, null, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import composition
+from content import composition
 from store.tables import addresses, attempts, broadcasts, deliveries, messages
 from store.types import Json, Key
 

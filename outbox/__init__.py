@@ -4,7 +4,7 @@ Consent: `heed` (record a change and stop what is queued), `word` (a no that com
 changed address or a deleted profile means), `asking`, `verdicts` (the verdict on one, and on deliveries).
 What is to be sent: `singles`, `resends`, `queue`.
 Whether and when: `claims` (the last consent check), `lastlook`, `sources`, `pace`, `policy`, `hours`, `jurisdictions`.
-What it says: `composition`, `liquid`, `notices`, `optout_links`.
+What stands below it: `optout_links`; what it says is `content`'s.
 How it went: `dispatch`, `outcomes` (the table that decides duplicates), `endings`, `reports`, `settlement`, `pairing`.
-Its tables: deliveries, attempts, paces, sandbox_messages. May know: consent, profiles, rules, channels, store.
+Its tables: deliveries, attempts, paces, sandbox_messages. May know: consent, profiles, content, rules, channels, store.
 """

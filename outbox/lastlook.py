@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import ColumnClause, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import composition
-from outbox.composition import BadContent, Needs
+from content import composition
+from content.composition import BadContent, Needs
+from content.notices import longest, with_notice
 from outbox.hours import Hours, is_known, next_allowed, outside
 from outbox.jurisdictions import zones_of
-from outbox.notices import longest, with_notice
 from outbox.pace import Room
 from outbox.policy import Policy
 from outbox.protocol import LEASE_SECONDS

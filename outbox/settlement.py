@@ -19,8 +19,8 @@ from sqlalchemy import bindparam, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, Listed, Sought, Unanswered
+from content.composition import on_channel
 from outbox import reports
-from outbox.composition import on_channel
 from outbox.endings import UNKNOWN_AFTER
 from outbox.pairing import AFTER, BEFORE, Doubt, pair
 from outbox.reports import Reported

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox import asking, composition, lastlook, people
+from content import composition
+from content.composition import Content
+from outbox import asking, lastlook, people
 from outbox.asking import Answer, Question
-from outbox.composition import Content
 from outbox.people import Draft, Wanted
 from outbox.queue import SINGLE
 from profiles import links

@@ -9,11 +9,12 @@ from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
+from content import composition
+from content.composition import BadContent
+from content.liquid import SOURCE_CHARS
 from gateway.api.base import Body, Call
 from gateway.problems import invalid
-from outbox import composition, lastlook
-from outbox.composition import BadContent
-from outbox.liquid import SOURCE_CHARS
+from outbox import lastlook
 
 MOST_VARIABLES = 100  # of a template
 

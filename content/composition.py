@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from channels.segments import segments
-from outbox.liquid import BadTemplate, Template, compiled
+from content.liquid import BadTemplate, Template, compiled
+from content.segments import segments
 
 MOST_CHARS = 1600  # of an SMS or a free WhatsApp text, as Twilio takes it
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from outbox import composition
-from outbox.composition import BadContent
+from content import composition
+from content.composition import BadContent
 
 TEMPLATE = {"name": "HX1", "language": "en", "variables": {"1": "{{ first_name }}", "2": "{{ preferences['Opera'] }}"}}
 WHOLE: dict[str, Any] = {"body": "Hi {{ first_name }} {{ preferences['Drama'] }}", "template": TEMPLATE}

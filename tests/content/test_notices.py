@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from channels.segments import segments
-from outbox.notices import with_notice
+from content.notices import with_notice
+from content.segments import segments
 
 LINK = "https://gw.example.org/unsubscribe/t"
 

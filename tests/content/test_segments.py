@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.segments import is_gsm, segments
+from content.segments import is_gsm, segments
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outbox.liquid import BadTemplate, compiled
+from content.liquid import BadTemplate, compiled
 
 ANA: dict[str, Any] = {
     "first_name": "Ana",
