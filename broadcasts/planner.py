@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from time import monotonic
 
@@ -20,49 +19,23 @@ log = structlog.get_logger("broadcasts")
 TURN_SECONDS = 1.0  # for which one broadcast is planned while another waits to be started, or cancelled
 
 
-class Planner:
-    """Plans what is `planning`, starts what is `scheduled` and due, marks what is `done`, until stopped.
+class Planner(tasks.Woken):
+    """Plans what is `planning`, starts what is `scheduled` and due, marks what is `done`.
 
-    It looks whenever it is woken: by the scheduler, and by whoever makes a broadcast. What there is to do, and whether
-    its time has come, the database says.
+    It is woken by the scheduler, and by whoever makes a broadcast. What there is to do, and whether its time has come,
+    the database says.
     """
 
+    name = "planner"
+
     def __init__(self, database: Database, *, clock: Clock, on_planned: Callable[[], None]) -> None:
+        super().__init__()
         self._database = database
         self._clock = clock
         self._on_planned = on_planned
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._loops: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        self._loops = [tasks.start(self._run(), "planner")]
-
-    def wake(self) -> None:
-        """Look for work now."""
-        self._wake.set()
-
-    async def stop(self) -> None:
-        """Finish the chunk under way; what is left is planned by the next start, or by another replica."""
-        self._stopping = True
-        self.wake()
-        await tasks.ended(self._loops)
-
-    @property
-    def is_running(self) -> bool:
-        return tasks.all_run(self._loops)
-
-    async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                await self._round()
-            except Exception as error:
-                level = log.warning if is_away(error) else log.exception
-                level("planner.failed", error=type(error).__name__)
-            await self._wake.wait()
-            self._wake.clear()
-
-    async def _round(self) -> None:
+    async def look(self) -> None:
+        """Plan, start and finish; a broadcast whose plan takes long is left for the next look after a second."""
         async with self._database.read() as conn:
             open_ = [
                 (row.id, row.status, row.plan_cursor is None)

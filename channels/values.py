@@ -43,6 +43,7 @@ class Inbound:
     also_from: tuple[str, ...] = ()  # other addresses of the same person on this channel, proved by the message
     verdict: ProviderVerdict | None = None  # what the provider has decided already, and answered itself
     provider_at: datetime | None = None  # UTC; None where the provider gives no time
+    received_at: datetime | None = None  # UTC, by our clock, as the door notes it: a transaction may come later
     name: str | None = None  # the profile name that the provider shows; display only
     fields: Mapping[str, str] = field(default_factory=dict)  # all else that came, as it came
 

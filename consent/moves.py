@@ -78,13 +78,18 @@ class _Move:
         self._channels = person.channels
         self._change = change
         # A clock set back must not make what is said now look older than what was said before.
-        self._now = max([now, *(flag.recorded_at for flag in person.flags.values())])
+        newest = max((flag.recorded_at for flag in person.flags.values()), default=now)
+        self._now = max(now, newest)
+        self._said_at = change.said_at
+        # Its transaction was held up, or run again, and what came after it was recorded before it.
+        received_at = change.received_at
+        if self._said_at is None and received_at is not None and received_at < newest <= now:
+            self._said_at = received_at
         self._new_id = new_id
 
     @property
     def effective_at(self) -> datetime:
-        said_at = self._change.said_at
-        return min(said_at, self._now) if said_at is not None else self._now
+        return min(self._said_at, self._now) if self._said_at is not None else self._now
 
     def grant(self, step: _Step) -> None:
         change, wish, via = self._change, step.wish, step.via
@@ -110,7 +115,7 @@ class _Move:
             at=self._now,
             # Effects come in the order of arrival, and are as old as the word they come from: a younger yes would
             # outlive a no that was said in between.
-            provider_at=change.said_at,
+            provider_at=self._said_at,
             source=change.source,
             actor=change.actor,
             personal=change.personal,

@@ -61,6 +61,7 @@ class Change:
     address_id: str | None = None  # the address the act came from, where it is proved to come from one
     with_address: bool = False  # a channel's wish turns that address too (STOP, START, the provider's word)
     said_at: datetime | None = None  # by somebody else's clock; never believed to be later than ours
+    received_at: datetime | None = None  # by our clock: counts where something that came later was recorded first
     by_person: bool = False  # the person said it to whoever speaks by this door
     by_agent: bool = False  # a member of staff did, who acts by this door
     evidence: Mapping[str, object] = field(default_factory=dict)

@@ -19,12 +19,12 @@ from gateway.problems import Problem, from_exception
 from gateway.services import House, adapters_for, policy_for
 from gateway.settings import Settings
 from inbox.receive import Desk
-from outbox import endings
 from outbox.dispatch import CONCURRENCY, Dispatcher
 from outbox.optout_links import OptOutLinks
 from outbox.protocol import FROZEN_SECONDS
 from outbox.sandbox import SandboxOutbox
 from outbox.settlement import Settlement
+from outbox.sweeper import Sweeper
 from store import crash
 from store.clock import Clock, utcnow
 from store.engine import Database, DatabaseAway, is_away
@@ -69,9 +69,7 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             scheduler.shutdown(wait=False)
             await inbox.drain()
             await reports.drain()
-            await house.planner.stop()
-            await house.settlement.stop()
-            await house.dispatcher.stop()
+            await house.stop_work()
     finally:
         await database.dispose()
 
@@ -87,33 +85,28 @@ async def open_house(database: Database, settings_: Settings, session: object, c
     dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock)
     planner = Planner(database, clock=clock, on_planned=dispatcher.wake)
     settlement = Settlement(database, adapters, clock=clock)
-    return House(settings_, database, clock, book, desk, adapters, dispatcher, planner, settlement, policy, links)
+    sweeper = Sweeper(database, clock=clock, owner=dispatcher.owner)
+    return House(
+        settings_, database, clock, book, desk, adapters, dispatcher, planner, settlement, sweeper, policy, links
+    )
 
 
 async def start_loops(house: House) -> AsyncIOScheduler:
-    """Start planner, dispatcher, the sweep for attempts whose process is gone, and the settlement of those in doubt."""
-
-    async def sweep(owners: list[str] | None = None) -> None:
-        try:
-            lost = await house.database.transact(lambda conn: endings.sweep(conn, now=house.now(), not_owned_by=owners))
-            if lost:
-                log.warning("attempts.in_doubt", count=lost)
-        except Exception as error:
-            level = log.warning if is_away(error) else log.exception
-            level("sweep.failed", error=type(error).__name__)
-
-    if house.database.dialect == "sqlite":
-        await sweep([house.dispatcher.owner])  # one gateway per file: what another began, it never finished
+    """Start every loop, and what wakes those that look for what is due."""
 
     async def look() -> None:
         house.planner.wake()
         house.settlement.wake()
 
+    async def sweep() -> None:
+        house.sweeper.wake()
+
     # The scheduler keeps no jobs but these: it wakes, the database says what is due.
     scheduler = AsyncIOScheduler(timezone="UTC")
-    for job, seconds in ((sweep, SWEEP_SECONDS), (look, LOOK_SECONDS)):
+    for job, seconds in ((look, LOOK_SECONDS), (sweep, SWEEP_SECONDS)):
         scheduler.add_job(job, "interval", seconds=seconds, max_instances=1, coalesce=True)
     scheduler.start()
+    house.sweeper.start()
     house.planner.start()
     house.dispatcher.start()
     house.settlement.start()
@@ -167,13 +160,7 @@ async def readyz(request: web.Request) -> web.Response:
         return base.answer({"status": "draining"}, status=503)
     try:
         async with asyncio.timeout(3):
-            ready = (
-                await is_current(house.database)
-                and request.app[SCHEDULER].running
-                and house.planner.is_running
-                and house.dispatcher.is_running
-                and house.settlement.is_running
-            )
+            ready = await is_current(house.database) and request.app[SCHEDULER].running and house.is_at_work
     except Exception as error:
         if not is_away(error) and not isinstance(error, TimeoutError):
             raise

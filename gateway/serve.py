@@ -63,9 +63,7 @@ async def work(settings: Settings) -> None:
             print("Optgate's worker is at work", flush=True)  # noqa: T201
             await _on_signal().wait()
             scheduler.shutdown(wait=False)
-            await house.planner.stop()
-            await house.settlement.stop()
-            await house.dispatcher.stop()
+            await house.stop_work()
     finally:
         await database.dispose()
 

@@ -23,6 +23,7 @@ from outbox.optout_links import OptOutLinks
 from outbox.policy import Cap, Manner, Policy
 from outbox.sandbox import SandboxOutbox
 from outbox.settlement import Settlement
+from outbox.sweeper import Sweeper
 from profiles.addresses import AddressBook
 from store.clock import Clock
 from store.engine import Database
@@ -41,11 +42,25 @@ class House:
     dispatcher: Dispatcher
     planner: Planner
     settlement: Settlement
+    sweeper: Sweeper
     policy: Policy
     links: OptOutLinks
 
     def now(self) -> datetime:
         return self.clock()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether every loop runs."""
+        loops = (self.planner, self.dispatcher, self.settlement, self.sweeper)
+        return all(loop.is_running for loop in loops)
+
+    async def stop_work(self) -> None:
+        """End every loop; what is under way is finished first."""
+        await self.sweeper.stop()
+        await self.planner.stop()
+        await self.settlement.stop()
+        await self.dispatcher.stop()
 
 
 def policy_for(settings: Settings, links: OptOutLinks) -> Policy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 from aiohttp import web
 
@@ -50,7 +52,8 @@ async def inbound(request: web.Request) -> web.Response:
             raise Problem(403, "forbidden", "The key does not open this", "it lacks the scope consent:write")
     raw = WebhookRequest(request.method, request.raw_path, request.headers, await _body(request))
     crash.point("inbound.read")
-    messages = adapter.receive(raw)
+    received_at = house.now()
+    messages = [replace(message, received_at=received_at) for message in adapter.receive(raw)]
     crash.point("inbound.genuine")
     answers = [await request.app[INBOX].submit(message) for message in messages]
     crash.point("inbound.committed")

@@ -163,6 +163,7 @@ def _changes(arrival: _Arrival, rules: Rules) -> Iterable[Change]:
             address_id=arrival.sender.address_id,
             with_address=message.channel in ("sms", "whatsapp"),
             said_at=message.provider_at,
+            received_at=message.received_at,
             evidence=_evidence(arrival),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, exists, literal_column, select, true, update
+from sqlalchemy import ColumnElement, bindparam, case, exists, literal_column, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import NotSent, Outcome
@@ -17,6 +17,7 @@ from outbox.outcomes import MOST_REPEATS, Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
 from outbox.statuses import among, below
 from store import crash
+from store.locks import lock_addresses, lock_deliveries
 from store.tables import addresses, attempts, broadcasts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
@@ -36,7 +37,8 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
     """Write the rulings; a provider's "this person opted out" goes through the one door, in the same transaction."""
     await _slow_down(conn, endings, now)  # first: whoever claims holds the pace before anything else
     rulings = [
-        (ending, rule(ending.outcome, tries=ending.claim.tries, class_=ending.claim.class_)) for ending in endings
+        (ending, rule(ending.outcome, tries=ending.claim.tries, class_=ending.claim.class_))
+        for ending in sorted(endings, key=lambda ending: ending.claim.attempt_id)
     ]
     await word.heed_no(
         conn,
@@ -53,6 +55,8 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
         ],
         now=now,
     )
+    # What goes back to the queue is seen by an opt-out that comes meanwhile, or sees it.
+    await lock_addresses(conn, {e.claim.address_id for e, r in rulings if r.delivery == "queued"}, share=True)
     await conn.execute(
         update(attempts)
         .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt"]))
@@ -75,6 +79,7 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
         ],
     )
     crash.point("ending.attempt")
+    await lock_deliveries(conn, {e.claim.delivery_id for e, _ in rulings})
     for status in sorted({ruling.delivery for _, ruling in rulings}):
         await _move(conn, status, [(e, r) for e, r in rulings if r.delivery == status], now)
     unreachable = sorted({e.claim.address_id for e, r in rulings if r.undeliverable})
@@ -99,6 +104,7 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
 
     That may come late: from a process that was frozen, of an attempt that the sweep has called in doubt meanwhile.
     Of a transactional message another attempt may be under way then, or accepted: this one's end is not the last word.
+    Nor has it failed while an attempt before is in doubt: the person may have got it then.
     """
     allowed = ["sending", "in_doubt"] if status == "queued" else below("accepted" if status == "failed" else status)
     others = exists().where(attempts.c.delivery_id == deliveries.c.id, attempts.c.state == literal_column("'sending'"))
@@ -107,7 +113,7 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
         .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, allowed))
         .where(~others if status in ("queued", "failed", "in_doubt") else true())
         .values(
-            status=status,
+            status=case((_one_is_in_doubt(), "in_doubt"), else_=status) if status == "failed" else status,
             error=bindparam("why"),
             provider_id=bindparam("provider"),
             due_at=bindparam("due"),
@@ -130,6 +136,10 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
         # What was claimed when its person opted out was passed over by that opt-out: it is decided now.
         await heed.skip_queued(conn, {e.claim.address_id for e, _ in rulings}, now=now)
         await _reopen(conn, {e.claim.broadcast_id for e, _ in rulings if e.claim.broadcast_id}, now)
+
+
+def _one_is_in_doubt() -> ColumnElement[bool]:
+    return exists().where(attempts.c.delivery_id == deliveries.c.id, attempts.c.state == literal_column("'in_doubt'"))
 
 
 async def _reopen(conn: AsyncConnection, broadcast_ids: Collection[str], now: datetime) -> None:

@@ -102,13 +102,14 @@ def _decide(row: Asked, facts: _Facts, policy: Policy, now: datetime) -> Look:
         return Skip("too_late")
     if _must_be_in_window(row) and row.address_id not in facts.in_window:
         return Skip("window_closed")
+    person = facts.people.get(row.profile_id, {})
+    if marketing and (opens := _opens(row, person.get("timezone"), policy, now)) is not None:
+        return Skip("too_late") if row.not_after is not None and opens > row.not_after else Wait(opens)
+    # The cap after the hours: who has had enough by night may not have by morning.
     if marketing and row.profile_id in facts.busy:
         return Wait(now + _A_MOMENT)
     if marketing and policy.cap is not None and facts.recent[row.profile_id] >= policy.cap.messages:
         return Skip("frequency_capped")
-    person = facts.people.get(row.profile_id, {})
-    if marketing and (opens := _opens(row, person.get("timezone"), policy, now)) is not None:
-        return Skip("too_late") if row.not_after is not None and opens > row.not_after else Wait(opens)
     try:
         go = _composed(row, person, facts, policy)
     except BadContent as error:

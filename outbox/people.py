@@ -72,11 +72,19 @@ async def change(conn: AsyncConnection, profile_id: str, draft: Draft, *, now: d
     return heed.Heeded(closed=frozenset(touched))
 
 
-async def add_address(conn: AsyncConnection, profile_id: str, address: Address, *, now: datetime) -> None:
-    """Give a profile one address more, the last of its channel, unless somebody has got it meanwhile."""
+async def add_address(
+    conn: AsyncConnection, profile_id: str, address: Address, *, elsewhere: Collection[str], now: datetime
+) -> None:
+    """Give a profile one address more, the last of its channel, unless somebody has got it meanwhile.
+
+    It is theirs because nobody else has the addresses `elsewhere`, by id. Raises store.engine.Raced when that is so no
+    more.
+    """
     await lock_profiles(conn, [profile_id])
     ids = await links.ensure_addresses(conn, [address], now=now, lock=False)
     held = (await lock_people(conn, [profile_id], also=ids.values()))[profile_id]
+    if {owner for owners in (await links.holders(conn, elsewhere)).values() for owner in owners} != {profile_id}:
+        raise Raced("the number is somebody else's by now")
     if await links.holders(conn, ids.values()):
         return
     await links.restore_values(conn, [address])

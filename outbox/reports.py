@@ -15,6 +15,7 @@ from channels.values import Report
 from outbox import word
 from outbox.statuses import among, below
 from store import crash
+from store.locks import lock_addresses, lock_deliveries
 from store.tables import addresses, attempts, deliveries
 
 
@@ -40,27 +41,36 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     ]
     if not known:
         return [frozenset()] * len(reported)
-    # Only what moves its delivery is news: a report that comes again says nothing again.
-    noes = {
-        row.id: (report, row, c) for report, row, c in known if report.opted_out and row.status in below(report.status)
-    }
+    # A report that comes again says nothing again.
+    noes = {row.id: (report, row, c) for report, row, c in known if report.opted_out and row.error != _error(report)}
     closed = await word.heed_no(
         conn,
         [
-            word.by_provider(row.address_id, row.channel, connection=c, attempt_id=row.id, error=f"error {report.code}")
+            word.by_provider(row.address_id, row.channel, connection=c, attempt_id=row.id, error=_error(report))
             for report, row, c in noes.values()
         ],
         now=now,
     )
-    await _prove(conn, [(report, row) for report, row, _ in known], now)
-    crash.point("report.attempt")
-    for status in sorted({report.status for report, _, _ in known}):
-        await _move_up(conn, status, [(report, row) for report, row, _ in known if report.status == status], now)
+    if noes:
+        await conn.execute(
+            update(attempts).where(attempts.c.id == bindparam("attempt")).values(error=bindparam("why")),
+            [{"attempt": id_, "why": _error(noes[id_][0])} for id_ in sorted(noes)],
+        )
     unreachable = sorted({row.address_id for report, row, _ in known if report.undeliverable})
     if unreachable:
+        await lock_addresses(conn, unreachable)
         await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
+    await _prove(conn, [(report, row) for report, row, _ in known], now)
+    crash.point("report.attempt")
+    await lock_deliveries(conn, {row.delivery_id for _, row, _ in known})
+    for status in sorted({report.status for report, _, _ in known}):
+        await _move_up(conn, status, [(report, row) for report, row, _ in known if report.status == status], now)
     crash.point("report.applied")
     return [closed if r.report.opted_out else frozenset() for r in reported]
+
+
+def _error(report: Report) -> str | None:
+    return f"error {report.code}" if report.code else None
 
 
 async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict[tuple[str, str], Any]:
@@ -71,6 +81,7 @@ async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict
             attempts.c.delivery_id,
             attempts.c.address_id,
             attempts.c.channel,
+            attempts.c.error,
             deliveries.c.connection,
             deliveries.c.status,
         )
@@ -138,7 +149,7 @@ async def _move_up(conn: AsyncConnection, status: str, rows: Sequence[tuple[Repo
         [
             {
                 "delivery": row.delivery_id,
-                "why": f"error {report.code}" if report.code else None,
+                "why": _error(report),
                 "provider": report.provider_id,
             }
             for report, row in rows

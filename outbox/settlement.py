@@ -27,7 +27,7 @@ from outbox.reports import Reported
 from outbox.statuses import among
 from profiles.links import holders
 from store import crash, tasks
-from store.engine import Database, is_away
+from store.engine import Database
 from store.group import GroupCommit
 from store.tables import addresses, attempts, broadcasts, deliveries
 
@@ -63,51 +63,28 @@ class _Answered:
     listed: Sequence[Listed]
 
 
-class Settlement:
-    """Asks the providers that can tell, whenever it is woken. Several may run on one PostgreSQL."""
+class Settlement(tasks.Woken):
+    """Asks the providers that can tell. Several may run on one PostgreSQL."""
+
+    name = "settlement"
 
     def __init__(self, database: Database, adapters: Mapping[str, Adapter], *, clock: Callable[[], datetime]) -> None:
+        super().__init__()
         self._database = database
         self._adapters = adapters
         self._clock = clock
-        self._stopping = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._answers: GroupCommit[_Answered, int] = GroupCommit(database, self._write, most=BATCH)
 
-    def start(self) -> None:
-        self._loops = [tasks.start(self._loop(), "settlement")]
-
-    def wake(self) -> None:
-        """Look now whether anything is due."""
-        self._wake.set()
-
-    async def stop(self) -> None:
-        """Ask no more, wait for what is being told."""
-        self._stopping.set()
-        self.wake()
-        await tasks.ended(self._loops)
-
-    @property
-    def is_running(self) -> bool:
-        return tasks.all_run(self._loops)
-
-    async def _loop(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                if settled := await self.run():
-                    log.info("attempts.settled", count=settled)
-            except Exception as error:
-                level = log.warning if is_away(error) else log.exception
-                level("settlement.failed", error=type(error).__name__)
-            await self._wake.wait()
-            self._wake.clear()
+    async def look(self) -> None:
+        """Ask about everything that is due."""
+        if settled := await self.run():
+            log.info("attempts.settled", count=settled)
 
     async def run(self) -> int:
         """Ask about everything that is due; returns how many were settled."""
         settled = 0
-        while not self._stopping.is_set() and (questions := await self._due()):
+        while not self._stopping and (questions := await self._due()):
             settled += await self._ask(questions)
         return settled
 
@@ -129,7 +106,7 @@ class Settlement:
 
     async def _ask_one(self, question: Question, resting: dict[str, float]) -> int:
         async with self._slots:
-            if self._stopping.is_set():
+            if self._stopping:
                 return 0  # its next turn is set
             if question.connection in resting:
                 await self._postpone(question, resting[question.connection])

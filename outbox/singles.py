@@ -103,10 +103,10 @@ async def _introduce(conn: AsyncConnection, address: Address, elsewhere: Sequenc
     So a no to everything, said on one channel, holds on the other. Of two at once the second waits for the first, and
     finds the address given.
     """
-    known = await links.holders(conn, (await links.find_addresses(conn, [a.hash for a in elsewhere])).values())
-    owners = {profile_id for holders in known.values() for profile_id in holders}
+    there = set((await links.find_addresses(conn, [a.hash for a in elsewhere])).values())
+    owners = {profile_id for holders in (await links.holders(conn, there)).values() for profile_id in holders}
     if len(owners) == 1:
-        await people.add_address(conn, owners.pop(), address, now=now)
+        await people.add_address(conn, owners.pop(), address, elsewhere=there, now=now)
         return
     ids = await links.ensure_addresses(conn, [address], now=now)
     if not await links.holders(conn, ids.values()):

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.parts import parts
-from store.tables import addresses, profile_addresses, profiles
+from store.tables import addresses, deliveries, profile_addresses, profiles
 
 Links = dict[str, list[tuple[str, str]]]  # (address id, channel) by profile, in their order
 
@@ -34,6 +34,16 @@ async def lock_addresses(conn: AsyncConnection, address_ids: Collection[str], *,
     for part in parts(address_ids):
         await conn.execute(
             select(addresses.c.id).where(addresses.c.id.in_(part)).order_by(addresses.c.id).with_for_update(read=share)
+        )
+
+
+async def lock_deliveries(conn: AsyncConnection, delivery_ids: Collection[str]) -> None:
+    """Hold these deliveries until the transaction ends: who writes to several in another order holds them first."""
+    if conn.dialect.name == "sqlite":
+        return
+    for part in parts(delivery_ids):
+        await conn.execute(
+            select(deliveries.c.id).where(deliveries.c.id.in_(part)).order_by(deliveries.c.id).with_for_update()
         )
 
 

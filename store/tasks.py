@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
+
+from store.engine import is_away
 
 log = structlog.get_logger("store")
 
@@ -34,3 +37,48 @@ async def ended(loops: Sequence[asyncio.Task[None]]) -> None:
     """Wait for the end of each, whatever it was: one that died was told of, and holds up no other."""
     if loops:
         await asyncio.wait(loops)
+
+
+class Woken(ABC):
+    """A loop that looks what there is to do whenever it is woken, and once as it starts.
+
+    What fails is logged, and has its next turn when the loop is woken again. To stop it waits for the look under way.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._loops: list[asyncio.Task[None]] = []
+
+    @abstractmethod
+    async def look(self) -> None:
+        """Do what there is to do; one that takes long asks meanwhile whether it is `_stopping`."""
+
+    def start(self) -> None:
+        self._loops = [start(self._run(), self.name)]
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Look no more; what is left is done by the next start, or by another replica."""
+        self._stopping = True
+        self.wake()
+        await ended(self._loops)
+
+    @property
+    def is_running(self) -> bool:
+        return all_run(self._loops)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self.look()
+            except Exception as error:
+                level = log.warning if is_away(error) else log.exception
+                level(f"{self.name}.failed", error=type(error).__name__)
+            await self._wake.wait()
+            self._wake.clear()

@@ -33,7 +33,7 @@ from tests.standins.twilio import Request, TwilioStandIn, mixed_faults
 
 pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(400)]
 
-PEOPLE = int(os.environ.get("OPTGATE_FAULTS_PEOPLE", "2000"))
+PEOPLE = int(os.environ.get("OPTGATE_FAULTS_PEOPLE", "1000"))
 SHARE = 0.3
 SETTLED_SECONDS = 60
 PROVED = {"accepted", "sent", "delivered", "read", "undelivered", "failed"}

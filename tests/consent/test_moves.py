@@ -635,6 +635,36 @@ def test_a_clock_set_back_lets_no_start_overtake_a_stop() -> None:
     assert story["sms"] == "no"
 
 
+# --- what was held up on its way in ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("early", "late"), [("yes", "no"), ("no", "yes")])
+def test_what_came_first_and_is_recorded_last_is_the_older_word(early: str, late: str) -> None:
+    story = Story()
+    came = story.now + timedelta(seconds=30)
+    story.texts(late)
+    story.says({"email": "yes"}, source="portal")  # something else, recorded meanwhile
+    [line] = story.texts(early, received_at=came)
+    assert line.superseded
+    assert line.effective_at == came
+    assert (story["sms"], story[f"address:{MOBILE}"]) == (late, late)
+
+
+def test_what_nothing_overtook_is_as_old_as_its_line() -> None:
+    story = Story()
+    story.texts("no")
+    [line] = story.texts("yes", received_at=story.now + timedelta(seconds=59))
+    assert (line.provider_at, line.superseded, story["sms"]) == (None, False, "yes")
+
+
+def test_with_a_clock_set_back_the_time_of_arrival_proves_nothing() -> None:
+    story = Story()
+    story.texts("yes")
+    back = story.now - timedelta(minutes=10)
+    [line] = story.texts("no", now=back, received_at=back)
+    assert (line.provider_at, story["sms"]) == (None, "no")
+
+
 # --- one PATCH, wide and narrow ----------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ async def test_what_the_database_refuses_is_logged_and_done_later(
     assert not said("task.died")
 
 
-@pytest.mark.parametrize("name", ["dispatch sms", "planner", "settlement"])
+@pytest.mark.parametrize("name", ["dispatch sms", "planner", "settlement", "sweep"])
 async def test_a_loop_that_died_is_logged_makes_the_gateway_unready_and_holds_up_no_stop(
     gateway: Gateway, logged: list[Any], name: str
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from outbox import endings
 from tests.flows.running import ANA, BEN, Gateway, Got, eventually
+from tests.flows.test_reports import report
 from tests.flows.test_single_messages import ended, message, person, send
 from tests.flows.test_timing import set_clock
 from tests.standins import twilio as answers
@@ -215,6 +216,50 @@ async def test_a_ticket_is_sent_again_by_who_may_send_tickets(gateway: Gateway, 
     assert "send:transactional" in got.json["detail"]
     shown = await ended(gateway, await resent(gateway, failed["id"]))
     assert (shown["status"], shown["class"]) == ("accepted", "transactional")
+
+
+async def test_a_repeat_that_was_refused_does_not_end_the_doubt_about_the_first(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    ana = await person(gateway, f"sms:{ANA}", consent=YES)
+    twilio.on[ANA] = answers.reset(accept=True)
+    ticket = await send(gateway, ana, require_opt_in=False)
+
+    async def attempts(count: int) -> list[dict[str, Any]]:
+        found = (await message(gateway, ticket))["attempts"]
+        return found if len(found) == count and found[-1]["state"] != "sending" else []
+
+    await eventually(lambda: attempts(1))
+    twilio.on[ANA] = REFUSED
+    gateway.clock.advance(seconds=20)
+    gateway.house.dispatcher.wake()
+    await eventually(lambda: attempts(2))
+    shown = await message(gateway, ticket)
+    assert (shown["status"], shown["error"]) == ("in_doubt", "30007: Message filtered")
+    assert kind(await again(gateway, ticket)) == (409, "may-be-a-duplicate")
+    await report(gateway, twilio.log[0], "undelivered", ErrorCode="21610")
+    assert (await message(gateway, ticket))["status"] == "undelivered"
+    assert await gateway.verdict(ana) == "opted_out_channel"
+
+
+async def test_an_opt_out_in_a_late_report_is_heeded_wherever_its_message_stands(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    ana = await person(gateway, f"sms:{ANA}", consent=YES)
+    twilio.on[ANA] = answers.reset(accept=True)
+    ticket = await send(gateway, ana, require_opt_in=False)
+
+    async def is_in_doubt() -> bool:
+        return any(row["state"] == "in_doubt" for row in await gateway.rows("attempts"))
+
+    await eventually(is_in_doubt)
+    await gateway.say(ana, everything="no")
+    assert (await message(gateway, ticket))["status"] == "skipped"
+    for _ in range(2):
+        await report(gateway, twilio.log[0], "undelivered", ErrorCode="21610")
+        consent = (await gateway.profile(ana))["consent"]
+        assert (consent["channels"]["sms"]["state"], consent["channels"]["sms"]["source"]) == ("no", "provider")
+        assert len([line for line in await gateway.history(ana) if line["source"] == "provider"]) == 1
 
 
 async def test_what_is_sent_again_keeps_the_times_of_its_broadcast(gateway: Gateway, twilio: TwilioStandIn) -> None:

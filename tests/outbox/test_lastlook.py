@@ -71,6 +71,13 @@ async def test_only_marketing_keeps_the_hours(database: Database) -> None:
     assert isinstance((await look(database, row, policy=sandbox))[0], Go)
 
 
+async def test_who_has_had_enough_by_night_is_asked_again_in_the_morning(database: Database) -> None:
+    first = await asked(database)
+    second = replace(first, id="msg_second")
+    assert [type(one) for one in await look(database, first, second, now=DAY)] == [Go, Skip]
+    assert await look(database, first, second) == [Wait(OPENS), Wait(OPENS)]
+
+
 async def test_a_zone_that_this_machine_does_not_know_is_passed_over(database: Database) -> None:
     row = await asked(database)
     async with database.write() as conn:

@@ -1,0 +1,111 @@
+"""What is held up, run again, or overtaken by what came later: the order of arrival stands, and nobody waits long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from channels.values import Inbound, Report
+from gateway.webhooks import INBOX, REPORTS
+from outbox.reports import Reported
+from store.engine import Database
+from tests.flows.running import ANA, BEN, OURS, Gateway
+from tests.flows.test_single_messages import ended, message, send
+from tests.standins.twilio import TwilioStandIn
+
+YES = {"channels": {"sms": "yes"}}
+
+
+@pytest.fixture(params=["postgresql"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """SQLite has one writer: nothing overtakes."""
+    return str(request.param)
+
+
+@asynccontextmanager
+async def holding(gateway: Gateway, *statements: str) -> AsyncIterator[Any]:
+    """Somebody else's transaction, open meanwhile; yields its connection."""
+    other = Database(gateway.settings.database.url)
+    try:
+        async with other.write() as conn:
+            for statement in statements:
+                await conn.execute(text(statement))
+            yield conn
+    finally:
+        await other.dispose()
+
+
+async def test_a_start_that_is_run_again_does_not_undo_the_stop_that_passed_it(gateway: Gateway) -> None:
+    people = sorted([await gateway.person(f"sms:{n}", consent=YES) for n in (ANA, BEN)], key=lambda one: one["id"])
+    first, second = (one["addresses"][0]["value"] for one in people)
+    inbox = gateway.app[INBOX]
+    sent = [
+        Inbound("sms", "sms", "AC1", f"SM{place}", who, OURS, words, received_at=gateway.clock())
+        for place, (who, words) in enumerate([(first, "START"), (second, "hello")])
+    ]
+    async with holding(gateway, f"SELECT 1 FROM profiles WHERE id = '{people[1]['id']}' FOR UPDATE") as conn:
+        held = asyncio.gather(*map(inbox.submit, sent))
+        await asyncio.sleep(0.3)
+        stopping = asyncio.create_task(gateway.text_in("STOP", first))
+        await asyncio.sleep(0.2)
+        # Each waits for the other now: after a second PostgreSQL ends whoever waited first. STOP is next in line.
+        await conn.execute(text(f"SELECT 1 FROM profiles WHERE id = '{people[0]['id']}' FOR UPDATE"))
+    assert (await stopping).status == 200
+    await held
+    assert await gateway.verdict(people[0]["id"]) == "opted_out_channel"
+    lines = [line for line in await gateway.history(people[0]["id"]) if line["source"] == "keyword"]
+    assert [(line["to"], line["superseded"]) for line in reversed(lines)] == [("no", False), ("yes", True)]
+
+
+async def test_reports_that_cross_do_not_wait_for_each_other(gateway: Gateway, twilio: TwilioStandIn) -> None:
+    ids = []
+    for number in (ANA, BEN):
+        person = await gateway.person(f"sms:{number}", consent=YES)
+        ids.append((await ended(gateway, await send(gateway, person["id"])))["id"])
+    attempts = {row["delivery_id"]: row for row in await gateway.rows("attempts")}
+
+    def report(place: int, status: Any) -> asyncio.Task[Any]:
+        attempt = attempts[ids[place]]
+        told = Reported(Report(attempt["id"], attempt["provider_id"], status), "sms")
+        return asyncio.create_task(gateway.app[REPORTS].submit(told))
+
+    async def deadlocks() -> int:
+        async with gateway.house.database.read() as conn:
+            met = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+            return int((await conn.execute(met)).scalar_one())
+
+    before = await deadlocks()
+    async with holding(gateway, "SELECT 1 FROM deliveries FOR UPDATE"):
+        told = [report(0, "delivered"), report(1, "sent")]
+        await asyncio.sleep(0.3)
+        told += [report(1, "delivered"), report(0, "sent")]
+        await asyncio.sleep(0.3)
+    await asyncio.gather(*told)
+    assert await deadlocks() == before
+    assert [(await message(gateway, id_))["status"] for id_ in ids] == ["delivered", "delivered"]
+
+
+TICKET = {"channel": "sms", "connection": "sms", "to": {"address": ANA}, "content": {"body": "Your ticket"},
+          "require_opt_in": False}  # fmt: skip
+ELSEWHERE = {"addresses": [{"channel": "email", "value": "ana@example.org"}]}
+
+
+@pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PATCH", ELSEWHERE)])
+async def test_a_ticket_to_a_number_that_changes_hands_meanwhile_is_to_somebody_new(
+    gateway: Gateway, method: str, body: Any
+) -> None:
+    before = await gateway.person(f"whatsapp:{ANA}")
+    async with holding(gateway, f"SELECT 1 FROM profiles WHERE id = '{before['id']}' FOR UPDATE"):
+        going = asyncio.create_task(gateway.ask(method, f"/v1/profiles/{before['id']}", json=body))
+        await asyncio.sleep(0.2)
+        asked = asyncio.create_task(gateway.ask("POST", "/v1/messages", json=TICKET))
+        await asyncio.sleep(0.2)
+    assert (await going).status in (200, 204)
+    assert (await asked).status == 202
+    [new] = await gateway.whose(f"sms:{ANA}")
+    assert new["id"] != before["id"]
