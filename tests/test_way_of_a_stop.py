@@ -39,8 +39,7 @@ async def test_a_stop_enters_the_files_that_the_architecture_names_in_that_order
     runner, url = await serve(app)
     try:
         await text_in(url, "SM1", "+14155550101", "hello")  # what is made once is made
-        await app[gateway_app.base.HOUSE].planner.stop()  # loops of their own are no part of the way
-        await app[gateway_app.base.HOUSE].dispatcher.stop()
+        await app[gateway_app.base.HOUSE].stop_work()  # loops of their own are no part of the way
         app[gateway_app.SCHEDULER].pause()
         entered: dict[str, None] = {}
 

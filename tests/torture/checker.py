@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
@@ -41,7 +42,7 @@ WORDS = {"stop": "no", "start": "yes"}
 
 def of_logs(record: Record, journal: Sequence[Request]) -> Iterator[str]:
     """I2, I3 and I6, and answers that no client should get."""
-    yield from begun_after_a_stop(record.acts, journal)
+    yield from begun_after_a_stop(record, journal)
     yield from begun_after_a_pause(record.sends, journal)
     yield from sent_twice(record.sends, journal)
     for replay in record.replays:
@@ -51,11 +52,15 @@ def of_logs(record: Record, journal: Sequence[Request]) -> Iterator[str]:
         yield f"I5: {refusal}"
 
 
-def begun_after_a_stop(acts: Iterable[Act], journal: Iterable[Request]) -> Iterator[str]:
-    """I2: from the answer to a STOP until the next START is sent, no request for that number begins."""
+def begun_after_a_stop(record: Record, journal: Iterable[Request]) -> Iterator[str]:
+    """I2: from the answer to a STOP until the next START is sent, no request for that number begins.
+
+    Nor one for the person's other number, unless it is transactional.
+    """
+    kinds = {send.text: send.kind for send in record.sends}
     closed: dict[str, list[tuple[int, int]]] = defaultdict(list)
     said: dict[str, list[Act]] = defaultdict(list)
-    for act in acts:
+    for act in record.acts:
         if act.channel == "sms" and act.kind in WORDS:
             said[act.number].append(act)
     for number, story in said.items():
@@ -63,8 +68,12 @@ def begun_after_a_stop(acts: Iterable[Act], journal: Iterable[Request]) -> Itera
             if act.kind == "stop" and act.is_acknowledged:
                 starts = [later.sent_ns for later in story[place + 1 :] if later.kind == "start"]
                 closed[number].append((act.answered_ns, min(starts, default=2**63)))
+    first = {second: number for number, second in record.second.items()}
     for line in journal:
-        for since, until in closed.get(line.to, ()):
+        spans = list(closed.get(line.to, ()))
+        if kinds.get(line.body) != "transactional":
+            spans += closed.get(first.get(line.to, ""), ())
+        for since, until in spans:
             if since < line.at_ns < until:
                 late = (line.at_ns - since) / 1e6
                 yield f"I2: {line.body!r} to {line.to} began {late:.1f} ms after the STOP was answered (tag {line.tag})"
@@ -207,8 +216,11 @@ async def of_the_end(database: Database, record: Record, journal: Sequence[Reque
         flags = {(row.profile_id, row.kind, row.key): row.state for row in await conn.execute(select(consent_states))}
         tags = await _statuses(conn)
         open_ = Counter((await conn.execute(select(deliveries.c.status))).scalars())
+        last = await ends(conn)
     found = list(unlike_what_was_said(record.acts, holders, flags))
     found += unlike_what_was_taken(journal, tags)
+    found += [f"I4: {one}" for one in in_doubt_still(last, journal)]
+    found += unexplained(last, record, journal)
     found += [f"I4: {open_[s]} deliveries are still {s} at the end" for s in ("queued", "sending") if open_[s]]
     return found
 
@@ -251,3 +263,66 @@ def unlike_what_was_taken(journal: Iterable[Request], tags: dict[str, Attempt]) 
             yield f"I4: the provider took {tag}, but its delivery is {status}"
         if state == "accepted" and tag not in taken:
             yield f"I4: {tag} is accepted in the books, but the provider never took it"
+
+
+@dataclass(frozen=True)
+class End:
+    """How a message by text ended, with the tags it was tried under."""
+
+    id: str
+    broadcast_id: str | None
+    to: str
+    status: str
+    reason: str | None
+    tags: frozenset[str]
+
+
+async def ends(conn: Any) -> list[End]:
+    tag = func.coalesce(attempts.c.tag, attempts.c.id).label("of_tag")
+    rows = await conn.execute(
+        select(deliveries, addresses.c.value, tag)
+        .join(addresses, addresses.c.id == deliveries.c.address_id)
+        .outerjoin(attempts, attempts.c.delivery_id == deliveries.c.id)
+        .where(deliveries.c.channel == "sms")
+    )
+    by_id: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_id[row.id].append(row)
+    return [
+        End(
+            id_,
+            of[0].broadcast_id,
+            of[0].value,
+            of[0].status,
+            of[0].reason,
+            frozenset(r.of_tag for r in of if r.of_tag),
+        )
+        for id_, of in by_id.items()
+    ]
+
+
+def in_doubt_still(last: Iterable[End], journal: Iterable[Request]) -> Iterator[str]:
+    """What the provider took and would tell of, and nobody has asked for, or found."""
+    taken = {line.tag for line in journal if line.sid}
+    for end in last:
+        if end.status in ("in_doubt", "unknown") and end.tags & taken:
+            yield f"{end.id} to {end.to} is {end.status}, and the provider has it"
+
+
+NEVER_HERE = frozenset({"frequency_capped", "too_late", "window_closed"})  # nothing in this world asks for them
+
+
+def unexplained(last: Iterable[End], record: Record, journal: Sequence[Request]) -> Iterator[str]:
+    """I4: who is not sent to has a reason that those outside know of, too."""
+    refused = {line.tag for line in journal if line.answered.startswith("error")}
+    unreachable = {line.to for line in journal if line.answered == "error 21211"}
+    cancelled = {send.id for send in record.sends if any(control.verb == "cancel" for control in send.controls)}
+    for end in last:
+        if end.reason in NEVER_HERE:
+            yield f"I4: {end.id} to {end.to} was skipped as {end.reason}, of which there is none here"
+        if end.status == "failed" and not end.tags & refused:
+            yield f"I4: {end.id} to {end.to} failed, and the provider never refused it"
+        if end.to in record.silent and end.status == "skipped" and end.to not in unreachable:
+            yield f"I4: {end.id} to {end.to}, who said yes and never no, was skipped as {end.reason}"
+        if end.to in record.silent and end.status == "cancelled" and end.broadcast_id not in cancelled:
+            yield f"I4: {end.id} to {end.to} was cancelled, and nobody had asked for it"

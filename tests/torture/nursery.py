@@ -19,6 +19,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -32,7 +33,7 @@ from aiohttp import web
 
 from channels.sandbox import Sandbox
 from channels.twilio.client import open_client
-from channels.values import Inbound, WebhookRequest
+from channels.values import Inbound, Outbound, Outcome, WebhookRequest
 from gateway import app as gateway_app
 from gateway import logs
 from gateway.api.base import HOUSE
@@ -53,6 +54,23 @@ class Timed(Sandbox):
         (message,) = super().receive(request)
         at = request.headers.get(AT)
         return [replace(message, provider_at=datetime.fromisoformat(at)) if at else message]
+
+
+class Dawdling:
+    """A connection that now and then takes its time between claim and send, as a busy process does: within the lease,
+    about as long as it lasts, or longer. What comes in meanwhile must be waited for, or stop it.
+    """
+
+    def __init__(self, inner: Any, seed: str) -> None:
+        self._inner, self._chance = inner, random.Random(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def send(self, message: Outbound) -> Outcome:
+        kind = self._chance.random()
+        await asyncio.sleep(0 if kind < 0.6 else self._chance.uniform(0, 0.3) if kind < 0.95 else 1.1)
+        return await self._inner.send(message)  # type: ignore[no-any-return]
 
 
 def tell(**fact: Any) -> None:
@@ -96,6 +114,7 @@ async def live(asked: dict[str, Any], listening: socket.socket, until: asyncio.E
     await runner.setup()
     adapters: dict[str, Any] = app[HOUSE].adapters  # type: ignore[assignment]
     adapters[BOX] = Timed(name=BOX, channel=adapters[BOX].channel, keep=adapters[BOX]._keep)
+    adapters["sms"] = Dawdling(adapters["sms"], str(asked["ahead"]))
     site = web.SockSite(runner, listening.dup())
     await site.start()
     tell(listens=True)

@@ -71,6 +71,8 @@ class Record:
     replays: list[Replay] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)  # answers that no client should ever get
+    second: dict[str, str] = field(default_factory=dict)  # who texts from the one number may be sent to at the other
+    silent: frozenset[str] = frozenset()  # who said yes before all this, and says nothing
 
     def write(self, file: Path) -> None:
         """Keep it as evidence."""

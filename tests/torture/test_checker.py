@@ -64,6 +64,16 @@ def test_i2_the_same_after_the_next_start_was_sent_is_none() -> None:
     assert list(checker.of_logs(record, [*journal, request(31, text="Spring")])) == []
 
 
+def test_i2_a_request_for_the_other_number_of_who_stopped_is_found_unless_it_is_a_ticket() -> None:
+    record, journal = healthy()
+    record.second = {ANA: "+14155550129"}
+    [found] = checker.of_logs(record, [*journal, request(25, to="+14155550129", text="Spring")])
+    assert found.startswith("I2: 'Spring' to +14155550129 began")
+    assert (
+        list(checker.of_logs(record, [*journal, request(25, to="+14155550129", text="Your ticket", tag="att_4")])) == []
+    )
+
+
 def test_i2_a_request_of_a_paused_broadcast_is_found() -> None:
     record, journal = healthy()
     [found] = checker.of_logs(record, [*journal, request(65, to="+14155550125")])
@@ -130,6 +140,30 @@ def test_i4_what_the_provider_took_and_the_books_deny_is_found() -> None:
     assert denied == "I4: the provider took att_2, but its delivery is skipped"
     [made_up] = checker.unlike_what_was_taken(journal, books | {"att_7": ("accepted", "sent", "marketing")})
     assert made_up == "I4: att_7 is accepted in the books, but the provider never took it"
+
+
+def test_i4_who_is_not_sent_to_for_a_reason_that_nobody_knows_is_found() -> None:
+    record, journal = healthy()
+    record.silent = frozenset({ANA})
+    record.sends[1].controls = [Control("cancel", 40, 45)]
+
+    def end(
+        status: str, reason: str | None = None, *, to: str = ANA, tag: str = "att_8", of: str = "brd_1"
+    ) -> list[str]:
+        last = [checker.End("msg_1", of, to, status, reason, frozenset({tag}))]
+        return [*checker.unexplained(last, record, journal), *checker.in_doubt_still(last, journal)]
+
+    assert end("accepted") == end("cancelled", of="brd_2") == end("in_doubt") == []
+    assert end("skipped", "opted_out_channel", to="+14155550124") == []
+    assert end("skipped", "frequency_capped", to="+14155550124")[0].endswith(
+        "frequency_capped, of which there is none here"
+    )
+    assert end("skipped", "not_opted_in")[0].endswith("who said yes and never no, was skipped as not_opted_in")
+    assert end("cancelled")[0].endswith("nobody had asked for it")
+    assert end("failed")[0].endswith("the provider never refused it")
+    assert end("in_doubt", tag="att_4") == [f"msg_1 to {ANA} is in_doubt, and the provider has it"]
+    journal.append(replace(request(99, tag="att_8", sid=None), answered="error 21211"))
+    assert end("failed") == end("skipped", "undeliverable") == []
 
 
 def test_i8_flags_unlike_the_last_word_are_found() -> None:

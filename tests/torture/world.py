@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 
 import aiohttp
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.settings import Settings
 from store.engine import Database
@@ -30,6 +32,7 @@ from tests.torture.script import NEWCOMERS, Script
 
 PEOPLE = 100  # a hundred of tests.campaign.seed are of every kind
 A_LIFE_AHEAD = 61.0  # the clock jumps so far from one life to the next: what the dead one held is lost by then
+SILENT = 4  # people who said yes before, and say nothing
 START_SECONDS = 20.0
 ROUND_SECONDS = 4.0  # an opt-out may wait 1.1 s
 TAIL_SECONDS = 0.4  # for what goes on when the clients are done
@@ -97,13 +100,16 @@ class World:
         self.script = self._script(template.seeded)
 
     def _script(self, seeded: Seeded) -> Script:
-        several = {n for person in seeded.people if len(person.numbers) > 1 for n in person.numbers}
+        self.record.second = {p.numbers[0]: p.numbers[1] for p in seeded.people if len(p.numbers) == 2}
         known = sorted({number for person in seeded.people for number in person.numbers})
-        people = [n for n in [*known, *NEWCOMERS[:20]] if n not in several and not n.endswith(OPTED_OUT)]
         sendable = sorted({person.sent_at for person in seeded.people if person.comes_to == SENT and person.sent_at})
-        silent = [number for number in sendable if number in several and not number.endswith(OPTED_OUT)]
-        audience = [number for number in sendable if number not in silent] + known[::5] + NEWCOMERS[:4]
-        return Script(self._chance, self.name, people, audience, silent, self.record)
+        households = Counter(number for person in seeded.people for number in person.numbers)
+        alone = [n for n in sendable if households[n] == 1 and not n.endswith(OPTED_OUT)]
+        silent = [number for number in alone if number not in self.record.second.values()][-SILENT:]
+        self.record.silent = frozenset(silent)
+        quiet = {*silent, *self.record.second.values()}
+        people = [n for n in [*known, *NEWCOMERS[:20]] if n not in quiet and not n.endswith(OPTED_OUT)]
+        return Script(self._chance, self.name, people, sendable + known[::5] + NEWCOMERS[:4], silent, self.record)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[World]:
@@ -236,13 +242,13 @@ class World:
         await asyncio.gather(*self.script.going_on(self.clients))
         while not life.ended.is_set() and asyncio.get_running_loop().time() < until:
             await asyncio.gather(*(self.clients.say(act) for act in self.script.owed()))
-            if not self.script.owed() and not await self._under_way():
+            if not self.script.owed() and not await self._under_way() and not await self._unsettled():
                 break
             await asyncio.sleep(0.1)
         else:
             self.findings.append(
                 f"I4: not at rest after {seconds} s: {len(self.script.owed())} unanswered, "
-                f"{await self._under_way()} under way"
+                f"{await self._under_way()} under way, {await self._unsettled()} not settled"
             )
         await asyncio.sleep(0.2)
         await self._end(life, None)
@@ -252,10 +258,21 @@ class World:
     async def _under_way(self) -> int:
         open_ = select(func.count()).where(deliveries.c.status.in_(["queued", "sending"]))
         planning = select(func.count()).where(broadcasts.c.status.in_(["planning", "scheduled", "sending", "paused"]))
+        async with self._looking() as conn:
+            return int((await conn.execute(open_)).scalar_one() + (await conn.execute(planning)).scalar_one())
+
+    async def _unsettled(self) -> int:
+        """Messages in doubt that the provider has, and would tell of."""
+        async with self._looking() as conn:
+            return len(list(checker.in_doubt_still(await checker.ends(conn), self.journal.read())))
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[AsyncConnection]:
+        """At the books that the gateway is writing."""
         database = Database(self.url, pool_size=1)
         try:
             async with database.read() as conn:
-                return int((await conn.execute(open_)).scalar_one() + (await conn.execute(planning)).scalar_one())
+                yield conn
         finally:
             await database.dispose()
 
