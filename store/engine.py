@@ -163,11 +163,33 @@ def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int)
     return engine
 
 
+def _postgresql_engine(url: URL, *, size: int, idle_seconds: float) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        hide_parameters=True,  # they hold personal data, and errors are logged
+        connect_args={
+            "timeout": 5,
+            "server_settings": {
+                "application_name": "optgate",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
+            },
+        },
+    )
+
+
 class Database:
     """One database: `write()` and `read()` open transactions, everything else joins one."""
 
-    def __init__(self, url: str, *, pool_size: int = 16, idle_seconds: float = 0.0) -> None:
-        """`idle_seconds`: PostgreSQL ends a transaction of ours that does nothing for so long; 0: never."""
+    def __init__(self, url: str, *, pool_size: int = 12, idle_seconds: float = 0.0) -> None:
+        """`idle_seconds`: PostgreSQL ends a transaction of ours that writes and stands still for so long; 0: never.
+
+        `pool_size`: connections to PostgreSQL for who writes; half as many more for who reads.
+        """
         self.url = normalise_url(url)
         self.dialect = self.url.get_backend_name()
         self.lanes = _LANES[self.dialect]
@@ -191,22 +213,9 @@ class Database:
                 pragmas=("PRAGMA query_only=ON", "PRAGMA wal_autocheckpoint=0", "PRAGMA temp_store=MEMORY"),
             )
         else:
-            self._writer = self._reader = create_async_engine(
-                self.url,
-                pool_size=pool_size,
-                max_overflow=0,
-                pool_timeout=10,
-                pool_pre_ping=True,
-                hide_parameters=True,  # they hold personal data, and errors are logged
-                connect_args={
-                    "timeout": 5,
-                    "server_settings": {
-                        "application_name": "optgate",
-                        "jit": "off",
-                        "idle_in_transaction_session_timeout": str(int(idle_seconds * 1000)),
-                    },
-                },
-            )
+            # Who only reads holds no locks: there is nothing to take from it when it stands still.
+            self._writer = _postgresql_engine(self.url, size=pool_size, idle_seconds=idle_seconds)
+            self._reader = _postgresql_engine(self.url, size=max(1, pool_size // 2), idle_seconds=0.0)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -249,6 +258,5 @@ class Database:
 
     async def dispose(self) -> None:
         """Close every connection; the readers first, so that the writer's last close checkpoints."""
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        await self._reader.dispose()
         await self._writer.dispose()

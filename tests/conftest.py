@@ -164,6 +164,19 @@ def in_a_thread(work: Coroutine[Any, Any, Result]) -> Result:
         return thread.submit(asyncio.run, work).result()
 
 
+# --- the long ones first -----------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins at once, each on a worker of its own: at the end the others would wait for it."""
+    items.sort(key=lambda item: not _is_long(item))
+
+
+def _is_long(item: pytest.Item) -> bool:
+    group = item.get_closest_marker("xdist_group")
+    return group is not None and group.args[0] in ("campaign", "torture")
+
+
 # --- nothing is passed over in silence ---------------------------------------------------------
 
 

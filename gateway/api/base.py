@@ -42,6 +42,7 @@ class Call:
     house: House
     key: Key
     payload: BaseModel | None
+    received_at: datetime
 
     def body(self, model: type[Model]) -> Model:
         """The body as the model that the route names."""
@@ -104,6 +105,7 @@ def mount(app: web.Application, routes: Sequence[Route]) -> None:
 def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         house = request.app[HOUSE]
+        received_at = house.now()
         key = await authenticated(request, house)
         if key is None:
             raise unauthorised()
@@ -112,7 +114,7 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         for value in request.match_info.values():
             check_text(value, "path")
         payload = await read_body(request, route.body) if route.body is not None else None
-        return await route.handler(Call(request, house, key, payload))
+        return await route.handler(Call(request, house, key, payload, received_at))
 
     return serve
 

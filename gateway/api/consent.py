@@ -104,6 +104,7 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
         source="api",
         actor=_actor(call, body.by),
         said_at=body.at,
+        received_at=call.received_at,
         by_person=body.by is not None and body.by.kind == "customer",
         by_agent=body.by is not None and body.by.kind == "agent",
         evidence=evidence,
