@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import Column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.parts import parts
@@ -19,32 +19,24 @@ Links = dict[str, list[tuple[str, str]]]  # (address id, channel) by profile, in
 
 async def lock_profiles(conn: AsyncConnection, profile_ids: Collection[str]) -> None:
     """Hold these profiles until the transaction ends."""
-    if conn.dialect.name == "sqlite":
-        return
-    for part in parts(profile_ids):
-        await conn.execute(
-            select(profiles.c.id).where(profiles.c.id.in_(part)).order_by(profiles.c.id).with_for_update()
-        )
+    await _lock(conn, profiles.c.id, profile_ids)
 
 
 async def lock_addresses(conn: AsyncConnection, address_ids: Collection[str], *, share: bool = False) -> None:
     """Hold these address rows until the transaction ends; `share` lets other claims in, but no change of consent."""
-    if conn.dialect.name == "sqlite":
-        return
-    for part in parts(address_ids):
-        await conn.execute(
-            select(addresses.c.id).where(addresses.c.id.in_(part)).order_by(addresses.c.id).with_for_update(read=share)
-        )
+    await _lock(conn, addresses.c.id, address_ids, share=share)
 
 
 async def lock_deliveries(conn: AsyncConnection, delivery_ids: Collection[str]) -> None:
     """Hold these deliveries until the transaction ends: who writes to several in another order holds them first."""
+    await _lock(conn, deliveries.c.id, delivery_ids)
+
+
+async def _lock(conn: AsyncConnection, id_: Column[str], ids: Collection[str], *, share: bool = False) -> None:
     if conn.dialect.name == "sqlite":
         return
-    for part in parts(delivery_ids):
-        await conn.execute(
-            select(deliveries.c.id).where(deliveries.c.id.in_(part)).order_by(deliveries.c.id).with_for_update()
-        )
+    for part in parts(ids):
+        await conn.execute(select(id_).where(id_.in_(part)).order_by(id_).with_for_update(read=share))
 
 
 async def lock_people(conn: AsyncConnection, profile_ids: Collection[str], *, also: Iterable[str] = ()) -> Links:
