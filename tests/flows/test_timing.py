@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -108,6 +109,48 @@ async def test_on_the_night_the_clocks_change(gateway: Gateway, twilio: TwilioSt
     set_clock(gateway, at(opens))
     await gateway.all_sent(broadcast)
     assert twilio.accepted_to(NEW_YORK) == 1
+
+
+@pytest.mark.parametrize(
+    ("send_at", "local"),
+    [
+        ("2027-03-14T02:30:00-05:00", "03:30"),  # half past two does not come in New York: it is half past three
+        ("2027-11-07T01:30:00-04:00", "01:30"),  # comes twice, and this is the first
+        ("2027-11-07T01:30:00-05:00", "01:30"),  # the second
+    ],
+)
+async def test_a_start_on_the_night_the_clocks_change_comes_once(
+    gateway: Gateway, twilio: TwilioStandIn, send_at: str, local: str
+) -> None:
+    start = datetime.fromisoformat(send_at).astimezone(UTC)
+    assert f"{start.astimezone(ZoneInfo('America/New_York')):%H:%M}" == local
+    set_clock(gateway, start - timedelta(minutes=90))
+    ana = await fan(gateway, NEW_YORK)
+    broadcast = await gateway.broadcast({"profiles": [ana]}, send_at=send_at, quiet_hours=False)
+
+    async def status() -> str:
+        return str((await gateway.api("GET", f"/v1/broadcasts/{broadcast}"))["status"])
+
+    async def is_scheduled() -> bool:
+        return await status() == "scheduled"
+
+    await eventually(is_scheduled)
+    for minutes in (-61, -60, -1):
+        set_clock(gateway, start + timedelta(minutes=minutes))
+        gateway.house.planner.wake()
+        await asyncio.sleep(0.1)
+        assert (await status(), twilio.log) == ("scheduled", []), minutes
+    set_clock(gateway, start + timedelta(seconds=1))
+    gateway.house.planner.wake()
+    await gateway.all_sent(broadcast)
+    # An hour later, and with the clock put back by one and by two, nothing comes again.
+    for minutes in (60, -1, -61, 0, 120):
+        set_clock(gateway, start + timedelta(minutes=minutes))
+        gateway.house.planner.wake()
+        gateway.house.dispatcher.wake()
+        await asyncio.sleep(0.1)
+    assert [line.to for line in twilio.log] == [NEW_YORK]
+    assert await status() == "done"
 
 
 async def test_all_the_zones_that_a_number_may_be_in_must_allow_it(gateway: Gateway) -> None:
