@@ -86,5 +86,7 @@ class Planner(tasks.Woken):
 
     async def _cancel(self, broadcast_id: str) -> None:
         """Cancel what is queued for a cancelled broadcast, also what came back to the queue since."""
-        while await self._database.transact(lambda conn: control.cancel_queued(conn, broadcast_id, now=self._clock())):
+        while not self._stopping and await self._database.transact(
+            lambda conn: control.cancel_queued(conn, broadcast_id, now=self._clock())
+        ):
             pass

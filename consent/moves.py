@@ -57,7 +57,7 @@ def transition(person: Person, change: Change, *, links: Links, now: datetime, n
     move = _Move(person, change, now, new_id)
     steps = _expanded(person, change)
     if change.source == "provider":
-        steps = [step for one in steps for step in _undoing_a_no(person, change, one, move.effective_at)]
+        steps = [step for one in steps for step in _undoing_a_no(person, change, one, move.effective_at(one.wish))]
     refusals = tuple(r for step in steps if (r := _refused(person, change, step.wish)) is not None)
     if refusals:
         return Moved((), person.flags, refusals)
@@ -78,18 +78,21 @@ class _Move:
         self._channels = person.channels
         self._change = change
         # A clock set back must not make what is said now look older than what was said before.
-        newest = max((flag.recorded_at for flag in person.flags.values()), default=now)
-        self._now = max(now, newest)
-        self._said_at = change.said_at
-        # Its transaction was held up, or run again, and what came after it was recorded before it.
-        received_at = change.received_at
-        if self._said_at is None and received_at is not None and received_at < newest <= now:
-            self._said_at = received_at
+        self._now = max([now, *(flag.recorded_at for flag in person.flags.values())])
+        # Its transaction was held up or run again, and something was recorded meanwhile: a no that came later, perhaps.
+        # Only a yes is put back to when it came: put back, a no could be lost to a yes that was held up longer.
+        received_at, recorded_at = change.received_at, person.recorded_at
+        held_up = received_at is not None and recorded_at is not None and received_at < recorded_at <= now
+        self._came_at = received_at if held_up else None
         self._new_id = new_id
 
-    @property
-    def effective_at(self) -> datetime:
-        return min(self._said_at, self._now) if self._said_at is not None else self._now
+    def said_at(self, wish: Wish) -> datetime | None:
+        """When it was said, where that is not when it is recorded."""
+        return self._change.said_at or (self._came_at if wish.to == "yes" else None)
+
+    def effective_at(self, wish: Wish) -> datetime:
+        said_at = self.said_at(wish)
+        return min(said_at, self._now) if said_at is not None else self._now
 
     def grant(self, step: _Step) -> None:
         change, wish, via = self._change, step.wish, step.via
@@ -98,7 +101,7 @@ class _Move:
             return
         flag = self.flags.get(wish.subject)
         if before == wish.to:
-            if flag is None or not _worth_repeating(change, wish, flag, self.effective_at):
+            if flag is None or not _worth_repeating(change, wish, flag, self.effective_at(wish)):
                 return
             wish = _with_terms(change, wish, flag)
         event = Event(
@@ -115,7 +118,7 @@ class _Move:
             at=self._now,
             # Effects come in the order of arrival, and are as old as the word they come from: a younger yes would
             # outlive a no that was said in between.
-            provider_at=self._said_at,
+            provider_at=self.said_at(wish),
             source=change.source,
             actor=change.actor,
             personal=change.personal,

@@ -38,8 +38,13 @@ async def people(
     if gone:
         channels |= await channels_of(conn, gone)
     return {
-        profile_id: Person(flags[profile_id], tuple(held), channels, suppressed) for profile_id, held in links.items()
+        profile_id: Person(flags[profile_id], tuple(held), channels, suppressed, _newest(flags[profile_id]))
+        for profile_id, held in links.items()
     }
+
+
+def _newest(flags: Flags) -> datetime | None:
+    return max((flag.recorded_at for flag in flags.values()), default=None)
 
 
 async def channels_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:

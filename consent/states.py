@@ -61,7 +61,7 @@ class Change:
     address_id: str | None = None  # the address the act came from, where it is proved to come from one
     with_address: bool = False  # a channel's wish turns that address too (STOP, START, the provider's word)
     said_at: datetime | None = None  # by somebody else's clock; never believed to be later than ours
-    received_at: datetime | None = None  # by our clock: counts where something that came later was recorded first
+    received_at: datetime | None = None  # by our clock: a yes that was held up is no younger (see moves._Move)
     by_person: bool = False  # the person said it to whoever speaks by this door
     by_agent: bool = False  # a member of staff did, who acts by this door
     evidence: Mapping[str, object] = field(default_factory=dict)
@@ -148,6 +148,7 @@ class Person:
     addresses: tuple[tuple[str, str], ...] = ()  # (address id, channel) it has now
     channels: Mapping[str, str] = field(default_factory=dict)  # of every address its flags name, had or have
     suppressed: Mapping[str, datetime] = field(default_factory=dict)  # address id → since when, of those that are
+    recorded_at: datetime | None = None  # of the newest flag, by the transactions before this one
 
 
 @dataclass(frozen=True, slots=True)

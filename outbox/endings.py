@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, exists, literal_column, select, true, update
+from sqlalchemy import bindparam, exists, literal_column, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import NotSent, Outcome
 from outbox import heed, pace, word
-from outbox.claims import Claim
+from outbox.claims import Claim, failed
 from outbox.outcomes import MOST_REPEATS, Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
 from outbox.statuses import among, below
+from profiles.links import mark_undeliverable
 from store import crash
 from store.locks import lock_addresses, lock_deliveries
-from store.tables import addresses, attempts, broadcasts, deliveries
+from store.tables import attempts, broadcasts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
 FIRST_QUESTION = timedelta(seconds=5)  # after which a provider is asked what became of an attempt in doubt
@@ -55,6 +56,7 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
         ],
         now=now,
     )
+    await mark_undeliverable(conn, {e.claim.address_id for e, r in rulings if r.undeliverable})
     # What goes back to the queue is seen by an opt-out that comes meanwhile, or sees it.
     await lock_addresses(conn, {e.claim.address_id for e, r in rulings if r.delivery == "queued"}, share=True)
     await conn.execute(
@@ -82,9 +84,6 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
     await lock_deliveries(conn, {e.claim.delivery_id for e, _ in rulings})
     for status in sorted({ruling.delivery for _, ruling in rulings}):
         await _move(conn, status, [(e, r) for e, r in rulings if r.delivery == status], now)
-    unreachable = sorted({e.claim.address_id for e, r in rulings if r.undeliverable})
-    if unreachable:
-        await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
     crash.point("ending.written")
 
 
@@ -113,7 +112,7 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
         .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, allowed))
         .where(~others if status in ("queued", "failed", "in_doubt") else true())
         .values(
-            status=case((_one_is_in_doubt(), "in_doubt"), else_=status) if status == "failed" else status,
+            status=failed() if status == "failed" else status,
             error=bindparam("why"),
             provider_id=bindparam("provider"),
             due_at=bindparam("due"),
@@ -136,10 +135,6 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
         # What was claimed when its person opted out was passed over by that opt-out: it is decided now.
         await heed.skip_queued(conn, {e.claim.address_id for e, _ in rulings}, now=now)
         await _reopen(conn, {e.claim.broadcast_id for e, _ in rulings if e.claim.broadcast_id}, now)
-
-
-def _one_is_in_doubt() -> ColumnElement[bool]:
-    return exists().where(attempts.c.delivery_id == deliveries.c.id, attempts.c.state == literal_column("'in_doubt'"))
 
 
 async def _reopen(conn: AsyncConnection, broadcast_ids: Collection[str], now: datetime) -> None:

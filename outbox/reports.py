@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from channels.values import Report
 from outbox import word
 from outbox.statuses import among, below
+from profiles.links import mark_undeliverable
 from store import crash
-from store.locks import lock_addresses, lock_deliveries
-from store.tables import addresses, attempts, deliveries
+from store.locks import lock_deliveries
+from store.tables import attempts, deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,7 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
             update(attempts).where(attempts.c.id == bindparam("attempt")).values(error=bindparam("why")),
             [{"attempt": id_, "why": _error(noes[id_][0])} for id_ in sorted(noes)],
         )
-    unreachable = sorted({row.address_id for report, row, _ in known if report.undeliverable})
-    if unreachable:
-        await lock_addresses(conn, unreachable)
-        await conn.execute(update(addresses).where(addresses.c.id.in_(unreachable)).values(status="undeliverable"))
+    await mark_undeliverable(conn, {row.address_id for report, row, _ in known if report.undeliverable})
     await _prove(conn, [(report, row) for report, row, _ in known], now)
     crash.point("report.attempt")
     await lock_deliveries(conn, {row.delivery_id for _, row, _ in known})
@@ -70,7 +68,9 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
 
 
 def _error(report: Report) -> str | None:
-    return f"error {report.code}" if report.code else None
+    if report.code:
+        return f"error {report.code}"
+    return "opted out" if report.opted_out else None
 
 
 async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict[tuple[str, str], Any]:

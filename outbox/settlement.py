@@ -196,6 +196,7 @@ async def settle(
     rows = await _sent_to(conn, [question for question, _ in answers])
     counts: list[int] = []
     given: set[str] = set()
+    soon: list[str] = []  # attempts that are asked about again as soon as that may be
     for question, listed in answers:
         there = rows[question.address_id]
         # What is being sent just now may be in the list already, and nobody knows yet which one it is.
@@ -203,9 +204,13 @@ async def settle(
         known = given | {row.provider_id for row in there if row.provider_id}
         doubts = [_doubt(r) for r in there if r.state == "in_doubt" and r.connection == question.connection]
         pairs = [] if busy else pair(doubts, listed, known)
+        soon += question.attempt_ids if busy else ()
         given |= {one.report.provider_id for _, one in pairs}
         await _keep(conn, pairs, now)
         counts.append(len(pairs))
+    if soon:
+        again = now + timedelta(seconds=LEAST_PAUSE_SECONDS)
+        await conn.execute(update(attempts).where(attempts.c.id.in_(sorted(soon)), _IN_DOUBT).values(ask_at=again))
     crash.point("settlement.settled")
     return counts
 

@@ -186,3 +186,12 @@ async def take(conn: AsyncConnection, profile_id: str, address_ids: Collection[s
         )
         .values(value=None)
     )
+
+
+async def mark_undeliverable(conn: AsyncConnection, address_ids: Collection[str]) -> None:
+    """What is sent to these addresses does not arrive; no change of consent. Locks their rows."""
+    if address_ids:
+        await lock_addresses(conn, address_ids)
+        await conn.execute(
+            update(addresses).where(addresses.c.id.in_(sorted(address_ids))).values(status="undeliverable")
+        )

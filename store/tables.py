@@ -170,7 +170,7 @@ consent_events = Table(
     Column("basis", Text),  # of a yes: express | implied | soft_opt_in
     Column("expires_at", UTCDateTime),
     Column("at", UTCDateTime, nullable=False),  # when we recorded it
-    Column("provider_at", UTCDateTime),  # when it was said, where somebody else's clock tells
+    Column("provider_at", UTCDateTime),  # when it was said, by another clock; when a yes came that was held up
     Column("source", Text, nullable=False),  # see consent.states.SOURCES
     Column("actor", Text, nullable=False),
     Column("personal", Boolean, nullable=False),  # the person's own act, by whichever door it came

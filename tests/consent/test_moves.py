@@ -33,7 +33,8 @@ class Story:
 
     def tries(self, wishes: Any, *, now: datetime | None = None, **fields: Any) -> Moved:
         """What an act would come to."""
-        person = Person(self.flags, self.addresses, CHANNELS, self.suppressed)
+        recorded_at = max((flag.recorded_at for flag in self.flags.values()), default=None)
+        person = Person(self.flags, self.addresses, CHANNELS, self.suppressed, recorded_at)
         act = change("pro_1", wishes, **fields)
         return transition(person, act, links=self.links, now=now or self.now, new_id=lambda: next(self._ids))
 
@@ -638,23 +639,34 @@ def test_a_clock_set_back_lets_no_start_overtake_a_stop() -> None:
 # --- what was held up on its way in ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("early", "late"), [("yes", "no"), ("no", "yes")])
-def test_what_came_first_and_is_recorded_last_is_the_older_word(early: str, late: str) -> None:
+def test_a_yes_that_came_before_a_no_and_is_recorded_after_it_is_the_older_word() -> None:
     story = Story()
     came = story.now + timedelta(seconds=30)
-    story.texts(late)
+    story.texts("no")
     story.says({"email": "yes"}, source="portal")  # something else, recorded meanwhile
-    [line] = story.texts(early, received_at=came)
+    [line] = story.texts("yes", received_at=came)
     assert line.superseded
     assert line.effective_at == came
-    assert (story["sms"], story[f"address:{MOBILE}"]) == (late, late)
+    assert (story["sms"], story[f"address:{MOBILE}"]) == ("no", "no")
+
+
+def test_a_no_is_never_put_back_to_when_it_came() -> None:
+    """A yes that was held up longer may have been recorded meanwhile, as of then: the no would be lost to it."""
+    story = Story()
+    story.texts("no")
+    now = story.now
+    story.texts("yes", received_at=now + timedelta(seconds=10))
+    [line] = story.texts("no", received_at=now + timedelta(seconds=11))  # before that yes was recorded
+    assert (line.provider_at, line.superseded) == (None, False)
+    assert (story["sms"], story[f"address:{MOBILE}"]) == ("no", "no")
 
 
 def test_what_nothing_overtook_is_as_old_as_its_line() -> None:
     story = Story()
+    [first] = story.texts("yes", received_at=story.now)
     story.texts("no")
     [line] = story.texts("yes", received_at=story.now + timedelta(seconds=59))
-    assert (line.provider_at, line.superseded, story["sms"]) == (None, False, "yes")
+    assert (first.provider_at, line.provider_at, line.superseded, story["sms"]) == (None, None, False, "yes")
 
 
 def test_with_a_clock_set_back_the_time_of_arrival_proves_nothing() -> None:

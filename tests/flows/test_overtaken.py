@@ -21,10 +21,7 @@ from tests.standins.twilio import TwilioStandIn
 YES = {"channels": {"sms": "yes"}}
 
 
-@pytest.fixture(params=["postgresql"])
-def dialect(request: pytest.FixtureRequest) -> str:
-    """SQLite has one writer: nothing overtakes."""
-    return str(request.param)
+on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite has one writer: nothing overtakes
 
 
 @asynccontextmanager
@@ -40,6 +37,41 @@ async def holding(gateway: Gateway, *statements: str) -> AsyncIterator[Any]:
         await other.dispose()
 
 
+@pytest.mark.parametrize("order", [("START", "STOP"), ("STOP", "START")])
+async def test_of_two_texts_that_are_kept_together_the_later_stands(gateway: Gateway, order: tuple[str, str]) -> None:
+    """While another group is under way; a millisecond lies between the two."""
+    ana = await gateway.person(f"sms:{ANA}", consent=YES)
+    posted = [asyncio.create_task(gateway.text_in("hello", BEN))]
+    await asyncio.sleep(0)
+    for words in order:
+        posted.append(asyncio.create_task(gateway.text_in(words, ANA)))
+        await asyncio.sleep(0.001)
+    assert {got.status for got in await asyncio.gather(*posted)} == {200}
+    lines = [line for line in reversed(await gateway.history(ana["id"])) if line["source"] == "keyword"]
+    came = [line["to"] for line in lines]  # each on a connection of its own, they may have met on the way
+    stands = lines[-1]["to"] if not lines[-1]["superseded"] else "no"
+    assert came in (["yes", "no"], ["no", "yes"])
+    assert (await gateway.profile(ana["id"]))["consent"]["channels"]["sms"]["state"] == stands
+    if came == ["yes", "no"]:
+        assert stands == "no"
+        assert not lines[-1]["superseded"]
+
+
+async def test_a_no_over_the_api_right_after_a_yes_stands(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", consent=YES)
+
+    async def say(state: str) -> None:
+        await gateway.say(ana["id"], channels={"sms": state}, by={"kind": "customer"})
+
+    saying = asyncio.create_task(say("yes"))
+    await asyncio.sleep(0.001)
+    await asyncio.gather(saying, say("no"))
+    newest = (await gateway.history(ana["id"]))[0]
+    assert (newest["to"] == "no") == (await gateway.verdict(ana["id"]) == "opted_out_channel")
+    assert not any(line["superseded"] for line in await gateway.history(ana["id"]) if line["to"] == "no")
+
+
+@on_postgresql
 async def test_a_start_that_is_run_again_does_not_undo_the_stop_that_passed_it(gateway: Gateway) -> None:
     people = sorted([await gateway.person(f"sms:{n}", consent=YES) for n in (ANA, BEN)], key=lambda one: one["id"])
     first, second = (one["addresses"][0]["value"] for one in people)
@@ -62,6 +94,7 @@ async def test_a_start_that_is_run_again_does_not_undo_the_stop_that_passed_it(g
     assert [(line["to"], line["superseded"]) for line in reversed(lines)] == [("no", False), ("yes", True)]
 
 
+@on_postgresql
 async def test_reports_that_cross_do_not_wait_for_each_other(gateway: Gateway, twilio: TwilioStandIn) -> None:
     ids = []
     for number in (ANA, BEN):
@@ -95,6 +128,7 @@ TICKET = {"channel": "sms", "connection": "sms", "to": {"address": ANA}, "conten
 ELSEWHERE = {"addresses": [{"channel": "email", "value": "ana@example.org"}]}
 
 
+@on_postgresql
 @pytest.mark.parametrize(("method", "body"), [("DELETE", None), ("PATCH", ELSEWHERE)])
 async def test_a_ticket_to_a_number_that_changes_hands_meanwhile_is_to_somebody_new(
     gateway: Gateway, method: str, body: Any

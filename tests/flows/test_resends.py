@@ -242,6 +242,27 @@ async def test_a_repeat_that_was_refused_does_not_end_the_doubt_about_the_first(
     assert await gateway.verdict(ana) == "opted_out_channel"
 
 
+async def test_a_repeat_that_can_no_longer_be_written_does_not_end_it_either(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    ana = await person(gateway, f"sms:{ANA}", attributes={"seat": "C 12"})
+    twilio.on[ANA] = answers.reset(accept=True)
+    ticket = await send(gateway, ana, require_opt_in=False, content={"body": "Your seat: {{ attributes.seat }}"})
+
+    async def is_tried() -> bool:
+        return any(row["state"] == "in_doubt" for row in await gateway.rows("attempts"))
+
+    await eventually(is_tried)
+    await gateway.api("PATCH", f"/v1/profiles/{ana}", json={"attributes": {"seat": "C" * 1900}})
+    gateway.clock.advance(seconds=20)
+    gateway.house.dispatcher.wake()
+    shown = await ended(gateway, ticket)
+    assert shown["status"] == "in_doubt"
+    assert "longer" in shown["error"]
+    await report(gateway, twilio.log[0], "sent")
+    assert (await message(gateway, ticket))["status"] == "sent"
+
+
 async def test_an_opt_out_in_a_late_report_is_heeded_wherever_its_message_stands(
     gateway: Gateway, twilio: TwilioStandIn
 ) -> None:

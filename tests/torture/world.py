@@ -280,7 +280,8 @@ class World:
         self.record.write(self.folder / "clients.jsonl")
         (self.folder / "findings.txt").write_text("\n".join(self.findings) + "\n")
         if self.url.startswith("sqlite"):
-            shutil.copyfile(self.url.removeprefix("sqlite:///"), self.folder / "optgate.db")
+            for file in Path(self.url.removeprefix("sqlite:///")).parent.glob(f"{self.name}.db*"):
+                shutil.copyfile(file, self.folder / file.name)
 
 
 async def _gathered(jobs: list[Coroutine[Any, Any, object]]) -> None:
