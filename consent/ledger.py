@@ -85,13 +85,11 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
 
 
 def _asked_back(changes: Sequence[Change]) -> set[str]:
-    """The addresses from which a provider's word says yes: what it may turn depends on a no left behind on them."""
+    """The addresses from which a yes comes: what it may turn depends on a no left behind on them, and when that was."""
     return {
         change.address_id
         for change in changes
-        if change.address_id is not None
-        and change.source == "provider"
-        and any(wish.to == "yes" for wish in change.wishes)
+        if change.address_id is not None and any(wish.to == "yes" for wish in change.wishes)
     }
 
 

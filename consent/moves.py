@@ -81,8 +81,11 @@ class _Move:
         self._now = max([now, *(flag.recorded_at for flag in person.flags.values())])
         # Its transaction was held up or run again, and something was recorded meanwhile: a no that came later, perhaps.
         # Only a yes is put back to when it came: put back, a no could be lost to a yes that was held up longer.
-        received_at, recorded_at = change.received_at, person.recorded_at
-        held_up = received_at is not None and recorded_at is not None and received_at < recorded_at <= now
+        # Whether that is later than `now` tells nothing: a transaction has its time before it has its locks.
+        left_behind = person.suppressed.get(change.address_id or "")
+        recorded_at = max((at for at in (person.recorded_at, left_behind) if at is not None), default=None)
+        received_at = change.received_at
+        held_up = received_at is not None and recorded_at is not None and received_at < recorded_at
         self._came_at = received_at if held_up else None
         self._new_id = new_id
 

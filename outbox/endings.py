@@ -56,9 +56,11 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
         ],
         now=now,
     )
-    await mark_undeliverable(conn, {e.claim.address_id for e, r in rulings if r.undeliverable})
+    unreachable = {e.claim.address_id for e, r in rulings if r.undeliverable}
     # What goes back to the queue is seen by an opt-out that comes meanwhile, or sees it.
-    await lock_addresses(conn, {e.claim.address_id for e, r in rulings if r.delivery == "queued"}, share=True)
+    queued = {e.claim.address_id for e, r in rulings if r.delivery == "queued"}
+    await lock_addresses(conn, queued | unreachable, share=not unreachable)
+    await mark_undeliverable(conn, unreachable)
     await conn.execute(
         update(attempts)
         .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt"]))

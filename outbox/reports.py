@@ -52,12 +52,12 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
         ],
         now=now,
     )
+    await mark_undeliverable(conn, {row.address_id for report, row, _ in known if report.undeliverable})
     if noes:
         await conn.execute(
             update(attempts).where(attempts.c.id == bindparam("attempt")).values(error=bindparam("why")),
             [{"attempt": id_, "why": _error(noes[id_][0])} for id_ in sorted(noes)],
         )
-    await mark_undeliverable(conn, {row.address_id for report, row, _ in known if report.undeliverable})
     await _prove(conn, [(report, row) for report, row, _ in known], now)
     crash.point("report.attempt")
     await lock_deliveries(conn, {row.delivery_id for _, row, _ in known})

@@ -204,7 +204,9 @@ async def settle(
         known = given | {row.provider_id for row in there if row.provider_id}
         doubts = [_doubt(r) for r in there if r.state == "in_doubt" and r.connection == question.connection]
         pairs = [] if busy else pair(doubts, listed, known)
-        soon += question.attempt_ids if busy else ()
+        if busy:
+            asked = set(question.attempt_ids)
+            soon += [row.id for row in there if row.id in asked and now - row.at < UNKNOWN_AFTER]
         given |= {one.report.provider_id for _, one in pairs}
         await _keep(conn, pairs, now)
         counts.append(len(pairs))

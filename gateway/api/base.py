@@ -105,6 +105,7 @@ def mount(app: web.Application, routes: Sequence[Route]) -> None:
 def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         house = request.app[HOUSE]
+        received_at = house.now()
         key = await authenticated(request, house)
         if key is None:
             raise unauthorised()
@@ -113,7 +114,7 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         for value in request.match_info.values():
             check_text(value, "path")
         payload = await read_body(request, route.body) if route.body is not None else None
-        return await route.handler(Call(request, house, key, payload, house.now()))
+        return await route.handler(Call(request, house, key, payload, received_at))
 
     return serve
 

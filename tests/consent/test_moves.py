@@ -669,6 +669,26 @@ def test_what_nothing_overtook_is_as_old_as_its_line() -> None:
     assert (first.provider_at, line.provider_at, line.superseded, story["sms"]) == (None, None, False, "yes")
 
 
+@pytest.mark.parametrize("back", [timedelta(milliseconds=10), timedelta(minutes=10)])
+def test_a_start_that_waits_for_its_locks_is_older_than_what_another_recorded_meanwhile(back: timedelta) -> None:
+    """Its transaction has its time before the locks; and a clock may be set back."""
+    story = Story()
+    story.texts("yes")
+    story.texts("no")
+    stopped = story.now
+    story.says({"email": "yes"}, source="portal", now=stopped + timedelta(microseconds=1))
+    [line] = story.texts("yes", now=stopped - back, received_at=stopped - 2 * back)
+    assert (line.superseded, story["sms"]) == (True, "no")
+
+
+def test_a_start_that_is_older_than_a_no_left_behind_does_not_lift_it() -> None:
+    story = Story()
+    story.suppressed[MOBILE] = story.now + timedelta(seconds=50)
+    came = story.now + timedelta(seconds=40)
+    [line] = story.texts("yes", received_at=came)
+    assert line.effective_at == came < story.suppressed[MOBILE]
+
+
 def test_with_a_clock_set_back_the_time_of_arrival_proves_nothing() -> None:
     story = Story()
     story.texts("yes")

@@ -60,12 +60,17 @@ async def test_of_two_texts_that_are_kept_together_the_later_stands(gateway: Gat
 async def test_a_no_over_the_api_right_after_a_yes_stands(gateway: Gateway) -> None:
     ana = await gateway.person(f"sms:{ANA}", consent=YES)
 
-    async def say(state: str) -> None:
-        await gateway.say(ana["id"], channels={"sms": state}, by={"kind": "customer"})
+    async def say(state: str) -> int:
+        said = {"channels": {"sms": state}, "by": {"kind": "customer"}}
+        return (await gateway.ask("PATCH", f"/v1/profiles/{ana['id']}/consent", json=said)).status
 
     saying = asyncio.create_task(say("yes"))
     await asyncio.sleep(0.001)
-    await asyncio.gather(saying, say("no"))
+    yes, no = await asyncio.gather(saying, say("no"))
+    assert (yes, no) in (
+        (200, 200),
+        (409, 200),
+    )  # on a busy machine the no may have been the first: then yes needs more
     newest = (await gateway.history(ana["id"]))[0]
     assert (newest["to"] == "no") == (await gateway.verdict(ana["id"]) == "opted_out_channel")
     assert not any(line["superseded"] for line in await gateway.history(ana["id"]) if line["to"] == "no")
