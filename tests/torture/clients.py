@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,6 +34,7 @@ class Clients:
     url: str
     key: str
     record: Record
+    gateway_clock: Callable[[], datetime]
 
     # --- people -----------------------------------------------------------------------------------
 
@@ -63,9 +66,17 @@ class Clients:
 
     # --- the marketer -----------------------------------------------------------------------------
 
-    async def broadcast(self, text: str, audience: dict[str, Any]) -> Send:
-        """Ask for a broadcast, once: who got no answer knows nothing of it."""
-        asked = {"name": text, "channel": "sms", "connection": "sms", "content": {"body": text}, "audience": audience}
+    async def broadcast(self, text: str, audience: dict[str, Any], *, later: timedelta | None = None) -> Send:
+        """Ask for a broadcast, at once or so much later; only once: who got no answer knows nothing of it."""
+        asked: dict[str, Any] = {
+            "name": text,
+            "channel": "sms",
+            "connection": "sms",
+            "content": {"body": text},
+            "audience": audience,
+        }
+        if later is not None:
+            asked["send_at"] = (self.gateway_clock() + later).isoformat()
         return await self._send("/v1/broadcasts", asked, Send(text, "broadcast"))
 
     async def message(self, text: str, to: str, *, transactional: bool) -> Send:

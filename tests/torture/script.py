@@ -20,6 +20,8 @@ BODIES: dict[Kind, tuple[str, ...]] = {
 }
 NEWCOMERS = [f"+1415556{n:04d}" for n in range(100, 160) if n % 100 != 90]
 LOST = "(lost)"  # in a text: the provider takes it, says nothing, and reports nothing
+LATER = timedelta(hours=1)  # most stories last less: a broadcast then is still to be cancelled, or is the last one's
+LOOK_SECONDS = 0.05
 ON_THE_BOX = [f"+1646556{n:04d}" for n in range(100, 112)]  # whose provider tells when they wrote
 
 
@@ -58,9 +60,10 @@ class Script:
                 clients.message(self._text(), chance.choice(self.audience), transactional=chance.random() < 0.4)
             )
         if everything or chance.random() < 0.4:
-            jobs.append(self._broadcast(clients, self._audience(), then_cancel=chance.random() < 0.25))
+            later = LATER if chance.random() < 0.15 else None
+            jobs.append(self._broadcast(clients, self._audience(), then_cancel=chance.random() < 0.25, later=later))
         if everything:
-            jobs.append(self._broadcast(clients, self._audience(), then_cancel=True))
+            jobs.append(self._broadcast(clients, self._audience(), then_cancel=True, later=LATER))
             jobs.append(clients.message(f"{self._text()} {LOST}", chance.choice(self.silent), transactional=False))
         under_way = [send for send in self.record.sends[-6:] if send.kind == "broadcast" and send.id]
         if under_way and (everything or chance.random() < 0.3):
@@ -112,10 +115,16 @@ class Script:
         some = self.chance.sample(list(self.audience), self.chance.choice((3, 6, 12)))
         return {"all": True} if self.chance.random() < 0.05 else {"addresses": some}
 
-    async def _broadcast(self, clients: Clients, audience: dict[str, Any], *, then_cancel: bool) -> None:
-        send = await clients.broadcast(self._text(), audience)
-        if then_cancel and send.id:
-            await clients.control(send, "cancel")
+    async def _broadcast(
+        self, clients: Clients, audience: dict[str, Any], *, then_cancel: bool, later: timedelta | None
+    ) -> None:
+        send = await clients.broadcast(self._text(), audience, later=later)
+        if not (then_cancel and send.id):
+            return
+        if later is not None:  # there is something to be cancelled when it is planned
+            while (found := await clients.look(f"/v1/broadcasts/{send.id}")) and found["status"] == "planning":
+                await asyncio.sleep(LOOK_SECONDS)
+        await clients.control(send, "cancel")
 
     async def _control(self, clients: Clients, send: Send, verbs: Sequence[str]) -> None:
         for verb in verbs:

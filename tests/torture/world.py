@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.settings import Settings
+from store.clock import utcnow
 from store.engine import Database
 from store.tables import broadcasts, deliveries
 from tests.campaign.seed import SENT, Seeded, seed
@@ -123,7 +125,9 @@ class World:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
             session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10))
             await ending.enter_async_context(session)
-            self.clients = Clients(session, self._nursery.url, self._template.seeded.key, self.record)
+            self.clients = Clients(
+                session, self._nursery.url, self._template.seeded.key, self.record, self._gateway_clock
+            )
             is_file = self.url.startswith("sqlite")
             self._books = Database(f"sqlite:///{self.folder / 'copy.db'}" if is_file else self.url, pool_size=2)
             ending.push_async_callback(self._books.dispose)
@@ -164,9 +168,16 @@ class World:
 
     async def _bear(self, crash: str | None, instead: str | None = None) -> Life:
         self.lives += 1
-        settings, ahead = settings_for(self.url, self.provider.url), A_LIFE_AHEAD * self.lives
-        self.provider.go_ahead(ahead)
-        return await self._nursery.bear(settings, ahead, self._log, crash=crash, instead=instead)
+        settings = settings_for(self.url, self.provider.url)
+        self.provider.go_ahead(self._ahead)
+        return await self._nursery.bear(settings, self._ahead, self._log, crash=crash, instead=instead)
+
+    @property
+    def _ahead(self) -> float:
+        return A_LIFE_AHEAD * self.lives
+
+    def _gateway_clock(self) -> datetime:
+        return utcnow() + timedelta(seconds=self._ahead)
 
     async def _first(self, life: Life, work: Coroutine[Any, Any, object], seconds: float) -> bool:
         """Do it while the gateway lives; whether it was done."""
