@@ -18,10 +18,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnClause,
-    ColumnElement,
     bindparam,
-    case,
-    exists,
     func,
     literal_column,
     select,
@@ -31,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
-from outbox import lastlook, pace, verdicts
+from outbox import lastlook, pace, statuses, verdicts
 from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
 from outbox.pace import Allowance, Room
 from outbox.policy import Policy
@@ -186,13 +183,6 @@ async def _tags_in_doubt(conn: AsyncConnection, rows: Sequence[Any]) -> dict[str
 # --- what becomes of it -----------------------------------------------------------------------
 
 
-def failed() -> ColumnElement[str]:
-    """The status of a delivery that has failed: while a try before is in doubt, the person may have got it then."""
-    in_doubt = exists().where(attempts.c.delivery_id == deliveries.c.id, attempts.c.state == _IN_DOUBT)
-    unknown = deliveries.c.status == literal_column("'unknown'")
-    return case((in_doubt & unknown, "unknown"), (in_doubt, "in_doubt"), else_="failed")
-
-
 def _may(answer: Any) -> bool:
     return answer is not None and verdict.is_allowed(answer.reason)
 
@@ -283,7 +273,7 @@ async def _mark(
     changes: tuple[tuple[dict[str, Any], Mapping[str, Any]], ...] = (
         ({"status": "skipped", "reason": bindparam("what")}, stopped),
         ({"due_at": bindparam("what")}, late),
-        ({"status": failed(), "error": bindparam("what")}, broken),
+        ({"status": statuses.failed(), "error": bindparam("what")}, broken),
     )
     for values, of in changes:
         if of:

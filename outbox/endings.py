@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import NotSent, Outcome
 from outbox import heed, pace, word
-from outbox.claims import Claim, failed
+from outbox.claims import Claim
 from outbox.outcomes import MOST_REPEATS, Abandoned, Ruling, rule
 from outbox.protocol import ABANDONED_AFTER_SECONDS
-from outbox.statuses import among, below
+from outbox.statuses import among, below, failed
 from profiles.links import mark_undeliverable
 from store import crash
 from store.locks import lock_addresses, lock_deliveries

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, literal_column
+from sqlalchemy import ColumnElement, case, exists, literal_column
+
+from store.tables import attempts, deliveries
 
 # A report moves a delivery to a higher rank, never to a lower one. `skipped` and `cancelled` are ends of their own:
 # only a report that the message did arrive, of an attempt before, moves a single message out of them.
@@ -28,6 +30,15 @@ SKIP_REASONS = ("unknown_address", "duplicate_address", "window_closed", "freque
 def below(status: str) -> list[str]:
     """The statuses that `status` may follow."""
     return [name for name, rank in RANK.items() if rank < RANK[status]]
+
+
+def failed() -> ColumnElement[str]:
+    """The status of a delivery that has failed: while a try before is in doubt, the person may have got it then."""
+    in_doubt = exists().where(
+        attempts.c.delivery_id == deliveries.c.id, attempts.c.state == literal_column("'in_doubt'")
+    )
+    unknown = deliveries.c.status == literal_column("'unknown'")
+    return case((in_doubt & unknown, "unknown"), (in_doubt, "in_doubt"), else_="failed")
 
 
 def among(column: ColumnElement[str], words: Iterable[str]) -> ColumnElement[bool]:

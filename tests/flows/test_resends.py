@@ -45,6 +45,15 @@ async def one(gateway: Gateway, twilio: TwilioStandIn, answer: answers.Answer, *
     return shown
 
 
+async def tried_in_doubt(gateway: Gateway) -> None:
+    """Wait until a try has ended of which nobody knows how."""
+
+    async def is_in_doubt() -> bool:
+        return any(row["state"] == "in_doubt" for row in await gateway.rows("attempts"))
+
+    await eventually(is_in_doubt)
+
+
 async def test_what_may_have_arrived_is_sent_again_only_to_who_accepts_a_duplicate(
     gateway: Gateway, twilio: TwilioStandIn
 ) -> None:
@@ -249,10 +258,7 @@ async def test_a_repeat_that_can_no_longer_be_written_does_not_end_it_either(
     twilio.on[ANA] = answers.reset(accept=True)
     ticket = await send(gateway, ana, require_opt_in=False, content={"body": "Your seat: {{ attributes.seat }}"})
 
-    async def is_tried() -> bool:
-        return any(row["state"] == "in_doubt" for row in await gateway.rows("attempts"))
-
-    await eventually(is_tried)
+    await tried_in_doubt(gateway)
     await gateway.api("PATCH", f"/v1/profiles/{ana}", json={"attributes": {"seat": "C" * 1900}})
     gateway.clock.advance(seconds=20)
     gateway.house.dispatcher.wake()
@@ -270,10 +276,7 @@ async def test_an_opt_out_in_a_late_report_is_heeded_wherever_its_message_stands
     twilio.on[ANA] = answers.reset(accept=True)
     ticket = await send(gateway, ana, require_opt_in=False)
 
-    async def is_in_doubt() -> bool:
-        return any(row["state"] == "in_doubt" for row in await gateway.rows("attempts"))
-
-    await eventually(is_in_doubt)
+    await tried_in_doubt(gateway)
     await gateway.say(ana, everything="no")
     assert (await message(gateway, ticket))["status"] == "skipped"
     for _ in range(2):
