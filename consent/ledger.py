@@ -53,7 +53,7 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
     named = {wish.subject.key for change in changes for wish in change.wishes if wish.subject.kind == "address"}
     named.update(change.address_id for change in changes if change.address_id is not None)
     suppressed = await reading.suppressed(conn, _asked_back(changes))
-    people = await reading.people(conn, links, named=named, suppressed=suppressed)
+    people = await reading.people(conn, links, named=named, suppressed=suppressed, obtained=_told_late(changes))
     before = {profile_id: person.flags for profile_id, person in people.items()}
     preference_links = await reading.linked_preferences(conn)
     drafts: list[tuple[Event, Change]] = []
@@ -82,6 +82,11 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
     closed = await _mark_addresses(conn, links, lines)
     await _mark_suppressions(conn, lines)
     return Recorded(tuple(lines), closed)
+
+
+def _told_late(changes: Sequence[Change]) -> bool:
+    """Whether a no comes with the time it was said at: then it matters how old the yes is that it meets."""
+    return any(change.said_at is not None and any(wish.to == "no" for wish in change.wishes) for change in changes)
 
 
 def _asked_back(changes: Sequence[Change]) -> set[str]:

@@ -23,7 +23,9 @@ from consent.states import (
     Subject,
     Wish,
     apply,
+    obtained_at,
     state_of,
+    wider,
 )
 
 
@@ -77,25 +79,44 @@ class _Move:
         self.events: list[Event] = []
         self._channels = person.channels
         self._change = change
-        # A clock set back must not make what is said now look older than what was said before.
-        self._now = max([now, *(flag.recorded_at for flag in person.flags.values())])
-        # Its transaction was held up or run again, and something was recorded meanwhile: a no that came later, perhaps.
-        # Only a yes is put back to when it came: put back, a no could be lost to a yes that was held up longer.
-        # Whether that is later than `now` tells nothing: a transaction has its time before it has its locks.
-        left_behind = person.suppressed.get(change.address_id or "")
-        recorded_at = max((at for at in (person.recorded_at, left_behind) if at is not None), default=None)
-        received_at = change.received_at
-        held_up = received_at is not None and recorded_at is not None and received_at < recorded_at
-        self._came_at = received_at if held_up else None
+        # It counts from when it came, however long its transaction took: a no that says when it was said must not lose
+        # to a yes from before that. And never from before what is recorded: a clock set back, another replica's clock.
+        self._came_at = change.received_at or now
+        self._at = max([self._came_at, *(flag.recorded_at for flag in person.flags.values())])
+        self._obtained = person.obtained
+        self._says_yes = any(wish.to == "yes" for wish in change.wishes)
         self._new_id = new_id
 
     def said_at(self, wish: Wish) -> datetime | None:
-        """When it was said, where that is not when it is recorded."""
-        return self._change.said_at or (self._came_at if wish.to == "yes" else None)
+        """When it was said, where that is not when it is recorded. A yes is never younger than its coming.
+
+        A no is put back only where it is told when it was said: else it could be lost to a yes that came before it.
+        """
+        said_at = self._change.said_at
+        if wish.to == "yes":
+            earliest = min(said_at or self._came_at, self._came_at)
+            return earliest if earliest < self._at else said_at
+        if wish.to == "no" and said_at is not None and self._beats(wish, said_at):
+            return None
+        if wish.to == "no" and said_at is None and self._says_yes and self._is_behind_a_no(wish):
+            return self._came_at  # that one stays: what this change says yes to would be opened under it
+        return said_at
+
+    def _beats(self, wish: Wish, said_at: datetime) -> bool:
+        """Whether a yes that we heard of since this no was said had been obtained before: the no is the last word."""
+        return any(
+            obtained <= said_at < self.flags[subject].order_at
+            for subject, obtained in self._obtained.items()
+            if subject in self.flags and wish.subject in _upwards(subject, self._channels)
+        )
+
+    def _is_behind_a_no(self, wish: Wish) -> bool:
+        flag = self.flags.get(wish.subject)
+        return flag is not None and flag.state == "no" and self._came_at < flag.order_at
 
     def effective_at(self, wish: Wish) -> datetime:
         said_at = self.said_at(wish)
-        return min(said_at, self._now) if said_at is not None else self._now
+        return min(said_at, self._at) if said_at is not None else self._at
 
     def grant(self, step: _Step) -> None:
         change, wish, via = self._change, step.wish, step.via
@@ -104,7 +125,7 @@ class _Move:
             return
         flag = self.flags.get(wish.subject)
         if before == wish.to:
-            if flag is None or not _worth_repeating(change, wish, flag, self.effective_at(wish)):
+            if flag is None or not self._is_worth_repeating(wish, flag):
                 return
             wish = _with_terms(change, wish, flag)
         event = Event(
@@ -118,7 +139,7 @@ class _Move:
             to_state=wish.to,
             basis=(wish.basis or "express") if wish.to == "yes" else None,
             expires_at=wish.expires_at if wish.to == "yes" else None,
-            at=self._now,
+            at=self._at,
             # Effects come in the order of arrival, and are as old as the word they come from: a younger yes would
             # outlive a no that was said in between.
             provider_at=self.said_at(wish),
@@ -133,6 +154,22 @@ class _Move:
             event = replace(event, superseded=True)
         self.flags = after
         self.events.append(event)
+
+    def _is_worth_repeating(self, wish: Wish, flag: Flag) -> bool:
+        if self._closes(wish) or self._stays(wish):
+            return True
+        return _worth_repeating(self._change, wish, flag, self.effective_at(wish))
+
+    def _closes(self, wish: Wish) -> bool:
+        """Whether a no said again closes what was opened under it since: then it is no repetition."""
+        return wish.to == "no" and any(
+            flag.opens and wider(subject, self._channels) == wish.subject for subject, flag in self.flags.items()
+        )
+
+    def _stays(self, wish: Wish) -> bool:
+        """Whether a yes said again is what a no to the wider subject, in the same change, leaves open."""
+        wide = wider(wish.subject, self._channels)
+        return wish.to == "yes" and any(other.to == "no" and other.subject == wide for other in self._change.wishes)
 
 
 def _expanded(person: Person, change: Change) -> list[_Step]:
@@ -260,7 +297,9 @@ def _refused(person: Person, change: Change, wish: Wish) -> Refusal | None:
     for flag in _noes_over(person, wish):
         if change.source in MACHINE:
             return Refusal(wish.subject, "machine")
-        if not flag.firm:
+        obtained = obtained_at(change.evidence)
+        is_older = obtained is not None and obtained <= flag.order_at  # by its own evidence
+        if not flag.firm and not (is_older and wish.to == "yes"):
             continue
         if wish.to == "not_asked":
             return Refusal(wish.subject, "persons_no")
@@ -272,24 +311,22 @@ def _refused(person: Person, change: Change, wish: Wish) -> Refusal | None:
 def _noes_over(person: Person, wish: Wish) -> list[Flag]:
     """The noes that granting the wish would undo: on its subject, and where a yes opens, on the next wider one."""
     own = person.flags.get(wish.subject)
-    wide: Flag | None = None
-    if wish.to == "yes" and wish.subject.kind == "channel":
-        wide = person.flags.get(EVERYTHING)
-    elif wish.to == "yes" and wish.subject.kind == "address":
-        wide = person.flags.get(Subject("channel", person.channels.get(wish.subject.key, "")))
+    above = wider(wish.subject, person.channels) if wish.to == "yes" else None
+    wide = person.flags.get(above) if above is not None else None
     if own is not None and own.opens:
         wide = None
     return [flag for flag in (own, wide) if flag is not None and flag.state == "no"]
 
 
+def _upwards(subject: Subject, channels: Mapping[str, str]) -> list[Subject]:
+    """The subject, and what it stands under."""
+    found = [subject]
+    while (above := wider(found[-1], channels)) is not None:
+        found.append(above)
+    return found
+
+
 def _answers(change: Change, flag: Flag) -> bool:
     """Whether the evidence shows a yes obtained after that no, and how."""
-    obtained = change.evidence.get("obtained_at")
-    if isinstance(obtained, str):
-        try:
-            obtained = datetime.fromisoformat(obtained)
-        except ValueError:
-            return False
-    if not isinstance(obtained, datetime) or obtained.tzinfo is None:
-        return False
-    return obtained > flag.order_at and bool(change.evidence.get("how"))
+    obtained = obtained_at(change.evidence)
+    return obtained is not None and obtained > flag.order_at and bool(change.evidence.get("how"))

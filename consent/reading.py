@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent.states import Event, Flag, Flags, Person, Subject
+from consent.states import Event, Flag, Flags, Person, Subject, obtained_at
 from store.parts import IDS, rows_by
-from store.tables import addresses, consent_states, preferences
+from store.tables import addresses, consent_states, evidence, preferences
 
 
 async def flags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, dict[Subject, Flag]]:
@@ -29,22 +29,40 @@ async def people(
     *,
     named: Collection[str] = (),
     suppressed: Mapping[str, datetime],
+    obtained: bool = False,
 ) -> dict[str, Person]:
-    """What a change that names these addresses needs to know; `links` are those each has now (address id, channel)."""
+    """What a change that names these addresses needs to know; `links` are those each has now (address id, channel).
+
+    `obtained`: and when each yes was obtained, by its evidence.
+    """
     flags = await flags_of(conn, links.keys())
     channels = {address_id: channel for held in links.values() for address_id, channel in held}
     flagged = {subject.key for held in flags.values() for subject in held if subject.kind == "address"}
     gone = flagged.union(named) - channels.keys()
     if gone:
         channels |= await channels_of(conn, gone)
+    when = await _obtained(conn, flags) if obtained else {}
     return {
-        profile_id: Person(flags[profile_id], tuple(held), channels, suppressed, _newest(flags[profile_id]))
+        profile_id: Person(flags[profile_id], tuple(held), channels, suppressed, when.get(profile_id, {}))
         for profile_id, held in links.items()
     }
 
 
-def _newest(flags: Flags) -> datetime | None:
-    return max((flag.recorded_at for flag in flags.values()), default=None)
+async def _obtained(
+    conn: AsyncConnection, flags: Mapping[str, Mapping[Subject, Flag]]
+) -> dict[str, dict[Subject, datetime]]:
+    """Profile → subject → when its standing yes was obtained; none where nothing tells, or it was erased."""
+    of: dict[str, list[tuple[str, Subject]]] = {}
+    for profile_id, held in flags.items():
+        for subject, flag in held.items():
+            if flag.state == "yes":
+                of.setdefault(flag.event_id, []).append((profile_id, subject))  # START turns two
+    found: dict[str, dict[Subject, datetime]] = {}
+    for row in await rows_by(conn, select(evidence).where(evidence.c.event_id.in_(IDS)), of):
+        if (at := obtained_at(row.body or {})) is not None:
+            for profile_id, subject in of[row.event_id]:
+                found.setdefault(profile_id, {})[subject] = at
+    return found
 
 
 async def channels_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:

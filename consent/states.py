@@ -61,7 +61,7 @@ class Change:
     address_id: str | None = None  # the address the act came from, where it is proved to come from one
     with_address: bool = False  # a channel's wish turns that address too (STOP, START, the provider's word)
     said_at: datetime | None = None  # by somebody else's clock; never believed to be later than ours
-    received_at: datetime | None = None  # by our clock: a yes that was held up is no younger (see moves._Move)
+    received_at: datetime | None = None  # by our clock, before its transaction; None: with it
     by_person: bool = False  # the person said it to whoever speaks by this door
     by_agent: bool = False  # a member of staff did, who acts by this door
     evidence: Mapping[str, object] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class Person:
     addresses: tuple[tuple[str, str], ...] = ()  # (address id, channel) it has now
     channels: Mapping[str, str] = field(default_factory=dict)  # of every address its flags name, had or have
     suppressed: Mapping[str, datetime] = field(default_factory=dict)  # address id → since when, of those that are
-    recorded_at: datetime | None = None  # of the newest flag, by the transactions before this one
+    obtained: Mapping[Subject, datetime] = field(default_factory=dict)  # when its yes was obtained, by its evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +171,24 @@ class Moved:
 def state_of(flags: Flags, subject: Subject) -> State:
     flag = flags.get(subject)
     return flag.state if flag else "not_asked"
+
+
+def wider(subject: Subject, channels: Mapping[str, str]) -> Subject | None:
+    """The next wider subject, under whose no a yes to this one opens it; `channels` gives that of an address's id."""
+    if subject.kind == "channel":
+        return EVERYTHING
+    return Subject("channel", channels.get(subject.key, "")) if subject.kind == "address" else None
+
+
+def obtained_at(evidence: Mapping[str, object]) -> datetime | None:
+    """When the evidence says that it was obtained; None where it does not, or not so that it can be understood."""
+    obtained = evidence.get("obtained_at")
+    if isinstance(obtained, str):
+        try:
+            obtained = datetime.fromisoformat(obtained)
+        except ValueError:
+            return None
+    return obtained if isinstance(obtained, datetime) and obtained.tzinfo is not None else None
 
 
 # --- the fold ---------------------------------------------------------------------------------
@@ -237,13 +255,10 @@ def touched(event: Event) -> tuple[Subject, ...]:
 
 def _reopened(flags: dict[Subject, Flag], channels: Mapping[str, str]) -> dict[Subject, Flag]:
     for subject, flag in flags.items():
-        if subject.kind == "channel":
-            wide = flags.get(EVERYTHING)
-        elif subject.kind == "address":
-            wide = flags.get(Subject("channel", channels.get(subject.key, "")))
-        else:
+        above = wider(subject, channels)
+        if above is None:
             continue
-        opens = _opens(flag, wide)
+        opens = _opens(flag, flags.get(above))
         if opens != flag.opens:
             flags[subject] = replace(flag, opens=opens)
     return flags

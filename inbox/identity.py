@@ -48,6 +48,7 @@ class _Named:
 
     own: tuple[Address, ...]
     elsewhere: tuple[Address, ...]  # the same number on the other channels
+    came_at: datetime | None  # None: with the transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ def _named(message: Inbound, book: AddressBook) -> _Named | None:
             continue
     if not own:
         return None
-    return _Named(tuple(own), tuple(other for address in own for other in book.elsewhere(address)))
+    elsewhere = tuple(other for address in own for other in book.elsewhere(address))
+    return _Named(tuple(own), elsewhere, message.received_at)
 
 
 def _bare(sender: str) -> str:
@@ -122,7 +124,7 @@ class _Plan:
     def __init__(self, known: Mapping[str, _Known]) -> None:
         self._holders = {digest: set(row.holders) for digest, row in known.items()}
         self.new: list[str] = []
-        self.links: list[tuple[str, Address]] = []
+        self.links: list[tuple[str, Address, datetime | None]] = []  # since when: as the message came
 
     def settle(self, named: _Named) -> tuple[str, ...]:
         """The profiles of one sender, the same objects for every message of one batch."""
@@ -133,7 +135,7 @@ class _Plan:
         for address in named.own:
             found = self._holders.setdefault(address.hash, set())
             if not found:
-                self.links.extend((profile_id, address) for profile_id in sorted(people))
+                self.links.extend((profile_id, address, named.came_at) for profile_id in sorted(people))
                 found |= people
         return tuple(sorted(people))
 
@@ -148,9 +150,9 @@ async def _make(conn: AsyncConnection, plan: _Plan, ids: Mapping[str, str], held
     version = await defaults.current_version(conn) if plan.new else 0
     await records.make(conn, [{"id": p} for p in plan.new], defaults_version=version, now=now)
     given = []
-    for profile_id, address in plan.links:
+    for profile_id, address, came_at in plan.links:
         place = held.setdefault(profile_id, [])
-        given.append(links.Link(profile_id, ids[address.hash], address.channel, primary=True, position=len(place)))
+        given.append(links.Link(profile_id, ids[address.hash], address.channel, True, len(place), came_at))
         place.append((ids[address.hash], address.channel))
     if given:
         await links.give(conn, given, now=now)

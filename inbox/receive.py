@@ -114,9 +114,10 @@ async def _take_in(
     heeded = await heed.record(conn, changes, now=now)
     crash.point("inbound.heeded")
     recorded = {line.event.change_id for line in heeded.lines}
+    stands = {line.event.change_id for line in heeded.lines if not line.event.superseded}
     for arrival in arrivals:
         arrival.change_id = arrival.change_id if arrival.change_id in recorded else None
-    await _choose_replies(conn, arrivals, desk, now)
+    await _choose_replies(conn, arrivals, desk, now, stands=stands)
     await conn.execute(insert(messages_table), [_message_row(arrival, now) for arrival in arrivals])
     await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
     crash.point("inbound.kept")
@@ -193,16 +194,20 @@ def _evidence(arrival: _Arrival) -> dict[str, Any]:
 # --- what is answered -------------------------------------------------------------------------
 
 
-async def _choose_replies(conn: AsyncConnection, arrivals: Sequence[_Arrival], desk: Desk, now: datetime) -> None:
+async def _choose_replies(
+    conn: AsyncConnection, arrivals: Sequence[_Arrival], desk: Desk, now: datetime, *, stands: Collection[str]
+) -> None:
     """Give each arrival its rule's reply: once per address and rule in ten minutes, never to ourselves.
 
-    Who is no address, whose word could not be kept, is not told that it was.
+    Who is no address, whose word could not be kept, is not told that it was; nor that they are subscribed who have
+    said no since (what `stands` are the changes that nothing later has superseded).
     """
     asking = [
         (arrival, rule)
         for arrival in arrivals
         if (rule := arrival.rule) is not None
         and (arrival.change_id is not None or rule.action == "reply_only")
+        and (arrival.change_id in stands or rule.action != "opt_in")
         and not any(arrival.message.sender in adapter.own_addresses for adapter in desk.adapters.values())
     ]
     keys = {(a.message.channel, a.message.sender, rule.id) for a, rule in asking}

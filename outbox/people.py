@@ -7,7 +7,7 @@ behind, and stops what is queued.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,8 +50,10 @@ async def create(conn: AsyncConnection, draft: Draft, *, now: datetime) -> str:
     return profile_id
 
 
-async def change(conn: AsyncConnection, profile_id: str, draft: Draft, *, now: datetime) -> heed.Heeded:
-    """Change what the draft names. Raises records.ExternalIdTaken."""
+async def change(
+    conn: AsyncConnection, profile_id: str, draft: Draft, *, now: datetime, since: datetime | None = None
+) -> heed.Heeded:
+    """Change what the draft names; addresses that are new are theirs since then. Raises records.ExternalIdTaken."""
     await lock_profiles(conn, [profile_id])
     ids = await links.ensure_addresses(conn, (w.address for w in draft.addresses or ()), now=now, lock=False)
     held = await lock_people(conn, [profile_id], also=ids.values())
@@ -67,7 +69,8 @@ async def change(conn: AsyncConnection, profile_id: str, draft: Draft, *, now: d
         await records.set_tags(conn, profile_id, draft.tags)
     if draft.addresses is None:
         return heed.Heeded()
-    touched = await _arrange(conn, profile_id, draft.addresses, now=now, held=[a for a, _ in held[profile_id]])
+    had = [address_id for address_id, _ in held[profile_id]]
+    touched = await _arrange(conn, profile_id, draft.addresses, now=now, held=had, since=since)
     await heed.skip_queued(conn, touched, now=now)
     return heed.Heeded(closed=frozenset(touched))
 
@@ -121,12 +124,18 @@ async def _external_id_is_free(conn: AsyncConnection, draft: Draft, profile_id: 
 
 
 async def _arrange(
-    conn: AsyncConnection, profile_id: str, wanted: Sequence[Wanted], *, now: datetime, held: Sequence[str] = ()
+    conn: AsyncConnection,
+    profile_id: str,
+    wanted: Sequence[Wanted],
+    *,
+    now: datetime,
+    held: Sequence[str] = (),
+    since: datetime | None = None,
 ) -> list[str]:
     """Give, take and order addresses until they are as wanted; returns the ids of those given or taken."""
     ids = await links.ensure_addresses(conn, (w.address for w in wanted), now=now)
     placed = _placed(profile_id, wanted, ids)
-    new = [link for link in placed if link.address_id not in held]
+    new = [replace(link, since=since) for link in placed if link.address_id not in held]
     gone = sorted(set(held) - {link.address_id for link in placed})
     if gone:
         await holds.suppress_leaving(conn, profile_id, gone, now=now)

@@ -114,15 +114,16 @@ class Link:
     channel: str
     primary: bool
     position: int
+    since: datetime | None = None  # of one that is given: since when the person has it; None: now
 
 
 async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -> None:
     """Let profiles have addresses they have not yet, since now, and not before anything they have said already.
 
     `now` may be older than the locks: a channel's yes recorded meanwhile must not cover an address given after it,
-    and a profile made meanwhile was not made with it.
+    and a profile made meanwhile was not made with it. What comes with a yes came when that came: the link's `since`.
     """
-    since = await _earliest(conn, {link.profile_id for link in links}, now)
+    earliest = await _earliest(conn, {link.profile_id for link in links}, now)
     await insert_missing(
         conn,
         profile_addresses,
@@ -133,14 +134,14 @@ async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -
                 "channel": link.channel,
                 "is_primary": link.primary,
                 "position": link.position,
-                "since": since[link.profile_id],
+                "since": max(at for at in (link.since or now, earliest[link.profile_id]) if at is not None),
             }
             for link in links
         ],
     )
 
 
-async def _earliest(conn: AsyncConnection, profile_ids: Collection[str], now: datetime) -> dict[str, datetime]:
+async def _earliest(conn: AsyncConnection, profile_ids: Collection[str], now: datetime) -> dict[str, datetime | None]:
     """Since when each profile can have what it is given now: after its newest flag, and its making, if not at that."""
     statement = (
         select(
@@ -155,7 +156,9 @@ async def _earliest(conn: AsyncConnection, profile_ids: Collection[str], now: da
     rows = await rows_by(conn, statement, profile_ids)
     tick = timedelta(microseconds=1)
     return {
-        row.id: max([now, *([row.made + tick] if row.made > now else []), *([row.said + tick] if row.said else [])])
+        row.id: max(
+            [*([row.made + tick] if row.made > now else []), *([row.said + tick] if row.said else [])], default=None
+        )
         for row in rows
     }
 

@@ -10,7 +10,20 @@ from typing import Any
 import pytest
 
 from consent.moves import transition
-from consent.states import MACHINE, RECORDED, STAFF, Event, Flag, Moved, Person, Subject, Wish, fold, state_of
+from consent.states import (
+    MACHINE,
+    RECORDED,
+    STAFF,
+    Event,
+    Flag,
+    Moved,
+    Person,
+    Subject,
+    Wish,
+    fold,
+    obtained_at,
+    state_of,
+)
 from tests.acts import NOON, about, change, later
 
 MOBILE, SECOND, MAILBOX = "adr_mobile", "adr_second", "adr_mailbox"
@@ -29,12 +42,13 @@ class Story:
         self.suppressed: dict[str, datetime] = {}
         self.flags: Mapping[Subject, Flag] = {}
         self.history: list[Event] = []
+        self.obtained: dict[str, datetime] = {}  # by the line of a yes
         self._ids = (f"evt_{number}" for number in itertools.count())
 
     def tries(self, wishes: Any, *, now: datetime | None = None, **fields: Any) -> Moved:
         """What an act would come to."""
-        recorded_at = max((flag.recorded_at for flag in self.flags.values()), default=None)
-        person = Person(self.flags, self.addresses, CHANNELS, self.suppressed, recorded_at)
+        obtained = {s: self.obtained[f.event_id] for s, f in self.flags.items() if f.event_id in self.obtained}
+        person = Person(self.flags, self.addresses, CHANNELS, self.suppressed, obtained)
         act = change("pro_1", wishes, **fields)
         return transition(person, act, links=self.links, now=now or self.now, new_id=lambda: next(self._ids))
 
@@ -45,6 +59,8 @@ class Story:
         assert moved.refusals == ()
         self.flags = moved.flags
         self.history += moved.events
+        obtained = obtained_at(fields.get("evidence", {}))
+        self.obtained |= {event.id: obtained for event in moved.events if event.to_state == "yes" and obtained}
         assert fold(self.history, CHANNELS) == self.flags
         return list(moved.events)
 
@@ -687,6 +703,75 @@ def test_a_start_that_is_older_than_a_no_left_behind_does_not_lift_it() -> None:
     came = story.now + timedelta(seconds=40)
     [line] = story.texts("yes", received_at=came)
     assert line.effective_at == came < story.suppressed[MOBILE]
+
+
+def test_a_yes_counts_from_when_it_came_however_long_its_transaction_took() -> None:
+    story = Story()
+    came = story.now + timedelta(seconds=1)
+    [start] = story.texts("yes", now=came + timedelta(seconds=5), received_at=came)
+    assert (start.at, start.provider_at) == (came, None)
+    story.says({"sms": "no"}, source="api", by_person=True, said_at=came + timedelta(seconds=2))
+    assert story["sms"] == "no"
+
+
+def test_texts_that_are_kept_together_stand_in_the_order_they_came() -> None:
+    story = Story()
+    kept = story.now + timedelta(seconds=5)
+    for seconds, to in ((1, "yes"), (2, "no"), (3, "yes")):
+        story.texts(to, now=kept, received_at=story.now.replace(second=seconds))
+    assert (story["sms"], [line.superseded for line in story.history]) == ("yes", [False, False, False])
+
+
+@pytest.mark.parametrize("by", [{"by_person": True}, {"by_agent": True}])
+def test_a_yes_that_was_obtained_before_a_no_was_said_is_not_the_last_word(by: Any) -> None:
+    story = Story()
+    old = {"obtained_at": story.now - timedelta(days=30), "how": "on paper"}
+    story.says({"sms": "yes"}, source="api", evidence=old)
+    [line] = story.says({"sms": "no"}, source="api", said_at=story.now - timedelta(days=10), **by)
+    assert (story["sms"], line.superseded) == ("no", False)
+
+
+def test_a_yes_to_an_address_that_was_obtained_before_opens_nothing_either() -> None:
+    story = Story()
+    old = {"obtained_at": story.now - timedelta(days=30), "how": "on paper"}
+    story.says({f"address:{MOBILE}": "yes"}, source="api", evidence=old)
+    story.says({"sms": "no"}, source="api", by_agent=True, said_at=story.now - timedelta(days=10))
+    assert not story.flags[about(f"address:{MOBILE}")].opens
+
+
+def test_a_yes_obtained_after_the_no_was_said_stands() -> None:
+    story = Story()
+    newer = {"obtained_at": story.now - timedelta(days=5), "how": "on paper"}
+    story.says({"sms": "yes"}, source="api", evidence=newer)
+    [line] = story.says({"sms": "no"}, source="api", by_person=True, said_at=story.now - timedelta(days=10))
+    assert (story["sms"], line.superseded) == ("yes", True)
+
+
+@pytest.mark.parametrize("source", sorted(RECORDED | STAFF))
+def test_evidence_that_is_older_than_a_no_never_undoes_it_whoever_said_it(source: str) -> None:
+    story = Story()
+    story.says({"sms": "no"}, source="portal")  # an agent's: not the person's own act
+    old = {"obtained_at": story.now - timedelta(days=1), "how": "on paper"}
+    assert [r.why for r in story.tries({"sms": "yes"}, source=source, evidence=old).refusals] == ["needs_evidence"]
+    assert not story.tries({"sms": "yes"}, source=source).refusals
+
+
+def test_a_no_said_again_closes_what_was_opened_under_it_since() -> None:
+    story = Story()
+    story.says({"everything": "no"}, source="api")
+    story.texts("yes")
+    assert story.flags[about("sms")].opens
+    [line] = story.says({"everything": "no"}, source="api")
+    assert (line.to_state, story.flags[about("sms")].opens) == ("no", False)
+    assert story.says({"everything": "no"}, source="api") == []  # this one is a repetition
+
+
+def test_what_is_left_open_by_a_change_is_open_also_where_it_was_yes_before() -> None:
+    """ "Only by sms, please." """
+    story = Story()
+    story.says({"sms": "yes"}, source="portal")
+    story.says({"everything": "no", "sms": "yes"}, source="portal")
+    assert story.flags[about("sms")].opens
 
 
 def test_with_a_clock_set_back_the_time_of_arrival_proves_nothing() -> None:

@@ -30,6 +30,7 @@ LINKS = {"a": "email", "b": "email"}
 FEW = settings(max_examples=150, deadline=None)
 
 states = st.sampled_from(["yes", "no", "not_asked"])
+states_said = st.sampled_from(["yes", "no"])
 subjects = st.sampled_from(NAMES).map(about)
 # A tick or so apart, told in seconds, milliseconds or microseconds.
 ticks = st.one_of(
@@ -161,6 +162,36 @@ def test_acts_with_provider_times_end_the_same_in_whatever_order_they_arrive(
 ) -> None:
     ends = [shape(live([(act, NOON + timedelta(minutes=n)) for n, act in enumerate(order)], {})[0]) for order in orders]
     assert ends[0] == ends[1]
+
+
+@st.composite
+def held_up(draw: st.DrawFn) -> list[tuple[Change, datetime]]:
+    """The person's words as they came, some told with an earlier time, in the order their transactions got through."""
+    words = []
+    for seconds in range(draw(st.integers(1, 6))):
+        came = NOON + timedelta(seconds=seconds)
+        told = draw(st.one_of(st.none(), st.integers(0, 9).map(lambda n: timedelta(seconds=n + 0.5))))
+        said_at = came - told if told is not None else None
+        act = change(
+            "pro_1",
+            {"sms": draw(states_said)},
+            address_id="adr_1",
+            with_address=True,
+            received_at=came,
+            said_at=said_at,
+        )
+        words.append((act, came + timedelta(seconds=draw(st.integers(0, 9)))))
+    return draw(st.permutations(words))
+
+
+@settings(FEW, max_examples=400)
+@given(held_up())
+def test_a_no_that_is_the_last_word_stands_however_long_each_was_held_up(said: list[tuple[Change, datetime]]) -> None:
+    flags, history = live(said, {})
+    assert fold(history, CHANNELS) == flags
+    last = max((act for act, _ in said), key=lambda act: act.said_at or act.received_at or NOON)
+    if last.wishes[0].to == "no":
+        assert (state_of(flags, about("sms")), state_of(flags, about("address:adr_1"))) == ("no", "no")
 
 
 def coarser(one: datetime, other: datetime) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from channels.values import Inbound, Report
 from gateway.webhooks import INBOX, REPORTS
 from outbox.reports import Reported
 from store.engine import Database
-from tests.flows.running import ANA, BEN, OURS, Gateway
+from tests.flows.running import ANA, BEN, OURS, SILENCE, Gateway, _as_json
 from tests.flows.test_single_messages import ended, message, send
 from tests.standins.twilio import TwilioStandIn
 
@@ -148,3 +149,113 @@ async def test_a_ticket_to_a_number_that_changes_hands_meanwhile_is_to_somebody_
     assert (await asked).status == 202
     [new] = await gateway.whose(f"sms:{ANA}")
     assert new["id"] != before["id"]
+
+
+# --- what counts is when it came, not when its transaction got through ----------------------------
+
+_LOCKED = {"sqlite": (), "postgresql": ("LOCK TABLE consent_states IN ACCESS EXCLUSIVE MODE",)}
+CUSTOMER, SADIE = {"kind": "customer"}, {"kind": "agent", "name": "sadie"}
+
+
+@asynccontextmanager
+async def slowly(gateway: Gateway, method: str, path: str, json: Any) -> AsyncIterator[asyncio.Task[Any]]:
+    """A request whose head is there at once, and whose body comes at the end."""
+    arrives = asyncio.Event()
+    body = _as_json(json)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield body[:1]
+        await arrives.wait()
+        yield body[1:]
+
+    async def ask() -> Any:
+        head = {"Authorization": f"Bearer {await gateway.key()}", "Content-Type": "application/json"}
+        async with gateway._session.request(method, gateway.url + path, data=parts(), headers=head) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0.1)
+    yield asking
+    arrives.set()
+    await asking
+
+
+def consent_of(person: dict[str, Any]) -> str:
+    return f"/v1/profiles/{person['id']}/consent"
+
+
+async def test_a_start_that_waited_for_the_database_does_not_beat_a_no_said_meanwhile(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}")
+    async with holding(gateway, "DELETE FROM pauses", *_LOCKED[gateway.house.database.dialect]):
+        start = asyncio.create_task(gateway.text_in("START", ANA))
+        await asyncio.sleep(0.2)
+        said = gateway.clock()
+        await asyncio.sleep(0.3)
+    assert (await start).status == 200
+    await gateway.say(ana["id"], by=CUSTOMER, at=said.isoformat(), channels={"sms": "no"})
+    assert await gateway.verdict(ana["id"]) == "opted_out_channel"
+
+
+async def test_a_time_that_lies_ahead_makes_a_yes_no_younger_than_its_coming(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}")
+    ahead = (gateway.clock() + timedelta(seconds=0.5)).isoformat()
+    yes = {"channels": {"sms": "yes"}, "addresses": {f"sms:{ANA}": "yes"}, "by": CUSTOMER, "at": ahead}
+    async with slowly(gateway, "PATCH", consent_of(ana), yes):
+        await gateway.say(ana["id"], by=SADIE, channels={"sms": "no"})
+        await asyncio.sleep(0.6)
+    assert await gateway.verdict(ana["id"]) == "opted_out_channel"
+
+
+async def test_evidence_from_after_its_request_is_refused(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", consent={"channels": {"sms": "no"}, "by": CUSTOMER})
+    ahead = (gateway.clock() + timedelta(seconds=5)).isoformat()
+    said = {"channels": {"sms": "yes"}, "evidence": {"obtained_at": ahead, "how": "by clairvoyance"}}
+    got = await gateway.ask("PATCH", consent_of(ana), json=said)
+    assert (got.status, got.json["errors"][0]["field"]) == (422, "evidence.obtained_at")
+
+
+async def test_what_a_change_that_was_overtaken_leaves_open_stays_closed(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}")
+    only_sms = {"everything": "no", "channels": {"sms": "yes"}, "by": SADIE}
+    async with slowly(gateway, "PATCH", consent_of(ana), only_sms):
+        await gateway.say(ana["id"], everything="no", by=SADIE)
+    assert await gateway.verdict(ana["id"]) == "opted_out_everything"
+
+
+async def test_a_yes_covers_no_number_that_was_given_after_it_came(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}")
+    async with slowly(gateway, "PATCH", consent_of(ana), {"channels": {"sms": "yes"}, "by": CUSTOMER}):
+        both = [{"channel": "sms", "value": number} for number in (ANA, BEN)]
+        await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": both})
+    assert await gateway.verdict(ana["id"], address=BEN) == "not_opted_in"
+    assert await gateway.verdict(ana["id"], address=ANA) == "opted_in"
+
+
+async def test_a_yes_covers_the_number_that_came_with_it(gateway: Gateway) -> None:
+    await gateway.person(f"sms:{ANA}", external_id="a")
+    body = {"addresses": [{"channel": "sms", "value": BEN}], "consent": {"channels": {"sms": "yes"}, "by": CUSTOMER}}
+    async with slowly(gateway, "PUT", "/v1/profiles/by-external-id/a", body) as putting:
+        pass
+    assert await gateway.verdict((await putting)["id"]) == "opted_in"
+
+
+async def test_everything_by_keyword_covers_the_number_it_came_from(gateway: Gateway) -> None:
+    """Also one that its person had only on another channel until then."""
+    ana = await gateway.person(f"whatsapp:{ANA}")
+    rule = {"channel": "sms", "keyword": "ALLES", "action": "opt_in", "subject": {"kind": "everything"}}
+    await gateway.api("POST", "/v1/rules", json=rule)
+    async with holding(gateway, "DELETE FROM pauses", *_LOCKED[gateway.house.database.dialect]):
+        texting = asyncio.create_task(gateway.text_in("ALLES", ANA))
+        await asyncio.sleep(0.3)
+    assert (await texting).status == 200
+    assert [await gateway.verdict(ana["id"], channel) for channel in ("sms", "whatsapp")] == ["opted_in"] * 2
+
+
+async def test_who_has_said_no_since_is_not_told_that_they_are_subscribed(gateway: Gateway) -> None:
+    await gateway.person(f"sms:{ANA}")
+    came = gateway.clock()
+    await gateway.text_in("STOP", ANA)
+    start = Inbound("sms", "sms", "AC1", "SM1", ANA, OURS, "START", received_at=came)
+    answer = await gateway.app[INBOX].submit(start)
+    assert answer.http.body == SILENCE
