@@ -13,11 +13,12 @@ from broadcasts.planner import Planner
 from channels.http import open_session
 from forms import unsubscribe
 from gateway import webhooks
-from gateway.api import base, broadcasts, consent, messages, profiles, rules, settings
+from gateway.api import answers, base, bodies, broadcasts, consent, messages, profiles, rules, settings
 from gateway.prepare import prepare, setting
 from gateway.problems import Problem, from_exception
 from gateway.services import House, adapters_for, policy_for
 from gateway.settings import Settings
+from gateway.tidier import Tidier
 from inbox.receive import Desk
 from outbox.dispatch import CONCURRENCY, Dispatcher
 from outbox.optout_links import OptOutLinks
@@ -33,6 +34,7 @@ from store.migrate import is_current
 log = structlog.get_logger("gateway")
 
 SWEEP_SECONDS = 5.0
+TIDY_SECONDS = 600.0
 LOOK_SECONDS = 1.0  # how often planner and settlement look what is due
 ROUTES = (*profiles.ROUTES, *consent.ROUTES, *rules.ROUTES, *settings.ROUTES, *broadcasts.ROUTES, *messages.ROUTES)
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
@@ -41,7 +43,7 @@ SCHEDULER: web.AppKey[AsyncIOScheduler] = web.AppKey("scheduler", AsyncIOSchedul
 
 def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     """The application; its parts start with it and stop, drained, when it is cleaned up."""
-    app = web.Application(client_max_size=base.BODY_BYTES, middlewares=[_problems])
+    app = web.Application(client_max_size=bodies.BYTES, middlewares=[_problems])
     app[DRAINING] = asyncio.Event()
     base.mount(app, ROUTES)
     webhooks.mount(app)
@@ -83,11 +85,20 @@ async def open_house(database: Database, settings_: Settings, session: object, c
         links = OptOutLinks(settings_.server.public_url, [str(await setting(conn, "secret"))])
     policy = policy_for(settings_, links)
     dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock)
-    planner = Planner(database, clock=clock, on_planned=dispatcher.wake)
-    settlement = Settlement(database, adapters, clock=clock)
-    sweeper = Sweeper(database, clock=clock, owner=dispatcher.owner)
     return House(
-        settings_, database, clock, book, desk, adapters, dispatcher, planner, settlement, sweeper, policy, links
+        settings=settings_,
+        database=database,
+        clock=clock,
+        book=book,
+        desk=desk,
+        adapters=adapters,
+        dispatcher=dispatcher,
+        planner=Planner(database, clock=clock, on_planned=dispatcher.wake),
+        settlement=Settlement(database, adapters, clock=clock),
+        sweeper=Sweeper(database, clock=clock, owner=dispatcher.owner),
+        tidier=Tidier(database, clock=clock),
+        policy=policy,
+        links=links,
     )
 
 
@@ -101,12 +112,16 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     async def sweep() -> None:
         house.sweeper.wake()
 
+    async def tidy() -> None:
+        house.tidier.wake()
+
     # The scheduler keeps no jobs but these: it wakes, the database says what is due.
     scheduler = AsyncIOScheduler(timezone="UTC")
-    for job, seconds in ((look, LOOK_SECONDS), (sweep, SWEEP_SECONDS)):
+    for job, seconds in ((look, LOOK_SECONDS), (sweep, SWEEP_SECONDS), (tidy, TIDY_SECONDS)):
         scheduler.add_job(job, "interval", seconds=seconds, max_instances=1, coalesce=True)
     scheduler.start()
     house.sweeper.start()
+    house.tidier.start()
     house.planner.start()
     house.dispatcher.start()
     house.settlement.start()
@@ -150,14 +165,14 @@ async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
 
 async def healthz(_request: web.Request) -> web.Response:
     """Alive."""
-    return base.answer({"status": "ok"})
+    return answers.answer({"status": "ok"})
 
 
 async def readyz(request: web.Request) -> web.Response:
     """Ready for traffic: the database answers and is up to date, every loop runs, no shut-down is under way."""
     house = request.app[base.HOUSE]
     if request.app[DRAINING].is_set():
-        return base.answer({"status": "draining"}, status=503)
+        return answers.answer({"status": "draining"}, status=503)
     try:
         async with asyncio.timeout(3):
             ready = await is_current(house.database) and request.app[SCHEDULER].running and house.is_at_work
@@ -165,4 +180,4 @@ async def readyz(request: web.Request) -> web.Response:
         if not is_away(error) and not isinstance(error, TimeoutError):
             raise
         ready = False
-    return base.answer({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)
+    return answers.answer({"status": "ready" if ready else "not ready"}, status=200 if ready else 503)

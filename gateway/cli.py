@@ -301,7 +301,7 @@ def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, 
 
     trial = _with_database(settings, work)
     if as_json:
-        from gateway.api.base import spelled
+        from gateway.api.answers import spelled
         from gateway.api.rules import trial_shown
 
         click.echo(json.dumps(trial_shown(trial), default=spelled, ensure_ascii=False))

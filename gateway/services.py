@@ -15,6 +15,7 @@ from channels.values import Adapter
 from gateway import settings as options
 from gateway.errors import ConfigError
 from gateway.settings import Settings
+from gateway.tidier import Tidier
 from inbox.receive import Desk
 from outbox.dispatch import Dispatcher
 from outbox.hours import BadHours
@@ -43,6 +44,7 @@ class House:
     planner: Planner
     settlement: Settlement
     sweeper: Sweeper
+    tidier: Tidier
     policy: Policy
     links: OptOutLinks
 
@@ -52,11 +54,12 @@ class House:
     @property
     def is_at_work(self) -> bool:
         """Whether every loop runs."""
-        loops = (self.planner, self.dispatcher, self.settlement, self.sweeper)
+        loops = (self.planner, self.dispatcher, self.settlement, self.sweeper, self.tidier)
         return all(loop.is_running for loop in loops)
 
     async def stop_work(self) -> None:
         """End every loop; what is under way is finished first."""
+        await self.tidier.stop()
         await self.sweeper.stop()
         await self.planner.stop()
         await self.settlement.stop()

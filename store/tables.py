@@ -70,6 +70,20 @@ audit = Table(
     Column("detail", Json),  # never personal data
 )
 
+idempotency_keys = Table(
+    "idempotency_keys",  # what was asked once, and answered: the same again gets the same answer, for a day
+    metadata,
+    Column("api_key_id", Key, primary_key=True),
+    Column("path", Key, primary_key=True),
+    Column("name", Key, primary_key=True),
+    Column("fingerprint", Key, nullable=False),  # SHA-256 of the body
+    Column("status", Integer),  # this and the rest are NULL only until the transaction that claimed it commits
+    Column("content_type", Text),
+    Column("body", LargeBinary),
+    Column("closed", Text),  # JSON: addresses or broadcasts that are settled before it is answered
+    Column("created_at", UTCDateTime, nullable=False, index=True),
+)
+
 # --- people (owner: profiles) -----------------------------------------------------------------
 
 profiles = Table(
@@ -169,8 +183,8 @@ consent_events = Table(
     Column("to_state", Text, nullable=False),
     Column("basis", Text),  # of a yes: express | implied | soft_opt_in
     Column("expires_at", UTCDateTime),
-    Column("at", UTCDateTime, nullable=False),  # when we recorded it
-    Column("provider_at", UTCDateTime),  # when it was said, by another clock; when a yes came that was held up
+    Column("at", UTCDateTime, nullable=False),  # when it came to us; never before what was recorded by then
+    Column("provider_at", UTCDateTime),  # when it was said, where we were told, or when a yes came that was overtaken
     Column("source", Text, nullable=False),  # see consent.states.SOURCES
     Column("actor", Text, nullable=False),
     Column("personal", Boolean, nullable=False),  # the person's own act, by whichever door it came

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from audience import lists
 from audience.lists import Members, Part
 from audience.select import Audience
-from gateway.api.base import Body
+from gateway.api.bodies import Body
 from gateway.problems import invalid
 from profiles.addresses import AddressBook, BadAddress
 from store.engine import Database

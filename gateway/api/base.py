@@ -1,37 +1,60 @@
-"""What every operation of the API shares: its place in the route table, its key, its body, its answer."""
+"""What every operation of the API shares: its place in the route table, its key, its transaction, its answer."""
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import keys
+from gateway.api.answers import JSON, Done, key_of
+from gateway.api.bodies import Model, check_text, read_body, with_plus
+from gateway.idempotency import Kept, Once, Turns, is_kept
 from gateway.keys import Key
-from gateway.problems import Problem, invalid, unauthorised
+from gateway.problems import Problem, from_exception, invalid, unauthorised
 from gateway.services import House
+from outbox import heed
 
 HOUSE: web.AppKey[House] = web.AppKey("house", House)
-BODY_BYTES = 8 * 1024 * 1024
+TURNS: web.AppKey[Turns] = web.AppKey("turns", Turns)
 MOST_LISTED = 500
-# A plus may arrive as a blank: `sms: 14155550123`.
-_BLANK_PLUS = re.compile(r"(?<=^sms:) (?=[0-9])|(?<=^voice:) (?=[0-9])|(?<=^whatsapp:) (?=[0-9])|^ (?=[0-9])")
-
-Model = TypeVar("Model", bound=BaseModel)
+Handler = Callable[["Call"], Awaitable[web.Response]]
 
 
-class Body(BaseModel):
-    """A request's body: unknown fields are refused, types are not guessed."""
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parameter of a query."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True, hide_input_in_errors=True)
+    name: str
+    help: str
+    choices: Sequence[str] = ()
+    is_time: bool = False
+    is_needed: bool = False
+
+
+PAGE = (
+    Query("limit", f"How many to list, at most {MOST_LISTED}; 50 when absent."),
+    Query("cursor", "The `next` of an earlier answer, to go on behind it."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation: where it is, what it needs, what it does (the handler's docstring)."""
+
+    method: str
+    path: str
+    handler: Handler
+    scope: str | None  # None: any key
+    body: type[BaseModel] | None = None
+    query: Sequence[Query] = ()
+    answers: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)  # of a success, by status
+    problems: Sequence[int] = ()  # the statuses that are its own; those that any operation may answer are added
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +62,12 @@ class Call:
     """One call of an operation: who calls, with what."""
 
     request: web.Request
+    route: Route
     house: House
     key: Key
-    payload: BaseModel | None
     received_at: datetime
+    once: Once | None = None
+    payload: BaseModel | None = None
 
     def body(self, model: type[Model]) -> Model:
         """The body as the model that the route names."""
@@ -58,17 +83,24 @@ class Call:
     def id(self) -> str:
         return self.request.match_info["id"]
 
-    def query(self, *known: str) -> dict[str, str]:
-        """The query's parameters; raises Problem for one that is unknown, repeated or cannot be kept."""
+    def query(self) -> dict[str, str]:
+        """The query's parameters, as the route names them; raises Problem for what cannot be used."""
+        known = {query.name: query for query in self.route.query}
         found: dict[str, str] = {}
         for name, value in self.request.query.items():
-            if name not in (*known, "limit", "cursor"):
-                raise invalid(name, f"there is no such parameter; known are {', '.join((*known, 'limit', 'cursor'))}")
+            if name not in known:
+                names = f"known are {', '.join(known)}" if known else "there are none here"
+                raise invalid(name, f"there is no such parameter; {names}")
             if name in found:
                 raise invalid(name, "given more than once")
             check_text(value, name)
             if value != "":
                 found[name] = with_plus(value) if name == "address" else value
+        for name, query in known.items():
+            if query.choices and found.get(name, query.choices[0]) not in query.choices:
+                raise invalid(name, f"use one of {', '.join(query.choices)}")
+            if query.is_needed and name not in found:
+                raise invalid(name, f"it is needed: {query.help}")
         return found
 
     def page(self) -> tuple[str | None, int]:
@@ -79,31 +111,47 @@ class Call:
         if not 1 <= limit <= MOST_LISTED:
             raise invalid("limit", f"use a whole number from 1 to {MOST_LISTED}")
         cursor = query.get("cursor") or None
-        return (_decoded(cursor) if cursor else None), limit
+        return (key_of(cursor) if cursor else None), limit
+
+    async def commit(self, work: Callable[[AsyncConnection], Awaitable[Done]]) -> web.Response:
+        """Do the work in one transaction, together with what the Idempotency-Key keeps; the answer, once it may be
+        given: it is on disk, and nothing begins any more to be sent that it forbids."""
+
+        async def unit(conn: AsyncConnection) -> tuple[Kept, bool]:
+            first = await self.once.claim(conn) if self.once is not None else None
+            if first is not None:
+                return first, True
+            done = await work(conn)
+            kept = Kept(done.status, JSON, done.body, done.closed)
+            if self.once is not None:
+                await self.once.keep(conn, kept)
+            return kept, False
+
+        kept, is_replay = await self.house.database.transact(unit)
+        if self.once is not None:
+            self.once.is_answered = True
+        return await given(self.house, kept, is_replay=is_replay)
 
 
-Handler = Callable[[Call], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One operation: where it is, what it needs, what it does (the first line of the handler's docstring)."""
-
-    method: str
-    path: str
-    handler: Handler
-    scope: str | None  # None: any key
-    body: type[BaseModel] | None = None
-    answers: Sequence[int] = (200,)
+async def given(house: House, kept: Kept, *, is_replay: bool = False) -> web.Response:
+    """An answer that is on disk, as soon as it may be given."""
+    await heed.settle(house.database, kept.closed)
+    response = web.Response(status=kept.status, body=kept.body)
+    if kept.body:
+        response.content_type = kept.content_type
+    if is_replay:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 def mount(app: web.Application, routes: Sequence[Route]) -> None:
+    app[TURNS] = Turns()
     for route in routes:
         app.router.add_route(route.method, route.path, _served(route))
 
 
-def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def serve(request: web.Request) -> web.StreamResponse:
+def _served(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(request: web.Request) -> web.Response:
         house = request.app[HOUSE]
         received_at = house.now()
         key = await authenticated(request, house)
@@ -113,10 +161,42 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
             require_scope(key, route.scope)
         for value in request.match_info.values():
             check_text(value, "path")
-        payload = await read_body(request, route.body) if route.body is not None else None
-        return await route.handler(Call(request, house, key, payload, received_at))
+        call = Call(request, route, house, key, received_at)
+        name = request.headers.get("Idempotency-Key") if request.method == "POST" else None
+        return await _carried_out(call) if name is None else await _carried_out_once(call, name)
 
     return serve
+
+
+async def _carried_out(call: Call) -> web.Response:
+    model = call.route.body
+    payload = await read_body(call.request, model) if model is not None else None
+    return await call.route.handler(replace(call, payload=payload))
+
+
+async def _carried_out_once(call: Call, name: str) -> web.Response:
+    """As the first request with this Idempotency-Key was answered; if this is the first, carry it out."""
+    request, house = call.request, call.house
+    once = Once(call.key.id, request.path, name, await request.read(), now=call.received_at)
+    async with request.app[TURNS].turn(once.place):
+        async with house.database.read() as conn:
+            first = await once.recall(conn)
+        if first is None:
+            try:
+                response = await _carried_out(replace(call, once=once))
+            except Exception as error:
+                problem = from_exception(error)
+                if problem is None or not is_kept(problem.status):
+                    raise
+                response = problem.response()
+            if once.is_answered or not is_kept(response.status):
+                return response
+            body = response.body if isinstance(response.body, bytes) else b""
+            kept = Kept(response.status, response.content_type, body)  # it had no effect
+            first = await house.database.transact(lambda conn: once.keep_alone(conn, kept))
+            if first is None:
+                return response
+        return await given(house, first, is_replay=True)
 
 
 def require_scope(key: Key, scope: str) -> None:
@@ -132,98 +212,3 @@ async def authenticated(request: web.Request, house: House) -> Key | None:
         return None
     async with house.database.read() as conn:
         return await keys.find(conn, token.strip())
-
-
-async def read_body(request: web.Request, model: type[Model]) -> Model:
-    """The JSON body as a model; raises Problem 400 or pydantic's ValidationError."""
-    raw = await request.read()
-    try:
-        value = json.loads(raw.decode())
-        if isinstance(value, dict):
-            _check_storable(value, "")
-    except (ValueError, RecursionError):
-        raise Problem(400, "not-json", "The body is not JSON", "send one JSON object, in UTF-8") from None
-    if not isinstance(value, dict):
-        raise Problem(400, "not-json", "The body is not a JSON object")
-    return model.model_validate_json(raw)
-
-
-def with_plus(address: str) -> str:
-    """An address whose plus may have arrived as a blank."""
-    return _BLANK_PLUS.sub("+", address)
-
-
-def check_text(text: str, field: str) -> None:
-    """Refuse what no database keeps."""
-    if "\x00" in text:
-        raise invalid(field, "a NUL character cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise invalid(field, "it holds half of a character (a lone surrogate)") from None
-
-
-def _check_storable(value: Any, at: str) -> None:
-    if isinstance(value, str):
-        check_text(value, at)
-    elif isinstance(value, dict):
-        for name, below in value.items():
-            check_text(name, at)
-            _check_storable(below, f"{at}.{name}" if at else name)
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            _check_storable(below, f"{at}.{index}")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise invalid(at, "not a number that can be stored")
-
-
-# --- answers ----------------------------------------------------------------------------------
-
-
-def spelled(value: Any) -> Any:
-    """A value as JSON spells it here: times as RFC 3339 in UTC."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    raise TypeError(f"{type(value).__name__} cannot be answered")
-
-
-def answer(value: Any, *, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status,
-        body=json.dumps(value, default=spelled, ensure_ascii=False).encode() + b"\n",
-        content_type="application/json",
-    )
-
-
-def listing(items: Sequence[Any], keys_: Sequence[str], limit: int) -> web.Response:
-    """A page: `next` leads on while the page is full."""
-    return answer({"items": list(items), "next": _encoded(keys_[-1]) if len(keys_) == limit else None})
-
-
-def _encoded(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def _decoded(cursor: str) -> str:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        text = ""
-    if not re.fullmatch(r"[!-~]+", text) or _encoded(text) != cursor:
-        raise invalid("cursor", "use the `next` of an earlier answer as it is")
-    return text
-
-
-def parse_time(text: str, field: str) -> datetime:
-    """An RFC 3339 time with a zone; raises Problem."""
-    try:
-        # A plus in a query may arrive as a blank.
-        at = datetime.fromisoformat(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
-    except ValueError:
-        raise invalid(field, "use an RFC 3339 time, such as 2026-11-22T09:30:00Z") from None
-    if at.tzinfo is None:
-        raise invalid(field, "the time needs a zone, such as Z or +01:00")
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise invalid(field, "the time is out of range") from None

@@ -15,7 +15,8 @@ from broadcasts.records import Draft
 from consent import preferences
 from gateway.api import contents, routes
 from gateway.api.audiences import AudienceIn
-from gateway.api.base import Body, Call, parse_time
+from gateway.api.base import Call
+from gateway.api.bodies import Body, parse_time
 from gateway.api.contents import ContentIn
 from gateway.api.routes import RoutesIn
 from gateway.problems import invalid

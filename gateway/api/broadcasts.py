@@ -15,11 +15,11 @@ from broadcasts.control import WrongState
 from broadcasts.records import Broadcast, Counts, Draft
 from consent import preferences, verdict
 from gateway import audit
-from gateway.api import audiences, broadcast_wishes, contents
-from gateway.api.base import Call, Route, answer, listing
+from gateway.api import audiences, broadcast_wishes, contents, shapes
+from gateway.api.answers import Done, answer, listing
+from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.broadcast_wishes import BroadcastIn
-from gateway.problems import Problem, invalid, not_found
-from outbox import heed
+from gateway.problems import Problem, not_found
 from outbox.statuses import SKIP_REASONS, STATUSES
 
 
@@ -36,16 +36,16 @@ async def create(call: Call) -> web.Response:
     if body.dry_run:
         return await _tried(call, body, draft, parts)
 
-    async def work(conn: AsyncConnection) -> dict[str, Any]:
+    async def work(conn: AsyncConnection) -> Done:
         checked = await _checked(conn, body, draft)
         broadcast_id = await records.create(conn, checked, parts=parts, created_by=call.actor, now=now)
         detail = {"audience": audience.kind} | ({} if draft.quiet_hours is None else {"quiet_hours": draft.quiet_hours})
         await audit.note(conn, call.actor, "broadcast.created", broadcast_id, detail, now=now)
-        return (await _shown(conn, [_found(await records.read(conn, broadcast_id))]))[0]
+        return Done(await _read(conn, broadcast_id), 202)
 
-    document = await call.house.database.transact(work)
+    response = await call.commit(work)
     call.house.planner.wake()
-    return answer(document, status=202)
+    return response
 
 
 async def _tried(call: Call, body: BroadcastIn, draft: Draft, parts: Sequence[Part]) -> web.Response:
@@ -83,24 +83,24 @@ async def cancel(call: Call) -> web.Response:
 async def _turn(call: Call, done: str, act: Callable[..., Awaitable[bool | None]]) -> web.Response:
     now = call.house.now()
 
-    async def work(conn: AsyncConnection) -> None:
+    async def work(conn: AsyncConnection) -> Done:
         turned = await act(conn, call.id, now=now)
         if turned is None:
             raise not_found("broadcast")
         if turned:
             await audit.note(conn, call.actor, f"broadcast.{done}", call.id, {}, now=now)
+        closed = frozenset() if done == "resumed" else frozenset({call.id})
+        return Done(await _read(conn, call.id), closed=closed)
 
     try:
-        await call.house.database.transact(work)
+        response = await call.commit(work)
     except WrongState as error:
         detail = f"it is {error}"
         raise Problem(409, "wrong-state", f"The broadcast cannot be {done}", detail, state=str(error)) from error
     if done == "resumed":
         call.house.dispatcher.wake()
-    else:
-        await heed.settle(call.house.database, {call.id})
     call.house.planner.wake()
-    return await get(call)
+    return response
 
 
 # --- as it is shown ----------------------------------------------------------------------------
@@ -110,6 +110,11 @@ def _found(broadcast: Broadcast | None) -> Broadcast:
     if broadcast is None:
         raise not_found("broadcast")
     return broadcast
+
+
+async def _read(conn: AsyncConnection, broadcast_id: str) -> dict[str, Any]:
+    """One broadcast as it is shown; raises Problem 404."""
+    return (await _shown(conn, [_found(await records.read(conn, broadcast_id))]))[0]
 
 
 async def _shown(conn: AsyncConnection, found: Sequence[Broadcast]) -> list[dict[str, Any]]:
@@ -165,20 +170,18 @@ async def listed(call: Call) -> web.Response:
 async def get(call: Call) -> web.Response:
     """A broadcast, and how far it has come."""
     async with call.house.database.read() as conn:
-        return answer((await _shown(conn, [_found(await records.read(conn, call.id))]))[0])
+        return answer(await _read(conn, call.id))
 
 
 async def deliveries(call: Call) -> web.Response:
     """What became of everyone, with the reason."""
-    query = call.query("status", "reason")
+    query = call.query()
     after, limit = call.page()
-    if (status := query.get("status")) is not None and status not in STATUSES:
-        raise invalid("status", f"use one of {', '.join(STATUSES)}")
-    if (reason := query.get("reason")) is not None and reason not in (*verdict.REASONS, *SKIP_REASONS):
-        raise invalid("reason", f"use one of {', '.join((*verdict.REASONS, *SKIP_REASONS))}")
     async with call.house.database.read() as conn:
         _found(await records.read(conn, call.id))
-        found = await records.deliveries_of(conn, call.id, status=status, reason=reason, after=after, limit=limit)
+        found = await records.deliveries_of(
+            conn, call.id, status=query.get("status"), reason=query.get("reason"), after=after, limit=limit
+        )
     items = [
         {
             "profile_id": d.profile_id,
@@ -195,11 +198,38 @@ async def deliveries(call: Call) -> web.Response:
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/broadcasts", create, "send", BroadcastIn, (200, 202)),
-    Route("GET", "/v1/broadcasts", listed, "send"),
-    Route("GET", "/v1/broadcasts/{id}", get, "send", None, (200, 404)),
-    Route("POST", "/v1/broadcasts/{id}/pause", pause, "send", None, (200, 404, 409)),
-    Route("POST", "/v1/broadcasts/{id}/resume", resume, "send", None, (200, 404, 409)),
-    Route("POST", "/v1/broadcasts/{id}/cancel", cancel, "send", None, (200, 404, 409)),
-    Route("GET", "/v1/broadcasts/{id}/deliveries", deliveries, "send", None, (200, 404)),
+    Route(
+        "POST",
+        "/v1/broadcasts",
+        create,
+        "send",
+        BroadcastIn,
+        answers={200: shapes.DryRun, 202: shapes.Broadcast},
+    ),
+    Route("GET", "/v1/broadcasts", listed, "send", query=PAGE, answers={200: shapes.Broadcasts}),
+    Route("GET", "/v1/broadcasts/{id}", get, "send", answers={200: shapes.Broadcast}, problems=(404,)),
+    *(
+        Route(
+            "POST",
+            f"/v1/broadcasts/{{id}}/{verb}",
+            act,
+            "send",
+            answers={200: shapes.Broadcast},
+            problems=(404, 409),
+        )
+        for verb, act in (("pause", pause), ("resume", resume), ("cancel", cancel))
+    ),
+    Route(
+        "GET",
+        "/v1/broadcasts/{id}/deliveries",
+        deliveries,
+        "send",
+        query=(
+            Query("status", "How far they have come.", STATUSES),
+            Query("reason", "Why they were skipped.", (*verdict.REASONS, *SKIP_REASONS)),
+            *PAGE,
+        ),
+        answers={200: shapes.Deliveries},
+        problems=(404,),
+    ),
 )

@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import history, preferences
 from consent.history import HistoryLine
 from consent.states import CHANNELS, EVERYTHING, SOURCES, Change, State, Subject, Wish
-from gateway.api import people
-from gateway.api.base import Body, Call, Route, answer, listing, parse_time
+from gateway.api import people, shapes
+from gateway.api.answers import Done, answer, listing
+from gateway.api.base import PAGE, Call, Query, Route
+from gateway.api.bodies import Body, parse_time
 from gateway.problems import invalid
 from outbox import asking, heed
 from outbox.asking import Question
@@ -90,7 +92,7 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
     evidence = dict(body.evidence)
     if (
         evidence.get("obtained_at") is not None
-        and datetime.fromisoformat(str(evidence["obtained_at"])) > call.house.now()
+        and datetime.fromisoformat(str(evidence["obtained_at"])) > call.received_at
     ):
         raise invalid("evidence.obtained_at", "it lies in the future")
     if body.wording is not None:
@@ -151,21 +153,20 @@ async def patch(call: Call) -> web.Response:
     """Set flags of a profile, on somebody's word."""
     body = call.body(ConsentIn)
 
-    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
+    async def work(conn: AsyncConnection) -> Done:
         profile = await people.hold(conn, call.id)
         heeded = await apply(conn, call, profile, body)
         shown = (await people.view_one(conn, call.id))["consent"]
         ids = [line.event.id for line in heeded.lines]
         lines = await history.by_ids(conn, ids)
-        return heeded, {
+        document = {
             "change_id": heeded.lines[0].event.change_id if heeded.lines else None,
             "events": [line_shown(line) for line in lines],
             "consent": shown,
         }
+        return Done(document, closed=heeded.closed)
 
-    heeded, document = await call.house.database.transact(work)
-    await heeded.settled(call.house.database)
-    return answer(document)
+    return await call.commit(work)
 
 
 # --- the history ------------------------------------------------------------------------------
@@ -213,25 +214,30 @@ async def profile_history(call: Call) -> web.Response:
     return listing([line_shown(line) for line in lines], [str(line.seq) for line in lines], limit)
 
 
+EVENTS_CHOSEN = (
+    Query("since", "From this time on.", is_time=True),
+    Query("until", "Before this time.", is_time=True),
+    Query("source", "By which door it came.", sorted(SOURCES)),
+    Query("actor", "Who said it, such as `customer` or `key:crm`."),
+    Query("subject", "About what.", ("everything", "channel", "address", "preference")),
+    Query("channel", "About which channel, or an address of it.", CHANNELS),
+    Query("format", "json, or csv.", ("json", "csv")),
+)
+
+
 async def consent_events(call: Call) -> web.Response:
     """Every opt-in and opt-out, the newest first."""
-    query = call.query("since", "until", "source", "actor", "subject", "channel", "format")
+    query = call.query()
     after, limit = call.page()
     if query.get("format", "json") != "json":
         raise invalid("format", "only json is there yet")
-    if (source := query.get("source")) is not None and source not in SOURCES:
-        raise invalid("source", f"use one of {', '.join(sorted(SOURCES))}")
-    if (kind := query.get("subject")) is not None and kind not in ("everything", "channel", "address", "preference"):
-        raise invalid("subject", "use one of everything, channel, address, preference")
-    if (channel := query.get("channel")) is not None and channel not in CHANNELS:
-        raise invalid("channel", f"use one of {', '.join(CHANNELS)}")
     chosen = history.Filter(
         since=parse_time(query["since"], "since") if "since" in query else None,
         until=parse_time(query["until"], "until") if "until" in query else None,
-        source=source,
+        source=query.get("source"),
         actor=query.get("actor"),
-        kind=kind,
-        channel=channel,
+        kind=query.get("subject"),
+        channel=query.get("channel"),
     )
     async with call.house.database.read() as conn:
         lines = await history.read(conn, chosen, before=_seq(after), limit=limit)
@@ -251,10 +257,8 @@ def _seq(cursor: str | None) -> int | None:
 
 async def get_verdict(call: Call) -> web.Response:
     """May we send this person marketing on this channel now, and why."""
-    query = call.query("channel", "preference", "address")
-    channel = query.get("channel")
-    if channel not in CHANNELS:
-        raise invalid("channel", f"use one of {', '.join(CHANNELS)}")
+    query = call.query()
+    channel = query["channel"]
     async with call.house.database.read() as conn:
         profile = await people.require(conn, call.id)
         preference_id = await preferences.require(conn, query["preference"]) if "preference" in query else None
@@ -279,8 +283,43 @@ def _address_id(call: Call, profile: Profile, channel: str, text: str | None) ->
 
 
 ROUTES: Sequence[Route] = (
-    Route("PATCH", "/v1/profiles/{id}/consent", patch, "consent:write", ConsentIn, (200, 404, 409)),
-    Route("GET", "/v1/profiles/{id}/history", profile_history, "consent:read", None, (200, 404)),
-    Route("GET", "/v1/profiles/{id}/verdict", get_verdict, "consent:read", None, (200, 404)),
-    Route("GET", "/v1/consent-events", consent_events, "consent:read"),
+    Route(
+        "PATCH",
+        "/v1/profiles/{id}/consent",
+        patch,
+        "consent:write",
+        ConsentIn,
+        answers={200: shapes.Changed},
+        problems=(404, 409),
+    ),
+    Route(
+        "GET",
+        "/v1/profiles/{id}/history",
+        profile_history,
+        "consent:read",
+        query=PAGE,
+        answers={200: shapes.Lines},
+        problems=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/profiles/{id}/verdict",
+        get_verdict,
+        "consent:read",
+        query=(
+            Query("channel", "By which channel.", CHANNELS, is_needed=True),
+            Query("preference", "About what, by the preference's name."),
+            Query("address", "At which of the profile's addresses; else the one that would be taken."),
+        ),
+        answers={200: shapes.Verdict},
+        problems=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/consent-events",
+        consent_events,
+        "consent:read",
+        query=(*EVENTS_CHOSEN, *PAGE),
+        answers={200: shapes.Lines},
+    ),
 )

@@ -12,7 +12,8 @@ from consent import preferences
 from content import composition
 from content.composition import BadContent
 from content.liquid import SOURCE_CHARS
-from gateway.api.base import Body, Call
+from gateway.api.base import Call
+from gateway.api.bodies import Body
 from gateway.problems import invalid
 from outbox import lastlook
 

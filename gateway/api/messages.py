@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
 from gateway import audit
-from gateway.api import contents, routes
-from gateway.api.base import Body, Call, Route, answer, listing, require_scope, with_plus
+from gateway.api import contents, routes, shapes
+from gateway.api.answers import Done, answer, listing
+from gateway.api.base import PAGE, Call, Query, Route, require_scope
+from gateway.api.bodies import Body, with_plus
 from gateway.api.contents import ContentIn
 from gateway.problems import Problem, invalid, not_found
 from inbox import mailbox
@@ -77,7 +79,7 @@ async def create(call: Call) -> web.Response:
     content = contents.content_for(call, body.content, by_channel, class_)
     wishes = [_route(call, channel, connection, body.to.address) for channel, connection in by_channel.items()]
 
-    async def work(conn: AsyncConnection) -> str:
+    async def work(conn: AsyncConnection) -> Done:
         await contents.check_preferences(conn, content)
         if body.to.profile_id is not None and not await records.read(conn, [body.to.profile_id]):
             raise invalid("to.profile_id", "there is no such profile")
@@ -87,14 +89,14 @@ async def create(call: Call) -> web.Response:
         if class_ == "transactional":
             detail = {"channels": list(by_channel)}
             await audit.note(conn, call.actor, "message.without_opt_in", message_id, detail, now=call.house.now())
-        return message_id
+        return Done({"id": message_id, "status": "queued"}, 202)
 
     try:
-        message_id = await call.house.database.transact(work)
+        response = await call.commit(work)
     except NotAllowed as error:
         raise _refused(error, body.to.address or error.address) from error
     call.house.dispatcher.wake()
-    return answer({"id": message_id, "status": "queued"}, status=202)
+    return response
 
 
 def _route(call: Call, channel: str, connection: str, text: str | None) -> singles.Route:
@@ -129,7 +131,7 @@ async def resend(call: Call) -> web.Response:
     """Send a message again that failed, or whose end is unknown, if that may be: then the person may get it twice."""
     body = call.body(ResendIn)
 
-    async def work(conn: AsyncConnection) -> str:
+    async def work(conn: AsyncConnection) -> Done:
         held = await resends.hold(conn, call.id)
         if held is None:
             raise not_found("outbound message")
@@ -138,14 +140,14 @@ async def resend(call: Call) -> web.Response:
         message_id = await resends.send_again(conn, held, created_by=call.actor, now=now)
         detail = {"resend_of": held.id, "was": held.status, "accept_duplicate": body.accept_duplicate}
         await audit.note(conn, call.actor, "message.resent", message_id, detail, now=now)
-        return message_id
+        return Done({"id": message_id, "status": "queued", "resend_of": call.id}, 202)
 
     try:
-        message_id = await call.house.database.transact(work)
+        response = await call.commit(work)
     except NotAllowed as error:
         raise _refused(error, error.address) from error
     call.house.dispatcher.wake()
-    return answer({"id": message_id, "status": "queued", "resend_of": call.id}, status=202)
+    return response
 
 
 def _check_resend(call: Call, held: Held, body: ResendIn) -> None:
@@ -198,15 +200,16 @@ def shown(message: Message) -> dict[str, Any]:
 
 async def listed(call: Call) -> web.Response:
     """Messages, the newest first; of broadcasts see their deliveries."""
-    query = call.query("profile_id", "direction", "status")
+    query = call.query()
     before, limit = call.page()
-    if (direction := query.get("direction")) is not None and direction not in ("inbound", "outbound"):
-        raise invalid("direction", "use inbound or outbound")
-    if (status := query.get("status")) is not None and status not in (*STATUSES, "received"):
-        raise invalid("status", f"use one of {', '.join((*STATUSES, 'received'))}")
     async with call.house.database.read() as conn:
         found = await mailbox.listed(
-            conn, profile_id=query.get("profile_id"), direction=direction, status=status, before=before, limit=limit
+            conn,
+            profile_id=query.get("profile_id"),
+            direction=query.get("direction"),
+            status=query.get("status"),
+            before=before,
+            limit=limit,
         )
     return listing([shown(m) for m in found], [m.id for m in found], limit)
 
@@ -223,7 +226,7 @@ async def get(call: Call) -> web.Response:
 
 async def sandbox_messages(call: Call) -> web.Response:
     """What the sandbox connections sent, the newest first."""
-    query = call.query("connection", "to")
+    query = call.query()
     before, limit = call.page()
     async with call.house.database.read() as conn:
         kept = await sandbox.listed(
@@ -237,10 +240,37 @@ async def sandbox_messages(call: Call) -> web.Response:
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/messages", create, "send", MessageIn, (202, 403)),
-    Route("GET", "/v1/messages", listed, "profiles:read"),
-    Route("GET", "/v1/messages/{id}", get, "profiles:read", None, (200, 404)),
-    Route("POST", "/v1/messages/{id}/resend", resend, "send", ResendIn, (202, 403, 404, 409)),
+    Route("POST", "/v1/messages", create, "send", MessageIn, answers={202: shapes.Queued}, problems=(403,)),
+    Route(
+        "GET",
+        "/v1/messages",
+        listed,
+        "profiles:read",
+        query=(
+            Query("profile_id", "To or from whom."),
+            Query("direction", "From people, or to them.", ("inbound", "outbound")),
+            Query("status", "How far they have come.", (*STATUSES, "received")),
+            *PAGE,
+        ),
+        answers={200: shapes.Messages},
+    ),
+    Route("GET", "/v1/messages/{id}", get, "profiles:read", answers={200: shapes.MessageInFull}, problems=(404,)),
+    Route(
+        "POST",
+        "/v1/messages/{id}/resend",
+        resend,
+        "send",
+        ResendIn,
+        answers={202: shapes.Queued},
+        problems=(403, 404, 409),
+    ),
     # As for broadcasts' deliveries: whoever sends may see what went out, and to whom.
-    Route("GET", "/v1/sandbox/messages", sandbox_messages, "send"),
+    Route(
+        "GET",
+        "/v1/sandbox/messages",
+        sandbox_messages,
+        "send",
+        query=(Query("connection", "By which connection."), Query("to", "To which number or mailbox."), *PAGE),
+        answers={200: shapes.SandboxMessages},
+    ),
 )

@@ -10,8 +10,10 @@ from pydantic import Field, StringConstraints, field_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import audit
-from gateway.api import consent, people
-from gateway.api.base import Body, Call, Route, answer, check_text, listing
+from gateway.api import consent, people, shapes
+from gateway.api.answers import Done, answer, listing
+from gateway.api.base import PAGE, Call, Query, Route
+from gateway.api.bodies import Body, check_text
 from gateway.api.consent import Channel, ConsentIn
 from gateway.problems import Problem, invalid
 from gateway.zones import is_zone
@@ -29,6 +31,12 @@ Text = Annotated[str, StringConstraints(max_length=500)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 MOST_ADDRESSES = 100
 MOST_WORDS = 10
+SEARCHED = (
+    Query("q", "Words in a name, an external id or an address, whatever their case."),
+    Query("address", "Who has it, such as `sms:+14155550123`."),
+    Query("external_id", "Whose key in your own system it is."),
+    Query("tag", "Who has the tag."),
+)
 
 
 class AddressIn(Body):
@@ -108,12 +116,10 @@ async def create(call: Call) -> web.Response:
     body = call.body(NewProfileIn)
     _needs_consent_scope(call, body)
 
-    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
+    async def work(conn: AsyncConnection) -> Done:
         return await _make(conn, call, body)
 
-    heeded, document = await call.house.database.transact(work)
-    await heeded.settled(call.house.database)
-    return answer(document, status=201)
+    return await call.commit(work)
 
 
 def _needs_consent_scope(call: Call, body: NewProfileIn) -> None:
@@ -121,17 +127,17 @@ def _needs_consent_scope(call: Call, body: NewProfileIn) -> None:
         raise Problem(403, "forbidden", "The key does not open this", "`consent` needs the scope consent:write")
 
 
-async def _make(conn: AsyncConnection, call: Call, body: NewProfileIn) -> tuple[heed.Heeded, dict[str, Any]]:
+async def _make(conn: AsyncConnection, call: Call, body: NewProfileIn) -> Done:
     profile_id = await flows.create(conn, _draft(call, body), now=call.house.now())
     heeded = heed.Heeded()
     if body.consent is not None:
         heeded = await consent.apply(conn, call, await people.require(conn, profile_id), body.consent)
-    return heeded, await people.view_one(conn, profile_id)
+    return Done(await people.view_one(conn, profile_id), 201, heeded.closed)
 
 
 async def search(call: Call) -> web.Response:
     """Find profiles, in the order of their making."""
-    query = call.query("q", "address", "external_id", "tag")
+    query = call.query()
     after, limit = call.page()
     address_hash = None
     if "address" in query:
@@ -158,14 +164,12 @@ async def patch(call: Call) -> web.Response:
     """Change what is named of a profile."""
     body = call.body(ProfileIn)
 
-    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any]]:
+    async def work(conn: AsyncConnection) -> Done:
         profile = await people.hold(conn, call.id)
         heeded = await flows.change(conn, call.id, _draft(call, body, profile.addresses), now=call.house.now())
-        return heeded, await people.view_one(conn, call.id)
+        return Done(await people.view_one(conn, call.id), closed=heeded.closed)
 
-    heeded, document = await call.house.database.transact(work)
-    await heeded.settled(call.house.database)
-    return answer(document)
+    return await call.commit(work)
 
 
 async def put_by_external_id(call: Call) -> web.Response:
@@ -181,57 +185,65 @@ async def put_by_external_id(call: Call) -> web.Response:
     body = body.model_copy(update={"external_id": external_id})
     body.model_fields_set.add("external_id")
 
-    async def work(conn: AsyncConnection) -> tuple[heed.Heeded, dict[str, Any], int]:
+    async def work(conn: AsyncConnection) -> Done:
         found = await records.by_external_id(conn, external_id)
         if found is None:
             try:
-                return (*await _make(conn, call, body), 201)
+                return await _make(conn, call, body)
             except records.ExternalIdTaken as error:
                 raise Raced("somebody made it meanwhile") from error  # then it is there to be changed
         await lock_profiles(conn, [found])
         if await records.by_external_id(conn, external_id) != found:
             raise Raced("it is nobody's any more, or another's")
         profile = await people.require(conn, found)
-        heeded = await flows.change(conn, found, _draft(call, body, profile.addresses), now=call.house.now())
+        draft = _draft(call, body, profile.addresses)
+        heeded = await flows.change(conn, found, draft, now=call.house.now(), since=call.received_at)
         if body.consent is not None:
             changed = await people.require(conn, found)
             said = await consent.apply(conn, call, changed, body.consent)
             heeded = heed.Heeded(said.lines, heeded.closed | said.closed)
             left = {a.address_id for a in profile.addresses} - {a.address_id for a in changed.addresses}
             await flows.leave_behind(conn, found, left, now=call.house.now())
-        return heeded, await people.view_one(conn, found), 200
+        return Done(await people.view_one(conn, found), closed=heeded.closed)
 
-    heeded, document, status = await call.house.database.transact(work)
-    await heeded.settled(call.house.database)
-    return answer(document, status=status)
+    return await call.commit(work)
 
 
 async def delete(call: Call) -> web.Response:
     """Delete a profile; its history stays, and every no on its addresses."""
 
-    async def work(conn: AsyncConnection) -> heed.Heeded:
+    async def work(conn: AsyncConnection) -> Done:
         await people.hold(conn, call.id)
         now = call.house.now()
         await audit.note(conn, call.actor, "profile.deleted", call.id, {}, now=now)
-        return await flows.remove(conn, call.id, now=now)
+        return Done(status=204, closed=(await flows.remove(conn, call.id, now=now)).closed)
 
-    heeded = await call.house.database.transact(work)
-    await heeded.settled(call.house.database)
-    return web.Response(status=204)
+    return await call.commit(work)
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/profiles", create, "profiles:write", NewProfileIn, (201, 409)),
-    Route("GET", "/v1/profiles", search, "profiles:read"),
+    Route(
+        "POST", "/v1/profiles", create, "profiles:write", NewProfileIn, answers={201: shapes.Profile}, problems=(409,)
+    ),
+    Route("GET", "/v1/profiles", search, "profiles:read", query=(*SEARCHED, *PAGE), answers={200: shapes.Profiles}),
     Route(
         "PUT",
         "/v1/profiles/by-external-id/{external_id}",
         put_by_external_id,
         "profiles:write",
         NewProfileIn,
-        (200, 201),
+        answers={200: shapes.Profile, 201: shapes.Profile},
+        problems=(409,),
     ),
-    Route("GET", "/v1/profiles/{id}", get, "profiles:read", None, (200, 404)),
-    Route("PATCH", "/v1/profiles/{id}", patch, "profiles:write", ProfileIn, (200, 404, 409)),
-    Route("DELETE", "/v1/profiles/{id}", delete, "profiles:write", None, (204, 404)),
+    Route("GET", "/v1/profiles/{id}", get, "profiles:read", answers={200: shapes.Profile}, problems=(404,)),
+    Route(
+        "PATCH",
+        "/v1/profiles/{id}",
+        patch,
+        "profiles:write",
+        ProfileIn,
+        answers={200: shapes.Profile},
+        problems=(404, 409),
+    ),
+    Route("DELETE", "/v1/profiles/{id}", delete, "profiles:write", answers={204: None}, problems=(404,)),
 )

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.api.base import Body, Call
+from gateway.api.base import Call
+from gateway.api.bodies import Body
 from gateway.problems import invalid
 
 Channel = Literal["sms", "whatsapp", "email"]

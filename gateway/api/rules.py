@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
 from gateway import audit
-from gateway.api.base import Body, Call, Route, answer, listing
+from gateway.api import shapes
+from gateway.api.answers import Done, answer, listing
+from gateway.api.base import PAGE, Call, Route
+from gateway.api.bodies import Body
 from gateway.problems import Problem, invalid, not_found
 from inbox import rulebook
 from inbox.rulebook import RuleRow
@@ -138,14 +141,14 @@ async def create(call: Call) -> web.Response:
     received_on = _receiver(call, body.channel, body.received_on)
     now = call.house.now()
 
-    async def work(conn: AsyncConnection) -> RuleRow:
+    async def work(conn: AsyncConnection) -> Done:
         values = await _columns(conn, body.model_dump(exclude={"subject"}), body.subject)
         values["received_on"] = received_on
         rule_id = await rulebook.create(conn, values, now=now)
         await audit.note(conn, call.actor, "rule.created", rule_id, {"keyword": body.keyword}, now=now)
-        return (await rulebook.read(conn, rule_id=rule_id))[0]
+        return Done(shown((await rulebook.read(conn, rule_id=rule_id))[0]), 201)
 
-    return answer(shown(await call.house.database.transact(work)), status=201)
+    return await call.commit(work)
 
 
 async def listed(call: Call) -> web.Response:
@@ -178,7 +181,7 @@ async def patch(call: Call) -> web.Response:
             raise invalid(name, "cannot be null")
     now = call.house.now()
 
-    async def work(conn: AsyncConnection) -> dict[str, Any]:
+    async def work(conn: AsyncConnection) -> Done:
         before = await _require(conn, call.id)
         if before.rule.builtin is not None and body.action not in (None, before.rule.action):
             raise Problem(
@@ -198,22 +201,22 @@ async def patch(call: Call) -> web.Response:
         narrowed = body.active is False or {"keyword", "match", "channel", "received_on", "subject"} & values.keys()
         if before.rule.builtin is not None and before.rule.action == "opt_out" and narrowed:
             document["warning"] = f"people who write {before.rule.keyword} may no longer be opted out by this rule"
-        return document
+        return Done(document)
 
-    return answer(await call.house.database.transact(work))
+    return await call.commit(work)
 
 
 async def delete(call: Call) -> web.Response:
     """Delete a rule; a built-in one can only be switched off."""
     now = call.house.now()
 
-    async def work(conn: AsyncConnection) -> None:
+    async def work(conn: AsyncConnection) -> Done:
         await _require(conn, call.id)
         await rulebook.remove(conn, call.id, now=now)
         await audit.note(conn, call.actor, "rule.deleted", call.id, {}, now=now)
+        return Done(status=204)
 
-    await call.house.database.transact(work)
-    return web.Response(status=204)
+    return await call.commit(work)
 
 
 async def test(call: Call) -> web.Response:
@@ -243,10 +246,10 @@ def trial_shown(trial: Trial) -> dict[str, Any]:
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/rules", create, "configure", RuleIn, (201,)),
-    Route("GET", "/v1/rules", listed, "configure"),
-    Route("POST", "/v1/rules/test", test, "configure", TestIn, (200,)),
-    Route("GET", "/v1/rules/{id}", get, "configure", None, (200, 404)),
-    Route("PATCH", "/v1/rules/{id}", patch, "configure", RulePatch, (200, 404)),
-    Route("DELETE", "/v1/rules/{id}", delete, "configure", None, (204, 404, 409)),
+    Route("POST", "/v1/rules", create, "configure", RuleIn, answers={201: shapes.Rule}),
+    Route("GET", "/v1/rules", listed, "configure", query=PAGE, answers={200: shapes.Rules}),
+    Route("POST", "/v1/rules/test", test, "configure", TestIn, answers={200: shapes.Trial}),
+    Route("GET", "/v1/rules/{id}", get, "configure", answers={200: shapes.Rule}, problems=(404,)),
+    Route("PATCH", "/v1/rules/{id}", patch, "configure", RulePatch, answers={200: shapes.Rule}, problems=(404, 409)),
+    Route("DELETE", "/v1/rules/{id}", delete, "configure", answers={204: None}, problems=(404, 409)),
 )

@@ -12,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import defaults, preferences
 from consent.preferences import Preference
 from gateway import audit
-from gateway.api.base import Body, Call, Route, answer, listing
+from gateway.api import shapes
+from gateway.api.answers import Done, answer, listing
+from gateway.api.base import PAGE, Call, Route
+from gateway.api.bodies import Body
 from gateway.api.consent import Channel, Name
 from gateway.problems import invalid
 
@@ -52,13 +55,13 @@ async def patch_defaults(call: Call) -> web.Response:
         raise invalid(name, "cannot be null: use yes or no")
     now = call.house.now()
 
-    async def work(conn: AsyncConnection) -> dict[str, str]:
+    async def work(conn: AsyncConnection) -> Done:
         if not states:
-            return await defaults.current(conn)
+            return Done(await defaults.current(conn))
         await audit.note(conn, call.actor, "defaults.changed", None, states, now=now)
-        return await defaults.change(conn, states, actor=call.actor, now=now)
+        return Done(await defaults.change(conn, states, actor=call.actor, now=now))
 
-    return answer(await call.house.database.transact(work))
+    return await call.commit(work)
 
 
 def shown(preference: Preference) -> dict[str, Any]:
@@ -82,12 +85,12 @@ async def create_preference(call: Call) -> web.Response:
     body = call.body(PreferenceIn)
     now = call.house.now()
 
-    async def work(conn: AsyncConnection) -> Preference:
+    async def work(conn: AsyncConnection) -> Done:
         made = await preferences.create(conn, **body.model_dump(), now=now)
         await audit.note(conn, call.actor, "preference.created", made.id, {"name": made.name}, now=now)
-        return made
+        return Done(shown(made), 201)
 
-    return answer(shown(await call.house.database.transact(work)), status=201)
+    return await call.commit(work)
 
 
 async def list_preferences(call: Call) -> web.Response:
@@ -100,8 +103,16 @@ async def list_preferences(call: Call) -> web.Response:
 
 
 ROUTES: Sequence[Route] = (
-    Route("GET", "/v1/settings/defaults", get_defaults, "configure"),
-    Route("PATCH", "/v1/settings/defaults", patch_defaults, "configure", DefaultsIn),
-    Route("POST", "/v1/preferences", create_preference, "configure", PreferenceIn, (201, 409)),
-    Route("GET", "/v1/preferences", list_preferences, "configure"),
+    Route("GET", "/v1/settings/defaults", get_defaults, "configure", answers={200: shapes.Defaults}),
+    Route("PATCH", "/v1/settings/defaults", patch_defaults, "configure", DefaultsIn, answers={200: shapes.Defaults}),
+    Route(
+        "POST",
+        "/v1/preferences",
+        create_preference,
+        "configure",
+        PreferenceIn,
+        answers={201: shapes.Preference},
+        problems=(409,),
+    ),
+    Route("GET", "/v1/preferences", list_preferences, "configure", query=PAGE, answers={200: shapes.Preferences}),
 )

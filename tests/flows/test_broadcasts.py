@@ -12,7 +12,7 @@ import pytest
 from audience import lists
 from audience.select import MOST_SHOWN
 from consent import holds
-from gateway.api.base import BODY_BYTES
+from gateway.api.bodies import BYTES as BODY_BYTES
 from profiles import records
 from store.ids import new_id
 from tests.flows.running import ANA, BEN, CLEO, DIEGO, OURS, OURS_ON_WHATSAPP, Gateway, changed, eventually

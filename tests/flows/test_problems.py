@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api.base import BODY_BYTES
+from gateway.api.bodies import BYTES as BODY_BYTES
 from gateway.app import ROUTES
 from tests.flows.running import ANA, BEN, Gateway, Got
 from tests.flows.test_auth import MATRIX

@@ -1,0 +1,22 @@
+"""The loop that forgets what is kept for a time only."""
+
+from __future__ import annotations
+
+from gateway import idempotency
+from store import tasks
+from store.clock import Clock
+from store.engine import Database
+
+
+class Tidier(tasks.Woken):
+    """Tidies whenever it is woken, and as it starts."""
+
+    name = "tidier"
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        super().__init__()
+        self._database = database
+        self._clock = clock
+
+    async def look(self) -> None:
+        await self._database.transact(lambda conn: idempotency.forget_old(conn, now=self._clock()))
