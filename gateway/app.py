@@ -12,7 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broadcasts.planner import Planner
 from channels.http import open_session
 from forms import unsubscribe
-from gateway import webhooks
+from gateway import reference, webhooks
 from gateway.api import answers, base, bodies, broadcasts, consent, messages, profiles, rules, settings
 from gateway.prepare import prepare, setting
 from gateway.problems import Problem, from_exception
@@ -45,7 +45,8 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     """The application; its parts start with it and stop, drained, when it is cleaned up."""
     app = web.Application(client_max_size=bodies.BYTES, middlewares=[_problems])
     app[DRAINING] = asyncio.Event()
-    base.mount(app, ROUTES)
+    base.mount(app, ROUTES, calls_per_minute=settings_.api.calls_per_minute)
+    reference.mount(app, ROUTES, public_url=settings_.server.public_url)
     webhooks.mount(app)
     unsubscribe.mount(app)
     app.router.add_get("/healthz", healthz)

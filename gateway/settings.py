@@ -161,6 +161,10 @@ class FrequencyCap(Section):
     days: int = Field(ge=1, le=366)
 
 
+class Api(Section):
+    calls_per_minute: int = Field(default=30_000, ge=1)
+
+
 class Sending(Section):
     quiet_hours: Literal["law", "off"] = "law"
     quiet_hours_table: Path | None = None
@@ -247,6 +251,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     defaults: Defaults = Defaults()
     organisation: Organisation = Organisation()
+    api: Api = Api()
     sending: Sending = Sending()
     rules: RuleSettings = RuleSettings()
     connections: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Connection] = {}

@@ -16,12 +16,15 @@ from gateway.api.answers import JSON, Done, key_of
 from gateway.api.bodies import Model, check_text, read_body, with_plus
 from gateway.idempotency import Kept, Once, Turns, is_kept
 from gateway.keys import Key
+from gateway.limits import Limit, Standing
 from gateway.problems import Problem, from_exception, invalid, unauthorised
 from gateway.services import House
 from outbox import heed
 
 HOUSE: web.AppKey[House] = web.AppKey("house", House)
 TURNS: web.AppKey[Turns] = web.AppKey("turns", Turns)
+LIMIT: web.AppKey[Limit] = web.AppKey("limit", Limit)
+STANDING: web.RequestKey[Standing] = web.RequestKey("standing", Standing)
 MOST_LISTED = 500
 Handler = Callable[["Call"], Awaitable[web.Response]]
 
@@ -144,8 +147,10 @@ async def given(house: House, kept: Kept, *, is_replay: bool = False) -> web.Res
     return response
 
 
-def mount(app: web.Application, routes: Sequence[Route]) -> None:
+def mount(app: web.Application, routes: Sequence[Route], *, calls_per_minute: int) -> None:
     app[TURNS] = Turns()
+    app[LIMIT] = Limit(calls_per_minute)
+    app.on_response_prepare.append(_tell_the_limit)
     for route in routes:
         app.router.add_route(route.method, route.path, _served(route))
 
@@ -157,6 +162,7 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
         key = await authenticated(request, house)
         if key is None:
             raise unauthorised()
+        _count(request, key)
         if route.scope is not None:
             require_scope(key, route.scope)
         for value in request.match_info.values():
@@ -168,7 +174,22 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
     return serve
 
 
+def _count(request: web.Request, key: Key) -> None:
+    """Count the call against its key's limit; raises Problem 429."""
+    request[STANDING] = standing = request.app[LIMIT].take(key.id)
+    if standing.is_over:
+        words = f"a key has {standing.quota:,} calls a minute; {standing.wait_seconds} s from now there is one again"
+        headers = {"Retry-After": str(standing.wait_seconds)}
+        raise Problem(429, "too-many-calls", "Too many calls with this key", words, headers=headers)
+
+
+async def _tell_the_limit(request: web.Request, response: web.StreamResponse) -> None:
+    if (standing := request.get(STANDING)) is not None:
+        response.headers.update(standing.headers)
+
+
 async def _carried_out(call: Call) -> web.Response:
+    call.query()  # what is not known is refused, also where nothing is asked
     model = call.route.body
     payload = await read_body(call.request, model) if model is not None else None
     return await call.route.handler(replace(call, payload=payload))

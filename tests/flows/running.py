@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from store.clock import utcnow
 from store.tables import api_keys, metadata
 from tests.channels.requests_as_sent import ACCOUNT, FORM, ORIGIN, TOKEN, signature
+from tests.flows import reference
 
 OURS = "+14155550100"  # the number of the connection `sms`
 OURS_ON_WHATSAPP = "+14155550101"
@@ -149,9 +150,10 @@ class Gateway:
         """One request of an API client; `path` is sent as it stands."""
         given = {"Authorization": f"Bearer {key if key is not None else await self.key()}"}
         given |= {"Content-Type": "application/json"} if data is not None or json is not None else {}
-        return await self.send(
-            method, path, data=_as_json(json) if json is not None else data, headers={**given, **(headers or {})}
-        )
+        body = _as_json(json) if json is not None else data
+        got = await self.send(method, path, data=body, headers={**given, **(headers or {})})
+        reference.check(method, path, got.status, got.type, got.body)
+        return got
 
     async def api(self, method: str, path: str, *, status: int | None = None, **more: Any) -> Any:
         """What the API answers; it must be this status, or a 2xx."""

@@ -62,6 +62,8 @@ OPEN = {
     ("POST", "/unsubscribe/{token}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/v1/openapi.json"),
+    ("GET", "/docs"),
 }
 
 
