@@ -184,5 +184,5 @@ def _change(person: Person, act: Act, ids: dict[str, str], now: datetime) -> Cha
         actor="customer" if act.by_text else "user:sadie",
         address_id=address_id if act.by_text else None,
         with_address=act.by_text,
-        evidence={"how": "seed", "obtained_at": now.isoformat()},
+        evidence={"how": "seed"},
     )
