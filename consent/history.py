@@ -44,7 +44,7 @@ class HistoryLine:
 class Filter:
     """Which lines; everything given must hold."""
 
-    profile_id: str | None = None
+    profile_ids: Sequence[str] = ()  # none: of everybody
     since: datetime | None = None
     until: datetime | None = None
     source: str | None = None
@@ -97,8 +97,8 @@ async def read(conn: AsyncConnection, chosen: Filter, *, before: int | None, lim
     statement = _lines().order_by(event.seq.desc()).limit(limit)
     if before is not None:
         statement = statement.where(event.seq < before)
-    if chosen.profile_id is not None:
-        statement = statement.where(event.profile_id == chosen.profile_id)
+    if chosen.profile_ids:
+        statement = statement.where(event.profile_id.in_(chosen.profile_ids))
     if chosen.since is not None:
         statement = statement.where(event.at >= chosen.since)
     if chosen.until is not None:

@@ -25,6 +25,7 @@ from consent.states import (
     apply,
     obtained_at,
     state_of,
+    upwards,
     wider,
 )
 
@@ -107,7 +108,7 @@ class _Move:
         return any(
             obtained <= said_at < self.flags[subject].order_at
             for subject, obtained in self._obtained.items()
-            if subject in self.flags and wish.subject in _upwards(subject, self._channels)
+            if subject in self.flags and wish.subject in upwards(subject, self._channels)
         )
 
     def _is_behind_a_no(self, wish: Wish) -> bool:
@@ -316,14 +317,6 @@ def _noes_over(person: Person, wish: Wish) -> list[Flag]:
     if own is not None and own.opens:
         wide = None
     return [flag for flag in (own, wide) if flag is not None and flag.state == "no"]
-
-
-def _upwards(subject: Subject, channels: Mapping[str, str]) -> list[Subject]:
-    """The subject, and what it stands under."""
-    found = [subject]
-    while (above := wider(found[-1], channels)) is not None:
-        found.append(above)
-    return found
 
 
 def _answers(change: Change, flag: Flag) -> bool:

@@ -180,6 +180,14 @@ def wider(subject: Subject, channels: Mapping[str, str]) -> Subject | None:
     return Subject("channel", channels.get(subject.key, "")) if subject.kind == "address" else None
 
 
+def upwards(subject: Subject, channels: Mapping[str, str]) -> list[Subject]:
+    """The subject, and all that it stands under."""
+    found = [subject]
+    while (above := wider(found[-1], channels)) is not None:
+        found.append(above)
+    return found
+
+
 def obtained_at(evidence: Mapping[str, object]) -> datetime | None:
     """When the evidence says that it was obtained; None where it does not, or not so that it can be understood."""
     obtained = evidence.get("obtained_at")

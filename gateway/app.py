@@ -13,7 +13,21 @@ from broadcasts.planner import Planner
 from channels.http import open_session
 from forms import unsubscribe
 from gateway import reference, webhooks
-from gateway.api import answers, base, bodies, broadcasts, consent, messages, profiles, rules, settings
+from gateway.api import (
+    answers,
+    audit,
+    base,
+    batches,
+    bodies,
+    broadcasts,
+    consent,
+    merging,
+    messages,
+    profiles,
+    rules,
+    settings,
+    verdicts,
+)
 from gateway.prepare import prepare, setting
 from gateway.problems import Problem, from_exception
 from gateway.services import House, adapters_for, policy_for
@@ -36,7 +50,18 @@ log = structlog.get_logger("gateway")
 SWEEP_SECONDS = 5.0
 TIDY_SECONDS = 600.0
 LOOK_SECONDS = 1.0  # how often planner and settlement look what is due
-ROUTES = (*profiles.ROUTES, *consent.ROUTES, *rules.ROUTES, *settings.ROUTES, *broadcasts.ROUTES, *messages.ROUTES)
+ROUTES = (
+    *profiles.ROUTES,
+    *batches.ROUTES,
+    *merging.ROUTES,
+    *consent.ROUTES,
+    *verdicts.ROUTES,
+    *rules.ROUTES,
+    *settings.ROUTES,
+    *broadcasts.ROUTES,
+    *messages.ROUTES,
+    *audit.ROUTES,
+)
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
 SCHEDULER: web.AppKey[AsyncIOScheduler] = web.AppKey("scheduler", AsyncIOScheduler)
 

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
 from consent.states import EVERYTHING, Event, Flag, Flags, Subject, fold, state_of
-from store.tables import attempts, consent_events, defaults, profile_addresses, profiles
+from store.tables import attempts, audit, consent_events, defaults, profile_addresses, profiles
 
 PAGE = 500  # attempts, with the histories of their people, that are in memory at once
 
 
 async def without_consent(conn: AsyncConnection) -> AsyncIterator[str]:
     """A sentence for each marketing attempt that the history up to its consent_version did not allow."""
-    answers = {(row.version, row.channel): row.state for row in await conn.execute(select(defaults))}
+    known = await _read_defaults(conn)
     statement = (
         select(attempts)
         .where(attempts.c["class"] == "marketing", attempts.c.state != "abandoned")
@@ -33,7 +33,7 @@ async def without_consent(conn: AsyncConnection) -> AsyncIterator[str]:
     )
     page: Sequence[Row[Any]] = (await conn.execute(statement)).all()
     while page:
-        world = await _read(conn, page, answers)
+        world = await _read(conn, page, known)
         for attempt in page:
             if (why := world.forbids(attempt)) is not None:
                 to = f"address {attempt.address_id} of {attempt.profile_id}"
@@ -42,11 +42,23 @@ async def without_consent(conn: AsyncConnection) -> AsyncIterator[str]:
         page = (await conn.execute(behind)).all() if len(page) == PAGE else ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    answers: Mapping[tuple[int, str], str]  # by version and channel
+    applied_at: datetime | None  # when they were last extended to those made with others
+
+
+async def _read_defaults(conn: AsyncConnection) -> _Defaults:
+    answers = {(row.version, row.channel): row.state for row in await conn.execute(select(defaults))}
+    applied = select(func.max(audit.c.at)).where(audit.c.action == "defaults.applied")
+    return _Defaults(answers, (await conn.execute(applied)).scalar_one())
+
+
 @dataclass(slots=True)
 class _World:
     """The people that a page of attempts concerns."""
 
-    answers: Mapping[tuple[int, str], str]  # the defaults
+    defaults: _Defaults
     versions: dict[str, int]  # of the defaults, by profile that there is
     made: dict[str, datetime]  # by profile that there is
     since: dict[str, dict[str, datetime]] = field(default_factory=lambda: defaultdict(dict))  # by address, by profile
@@ -83,10 +95,12 @@ class _World:
             return any(term is None or term > attempt.at for term in terms)
         if channel is not None and channel.state != "not_asked":
             return False
-        version = self.versions.get(attempt.profile_id)
-        if version is None:  # the person is gone, and with them which defaults they were made with
-            return any(state == "yes" for (_, name), state in self.answers.items() if name == attempt.channel)
-        return self.answers.get((version, attempt.channel)) == "yes"
+        version, applied_at = self.versions.get(attempt.profile_id), self.defaults.applied_at
+        answers = self.defaults.answers
+        # The person is gone, or was given others since: and with that is gone which defaults they had.
+        if version is None or (applied_at is not None and attempt.at <= applied_at):
+            return any(state == "yes" for (_, name), state in answers.items() if name == attempt.channel)
+        return answers.get((version, attempt.channel)) == "yes"
 
     def _covers(self, channel: Flag, attempt: Row[Any]) -> bool:
         """Whether the person had the address when it was said, or was made with it; what is not known is granted."""
@@ -108,7 +122,7 @@ def _no(flags: Flags, attempt: Row[Any]) -> str | None:
     return "the address" if address is not None and address.state == "no" else None
 
 
-async def _read(conn: AsyncConnection, page: Sequence[Row[Any]], answers: Mapping[tuple[int, str], str]) -> _World:
+async def _read(conn: AsyncConnection, page: Sequence[Row[Any]], answers: _Defaults) -> _World:
     people = {attempt.profile_id for attempt in page}
     theirs = select(profiles.c.id, profiles.c.defaults_version, profiles.c.created_at).where(profiles.c.id.in_(people))
     known = (await conn.execute(theirs)).all()

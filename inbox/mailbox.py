@@ -93,13 +93,13 @@ async def read(conn: AsyncConnection, message_id: str) -> Message | None:
 async def listed(
     conn: AsyncConnection,
     *,
-    profile_id: str | None,
+    profile_ids: Sequence[str],
     direction: str | None,
     status: str | None,
     before: str | None,
     limit: int,
 ) -> list[Message]:
-    """Messages that match, the newest first; broadcasts have deliveries of their own."""
+    """Messages that match, the newest first; broadcasts have deliveries of their own. No `profile_ids`: everybody's."""
     parts = []
     if direction != "outbound" and status in (None, "received"):
         parts.append(_inbound())
@@ -109,8 +109,8 @@ async def listed(
         return []
     both = union_all(*parts).subquery()
     statement = select(both).order_by(both.c.id.desc()).limit(limit)
-    if profile_id is not None:
-        statement = statement.where(both.c.profile_id == profile_id)
+    if profile_ids:
+        statement = statement.where(both.c.profile_id.in_(profile_ids))
     if status is not None:
         statement = statement.where(both.c.status == literal(status, Key()))
     if before is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +12,7 @@ from sqlalchemy import Select, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
+from store.parts import IDS, rows_by
 from store.tables import addresses, profile_addresses, profiles
 from store.types import Key
 
@@ -44,23 +47,41 @@ async def of_profile(
     asked = _asked(question).where(profiles.c.id == profile_id)
     if address_id is not None:
         asked = asked.where(profile_addresses.c.address_id == address_id)
-    rows = await _rows(conn, asked, now)
+    rows = list(await conn.execute(_shown(asked, now)))
     rows.sort(key=lambda row: (not verdict.is_allowed(row.reason), not row.primary, row.position or 0))
     return _answer(rows[0]) if rows else Answer("no_address", profile_id)
 
 
 async def of_address(conn: AsyncConnection, address_hash: str, question: Question, *, now: datetime) -> Answer:
     """A no of any profile that has it wins, then any that may be sent to, then the oldest profile's reason."""
-    asked = (
-        _asked(question)
-        .join(addresses, addresses.c.id == profile_addresses.c.address_id)
-        .where(addresses.c.hash == address_hash)
+    return (await of_addresses(conn, [(address_hash, question)], now=now))[0]
+
+
+async def of_addresses(conn: AsyncConnection, asked: Sequence[tuple[str, Question]], *, now: datetime) -> list[Answer]:
+    """As `of_address`, of each (hash, question) in their order; one statement for each different question."""
+    by_question: dict[Question, set[str]] = defaultdict(set)
+    for digest, question in asked:
+        by_question[question].add(digest)
+    found: dict[tuple[str, Question], list[Any]] = defaultdict(list)
+    for question, hashes in by_question.items():
+        statement = (
+            _asked(question)
+            .add_columns(addresses.c.hash)
+            .join(addresses, addresses.c.id == profile_addresses.c.address_id)
+            .where(addresses.c.hash.in_(IDS))
+        )
+        for row in await rows_by(conn, _shown(statement, now), hashes):
+            found[row.hash, question].append(row)
+    return [_first(found[one]) for one in asked]
+
+
+def _first(rows: Sequence[Any]) -> Answer:
+    best = min(
+        rows,
+        key=lambda row: (row.reason not in verdict.NO_REASONS, not verdict.is_allowed(row.reason), row.profile_id),
+        default=None,
     )
-    rows = await _rows(conn, asked, now)
-    rows.sort(
-        key=lambda row: (row.reason not in verdict.NO_REASONS, not verdict.is_allowed(row.reason), row.profile_id)
-    )
-    return _answer(rows[0]) if rows else Answer("unknown_address")
+    return _answer(best) if best is not None else Answer("unknown_address")
 
 
 def _asked(question: Question) -> Select[Any]:
@@ -76,12 +97,12 @@ def _asked(question: Question) -> Select[Any]:
     ).select_from(profiles.outerjoin(profile_addresses, held))
 
 
-async def _rows(conn: AsyncConnection, asked: Select[Any], now: datetime) -> list[Any]:
+def _shown(asked: Select[Any], now: datetime) -> Select[Any]:
+    """The verdict on each row, with the address in words."""
     answered = verdict.over(asked.subquery("asked"), now=now).subquery("answered")
-    shown = select(answered, addresses.c.value.label("address")).select_from(
+    return select(answered, addresses.c.value.label("address")).select_from(
         answered.outerjoin(addresses, addresses.c.id == answered.c.address_id)
     )
-    return list(await conn.execute(shown))
 
 
 def _answer(row: Any) -> Answer:

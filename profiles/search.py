@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import addresses, profile_addresses, profile_tags, profiles
+from store.tables import addresses, consent_events, profile_addresses, profile_tags, profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Search:
     address_hash: str | None = None
     external_id: str | None = None
     tag: str | None = None
+    updated_since: datetime | None = None  # the profile, or what it said
 
 
 async def find(conn: AsyncConnection, search: Search, *, after: str | None, limit: int) -> list[str]:
@@ -30,6 +32,9 @@ async def find(conn: AsyncConnection, search: Search, *, after: str | None, limi
     if search.tag is not None:
         tagged = select(profile_tags.c.profile_id).where(profile_tags.c.tag == search.tag)
         statement = statement.where(profiles.c.id.in_(tagged))
+    if search.updated_since is not None:
+        said = select(consent_events.c.profile_id).where(consent_events.c.at >= search.updated_since)
+        statement = statement.where(or_(profiles.c.updated_at >= search.updated_since, profiles.c.id.in_(said)))
     held = select(profile_addresses.c.profile_id).join(addresses, addresses.c.id == profile_addresses.c.address_id)
     if search.address_hash is not None:
         statement = statement.where(profiles.c.id.in_(held.where(addresses.c.hash == search.address_hash)))

@@ -109,6 +109,14 @@ profile_tags = Table(
     Index("ix_profile_tags_tag", "tag", "profile_id"),
 )
 
+profile_merges = Table(
+    "profile_merges",  # who has become whom
+    metadata,
+    Column("profile_id", Key, primary_key=True),  # it is gone
+    Column("into_id", Key, nullable=False, index=True),  # never one that has become another itself
+    Column("at", UTCDateTime, nullable=False),
+)
+
 addresses = Table(
     "addresses",  # one row per distinct (channel, value), for ever: what outlives the person hangs on the hash
     metadata,

@@ -26,7 +26,7 @@ TURNS: web.AppKey[Turns] = web.AppKey("turns", Turns)
 LIMIT: web.AppKey[Limit] = web.AppKey("limit", Limit)
 STANDING: web.RequestKey[Standing] = web.RequestKey("standing", Standing)
 MOST_LISTED = 500
-Handler = Callable[["Call"], Awaitable[web.Response]]
+Handler = Callable[["Call"], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Route:
     body: type[BaseModel] | None = None
     query: Sequence[Query] = ()
     answers: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)  # of a success, by status
+    files: Sequence[str] = ()  # as which other media types a success may come
     problems: Sequence[int] = ()  # the statuses that are its own; those that any operation may answer are added
 
 
@@ -155,8 +156,8 @@ def mount(app: web.Application, routes: Sequence[Route], *, calls_per_minute: in
         app.router.add_route(route.method, route.path, _served(route))
 
 
-def _served(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def serve(request: web.Request) -> web.Response:
+def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
         house = request.app[HOUSE]
         received_at = house.now()
         key = await authenticated(request, house)
@@ -188,14 +189,14 @@ async def _tell_the_limit(request: web.Request, response: web.StreamResponse) ->
         response.headers.update(standing.headers)
 
 
-async def _carried_out(call: Call) -> web.Response:
+async def _carried_out(call: Call) -> web.StreamResponse:
     call.query()  # what is not known is refused, also where nothing is asked
     model = call.route.body
     payload = await read_body(call.request, model) if model is not None else None
     return await call.route.handler(replace(call, payload=payload))
 
 
-async def _carried_out_once(call: Call, name: str) -> web.Response:
+async def _carried_out_once(call: Call, name: str) -> web.StreamResponse:
     """As the first request with this Idempotency-Key was answered; if this is the first, carry it out."""
     request, house = call.request, call.house
     once = Once(call.key.id, request.path, name, await request.read(), now=call.received_at)
@@ -212,7 +213,7 @@ async def _carried_out_once(call: Call, name: str) -> web.Response:
                 response = problem.response()
             if once.is_answered or not is_kept(response.status):
                 return response
-            body = response.body if isinstance(response.body, bytes) else b""
+            body = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
             kept = Kept(response.status, response.content_type, body)  # it had no effect
             first = await house.database.transact(lambda conn: once.keep_alone(conn, kept))
             if first is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import structlog
 from aiohttp import web
 from pydantic import Field, StringConstraints, field_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,16 +14,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import history, preferences
 from consent.history import HistoryLine
 from consent.states import CHANNELS, EVERYTHING, SOURCES, Change, State, Subject, Wish
-from gateway.api import people, shapes
-from gateway.api.answers import Done, answer, listing
-from gateway.api.base import PAGE, Call, Query, Route
+from gateway.api import people, shapes, sheets
+from gateway.api.answers import Done, listing
+from gateway.api.base import MOST_LISTED, PAGE, Call, Query, Route
 from gateway.api.bodies import Body, parse_time
 from gateway.problems import invalid
-from outbox import asking, heed
-from outbox.asking import Question
+from outbox import heed
+from profiles import merges
 from profiles.addresses import AddressBook, BadAddress
 from profiles.records import Profile
 from store.ids import new_id
+
+log = structlog.get_logger("api")
 
 Channel = Literal["sms", "whatsapp", "email", "voice", "post"]
 StateName = Literal["yes", "no", "not_asked"]
@@ -204,11 +207,15 @@ def line_shown(line: HistoryLine) -> dict[str, Any]:
 
 
 async def profile_history(call: Call) -> web.Response:
-    """The history of a profile, the newest first; it outlives the profile."""
+    """The history of a profile, the newest first; it outlives the profile.
+
+    That of those who were merged into it is told with it, each line under the id that it was said under.
+    """
     call.query()
     after, limit = call.page()
     async with call.house.database.read() as conn:
-        lines = await history.read(conn, history.Filter(profile_id=call.id), before=_seq(after), limit=limit)
+        chosen = history.Filter(profile_ids=await merges.family(conn, call.id))
+        lines = await history.read(conn, chosen, before=_seq(after), limit=limit)
         if not lines and after is None:
             await people.require(conn, call.id)
     return listing([line_shown(line) for line in lines], [str(line.seq) for line in lines], limit)
@@ -225,12 +232,13 @@ EVENTS_CHOSEN = (
 )
 
 
-async def consent_events(call: Call) -> web.Response:
-    """Every opt-in and opt-out, the newest first."""
+async def consent_events(call: Call) -> web.StreamResponse:
+    """Every opt-in and opt-out, the newest first.
+
+    With `format=csv` all of them as one file, whatever the limit.
+    """
     query = call.query()
     after, limit = call.page()
-    if query.get("format", "json") != "json":
-        raise invalid("format", "only json is there yet")
     chosen = history.Filter(
         since=parse_time(query["since"], "since") if "since" in query else None,
         until=parse_time(query["until"], "until") if "until" in query else None,
@@ -239,9 +247,34 @@ async def consent_events(call: Call) -> web.Response:
         kind=query.get("subject"),
         channel=query.get("channel"),
     )
+    if query.get("format") == "csv":
+        return await _as_csv(call, chosen, before=_seq(after))
     async with call.house.database.read() as conn:
         lines = await history.read(conn, chosen, before=_seq(after), limit=limit)
     return listing([line_shown(line) for line in lines], [str(line.seq) for line in lines], limit)
+
+
+async def _as_csv(call: Call, chosen: history.Filter, *, before: int | None) -> web.StreamResponse:
+    """All of it as a file, a page at a time: `limit` is for those who read page by page."""
+    response = web.StreamResponse(headers={"Content-Disposition": 'attachment; filename="consent-events.csv"'})
+    response.content_type, response.charset = "text/csv", "utf-8"
+    await response.prepare(call.request)
+    await response.write(sheets.row(sheets.COLUMNS))
+    try:
+        while True:
+            async with call.house.database.read() as conn:
+                lines = await history.read(conn, chosen, before=before, limit=MOST_LISTED)
+            await response.write(b"".join(sheets.row(sheets.cells(line_shown(line))) for line in lines))
+            if len(lines) < MOST_LISTED:
+                break
+            before = lines[-1].seq
+    except Exception as error:
+        log.warning("export.cut", error=type(error).__name__)
+        if call.request.transport is not None:
+            call.request.transport.abort()  # a file that ends early must not look whole
+        return response
+    await response.write_eof()
+    return response
 
 
 def _seq(cursor: str | None) -> int | None:
@@ -250,36 +283,6 @@ def _seq(cursor: str | None) -> int | None:
     if not cursor.isdecimal() or len(cursor) > 18:
         raise invalid("cursor", "use the `next` of an earlier answer as it is")
     return int(cursor)
-
-
-# --- the verdict ------------------------------------------------------------------------------
-
-
-async def get_verdict(call: Call) -> web.Response:
-    """May we send this person marketing on this channel now, and why."""
-    query = call.query()
-    channel = query["channel"]
-    async with call.house.database.read() as conn:
-        profile = await people.require(conn, call.id)
-        preference_id = await preferences.require(conn, query["preference"]) if "preference" in query else None
-        address_id = _address_id(call, profile, channel, query.get("address"))
-        found = await asking.of_profile(
-            conn, profile.id, Question(channel, "marketing", preference_id), address_id=address_id, now=call.house.now()
-        )
-    return answer({"allowed": found.allowed, "reason": found.reason, "address": found.address})
-
-
-def _address_id(call: Call, profile: Profile, channel: str, text: str | None) -> str | None:
-    if text is None:
-        return None
-    try:
-        wanted = call.house.book.parse(channel, text)
-    except BadAddress as error:
-        raise invalid("address", str(error)) from error
-    for held in profile.addresses:
-        if held.channel == channel and held.value.casefold() == wanted.value.casefold():
-            return held.address_id
-    raise invalid("address", "the profile has no such address")
 
 
 ROUTES: Sequence[Route] = (
@@ -303,23 +306,11 @@ ROUTES: Sequence[Route] = (
     ),
     Route(
         "GET",
-        "/v1/profiles/{id}/verdict",
-        get_verdict,
-        "consent:read",
-        query=(
-            Query("channel", "By which channel.", CHANNELS, is_needed=True),
-            Query("preference", "About what, by the preference's name."),
-            Query("address", "At which of the profile's addresses; else the one that would be taken."),
-        ),
-        answers={200: shapes.Verdict},
-        problems=(404,),
-    ),
-    Route(
-        "GET",
         "/v1/consent-events",
         consent_events,
         "consent:read",
         query=(*EVENTS_CHOSEN, *PAGE),
         answers={200: shapes.Lines},
+        files=("text/csv",),
     ),
 )

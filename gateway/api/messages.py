@@ -23,7 +23,7 @@ from outbox import resends, sandbox, singles
 from outbox.resends import Held, MayBeDuplicate, NotResendable, Repeated
 from outbox.singles import NotAllowed, Single
 from outbox.statuses import STATUSES
-from profiles import records
+from profiles import merges, records
 from profiles.addresses import BadAddress
 
 TRANSACTIONAL = "send:transactional"
@@ -203,9 +203,10 @@ async def listed(call: Call) -> web.Response:
     query = call.query()
     before, limit = call.page()
     async with call.house.database.read() as conn:
+        asked = query.get("profile_id")
         found = await mailbox.listed(
             conn,
-            profile_id=query.get("profile_id"),
+            profile_ids=await merges.family(conn, asked) if asked is not None else (),
             direction=query.get("direction"),
             status=query.get("status"),
             before=before,

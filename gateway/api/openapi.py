@@ -125,6 +125,7 @@ def _responses(route: Route) -> dict[str, Any]:
         found[str(status)] = {"description": _first_line(model) if model is not None else "Done."}
         if model is not None:
             found[str(status)]["content"] = {"application/json": {"schema": _ref(model)}}
+            found[str(status)]["content"] |= {file: {"schema": {"type": "string"}} for file in route.files}
     for status, words in sorted(_problems(route).items()):
         content = {PROBLEM: {"schema": _ref(ProblemDocument)}}
         found[str(status)] = {"description": words, "content": content}

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences, reading
 from consent.states import CHANNELS, EVERYTHING, Flag, Subject
-from gateway.problems import not_found
-from profiles import records
+from gateway.problems import Problem, not_found
+from profiles import merges, records
 from profiles.records import Profile
 from store.locks import lock_profiles
 
@@ -28,7 +28,7 @@ async def view_one(conn: AsyncConnection, profile_id: str) -> dict[str, Any]:
     """One profile; raises Problem 404."""
     found = await view(conn, [profile_id])
     if not found:
-        raise not_found("profile")
+        raise await _no_profile(conn, profile_id)
     return found[0]
 
 
@@ -36,8 +36,16 @@ async def require(conn: AsyncConnection, profile_id: str) -> Profile:
     """The profile; raises Problem 404."""
     found = await records.read(conn, [profile_id])
     if not found:
-        raise not_found("profile")
+        raise await _no_profile(conn, profile_id)
     return found[0]
+
+
+async def _no_profile(conn: AsyncConnection, profile_id: str) -> Problem:
+    """404, with whom the profile was merged into."""
+    into = await merges.merged_into(conn, profile_id)
+    if into is None:
+        return not_found("profile")
+    return Problem(404, "not-found", "Not found", f"it was merged into {into}", merged_into=into)
 
 
 async def hold(conn: AsyncConnection, profile_id: str) -> Profile:
@@ -62,7 +70,7 @@ def _shown(profile: Profile, flags: Mapping[Subject, Flag], names: Mapping[str, 
         ],
         "consent": consent(profile, flags, names),
         "created_at": profile.created_at,
-        "updated_at": profile.updated_at,
+        "updated_at": max([profile.updated_at, *(flag.recorded_at for flag in flags.values())]),
     }
 
 

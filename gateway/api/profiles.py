@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from gateway import audit
 from gateway.api import consent, people, shapes
 from gateway.api.answers import Done, answer, listing
 from gateway.api.base import PAGE, Call, Query, Route
-from gateway.api.bodies import Body, check_text
+from gateway.api.bodies import Body, parse_time
 from gateway.api.consent import Channel, ConsentIn
 from gateway.problems import Problem, invalid
 from gateway.zones import is_zone
@@ -36,6 +36,12 @@ SEARCHED = (
     Query("address", "Who has it, such as `sms:+14155550123`."),
     Query("external_id", "Whose key in your own system it is."),
     Query("tag", "Who has the tag."),
+    Query(
+        "updated_since",
+        "Who was changed since, or has said something. Ask for a minute before your last call: what was under way then "
+        "stands at the time it came.",
+        is_time=True,
+    ),
 )
 
 
@@ -147,7 +153,8 @@ async def search(call: Call) -> web.Response:
             raise invalid("address", str(error)) from error
     if len(query.get("q", "").split()) > MOST_WORDS:
         raise invalid("q", f"at most {MOST_WORDS} words")
-    wanted = Search(query.get("q"), address_hash, query.get("external_id"), query.get("tag"))
+    since = parse_time(query["updated_since"], "updated_since") if "updated_since" in query else None
+    wanted = Search(query.get("q"), address_hash, query.get("external_id"), query.get("tag"), since)
     async with call.house.database.read() as conn:
         ids = await find(conn, wanted, after=after, limit=limit)
         items = await people.view(conn, ids)
@@ -175,13 +182,17 @@ async def patch(call: Call) -> web.Response:
 async def put_by_external_id(call: Call) -> web.Response:
     """Create the profile with this external id, or change what is named of it."""
     body = call.body(NewProfileIn)
-    _needs_consent_scope(call, body)
     external_id = call.request.match_info["external_id"]
-    check_text(external_id, "external_id")
-    if len(external_id) > 255:
-        raise invalid("external_id", "at most 255 characters")
     if body.external_id not in (None, external_id):
         raise invalid("external_id", "the path names another one")
+    return await call.commit(putting(call, external_id, body))
+
+
+def putting(call: Call, external_id: str, body: NewProfileIn) -> Callable[[AsyncConnection], Awaitable[Done]]:
+    """The work of creating or changing the profile with this external id; raises Problem for what cannot be done."""
+    _needs_consent_scope(call, body)
+    if len(external_id) > 255:
+        raise invalid("external_id", "at most 255 characters")
     body = body.model_copy(update={"external_id": external_id})
     body.model_fields_set.add("external_id")
 
@@ -206,7 +217,7 @@ async def put_by_external_id(call: Call) -> web.Response:
             await flows.leave_behind(conn, found, left, now=call.house.now())
         return Done(await people.view_one(conn, found), closed=heeded.closed)
 
-    return await call.commit(work)
+    return work
 
 
 async def delete(call: Call) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -64,6 +65,26 @@ async def patch_defaults(call: Call) -> web.Response:
     return await call.commit(work)
 
 
+async def apply_defaults(call: Call) -> web.Response:
+    """Let the present defaults hold for everybody known as well, as an act of yours that is recorded.
+
+    Nobody's answer changes: a default is never consent, it counts for those only who were never asked. What waits to be
+    sent is judged by it when it is sent.
+    """
+    async with call.house.database.read() as conn:
+        version, states = await defaults.current_version(conn), await defaults.current(conn)
+    count, last = 0, ""
+    while ids := await call.house.database.transact(partial(defaults.extend, version=version, after=last)):
+        count, last = count + len(ids), ids[-1]
+
+    async def work(conn: AsyncConnection) -> Done:
+        detail = {"version": version, "profiles": count, **states}
+        await audit.note(conn, call.actor, "defaults.applied", None, detail, now=call.house.now())
+        return Done({"defaults": states, "version": version, "profiles": count})
+
+    return await call.commit(work)
+
+
 def shown(preference: Preference) -> dict[str, Any]:
     return {
         "id": preference.id,
@@ -105,6 +126,7 @@ async def list_preferences(call: Call) -> web.Response:
 ROUTES: Sequence[Route] = (
     Route("GET", "/v1/settings/defaults", get_defaults, "configure", answers={200: shapes.Defaults}),
     Route("PATCH", "/v1/settings/defaults", patch_defaults, "configure", DefaultsIn, answers={200: shapes.Defaults}),
+    Route("POST", "/v1/settings/defaults/apply", apply_defaults, "admin", answers={200: shapes.DefaultsApplied}),
     Route(
         "POST",
         "/v1/preferences",

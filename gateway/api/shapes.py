@@ -73,6 +73,21 @@ class Profiles(Listing[Profile]):
     """Profiles, in the order of their making."""
 
 
+class BatchResult(Shape):
+    """What became of one item."""
+
+    index: int
+    status: int = Field(description="201: made. 200: changed, or as it was. Else what the problem says.")
+    profile: Profile | None
+    problem: dict[str, Any] | None = Field(description="As an error of a single call; null where there is none.")
+
+
+class Batch(Shape):
+    """A result for each item, in their order."""
+
+    items: list[BatchResult]
+
+
 # --- consent ------------------------------------------------------------------------------------
 
 
@@ -127,6 +142,12 @@ class Verdict(Shape):
     allowed: bool
     reason: str
     address: str | None
+
+
+class Verdicts(Shape):
+    """One verdict for each question, in their order."""
+
+    items: list[Verdict]
 
 
 # --- rules --------------------------------------------------------------------------------------
@@ -203,6 +224,29 @@ class Preference(Shape):
 
 class Preferences(Listing[Preference]):
     """The preferences, in the order of their making."""
+
+
+class Act(Shape):
+    """Something that was done and is no change of consent."""
+
+    id: str
+    at: datetime
+    actor: str = Field(description="`key:NAME`, `user:NAME` or `system`.")
+    action: str
+    target: str | None
+    detail: dict[str, Any]
+
+
+class Acts(Listing[Act]):
+    """What was done, the newest first."""
+
+
+class DefaultsApplied(Shape):
+    """Whom the present defaults were extended to."""
+
+    defaults: Defaults
+    version: int
+    profiles: int = Field(description="How many had been made with others.")
 
 
 # --- what is sent -------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -273,3 +276,21 @@ async def test_unknown_people_are_404(gateway: Gateway) -> None:
     for method, path in (("PATCH", "consent"), ("GET", "history"), ("GET", "verdict?channel=sms")):
         json = {"channels": {"sms": "no"}} if method == "PATCH" else None
         assert (await gateway.ask(method, f"/v1/profiles/pro_nobody/{path}", json=json)).status == 404
+
+
+async def test_the_history_comes_as_a_sheet_all_of_it_and_harmless(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}")
+    for turn in range(3):
+        await gateway.say(ana["id"], channels={"sms": "yes"}, wording="=HYPERLINK(evil)", by={"kind": "customer"})
+        await gateway.say(ana["id"], channels={"email": "no"}, by={"kind": "customer", "name": f"-{turn}"})
+    got = await gateway.ask("GET", "/v1/consent-events?format=csv&limit=1&actor=key:crm%20for%20customer")
+    assert (got.status, got.type) == (200, "text/csv")
+    rows = list(csv.DictReader(io.StringIO(got.body.decode())))
+    lines = (await gateway.api("GET", "/v1/consent-events?limit=500"))["items"]
+    assert [row["id"] for row in rows] == [line["id"] for line in lines]
+    assert [(row["subject"], row["subject_name"], row["to"]) for row in rows][:2] == [
+        ("channel", "email", "no"), ("channel", "sms", "yes"),
+    ]  # fmt: skip
+    assert json.loads(rows[1]["evidence"])["wording"] == "=HYPERLINK(evil)"
+    assert [row["at"] for row in rows] == [line["at"] for line in lines]
+    assert not any(cell.startswith(("=", "@", "-")) for row in rows for cell in row.values())

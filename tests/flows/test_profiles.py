@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 from tests.flows.running import ANA, BEN, CLEO, OPTED_IN, Gateway, said
 
@@ -236,3 +237,17 @@ async def test_what_cannot_be_kept_is_named(gateway: Gateway) -> None:
         assert (got.status, got.type) == (422, "application/problem+json"), (body, got)
         assert [error["field"] for error in got.json["errors"]] == [field], (body, got.json)
     assert await gateway.rows("profiles") == []
+
+
+async def test_who_was_changed_since_is_found_also_by_what_they_said(gateway: Gateway) -> None:
+    ana, ben, _ = [await gateway.person(f"sms:{number}") for number in (ANA, BEN, CLEO)]
+    gateway.clock.advance(minutes=5)
+    since = quote(gateway.clock().isoformat())
+    gateway.clock.advance(minutes=5)
+    await gateway.text_in("STOP", ANA)
+    await gateway.api("PATCH", f"/v1/profiles/{ben['id']}", json={"first_name": "Ben"})
+    found = (await gateway.api("GET", f"/v1/profiles?updated_since={since}"))["items"]
+    assert [one["id"] for one in found] == [ana["id"], ben["id"]]
+    assert all(one["updated_at"] > one["created_at"] for one in found)
+    got = await gateway.ask("GET", "/v1/profiles?updated_since=yesterday")
+    assert (got.status, got.json["errors"][0]["field"]) == (422, "updated_since")

@@ -1,4 +1,4 @@
-"""What was asked with an Idempotency-Key, and the answer it got"""
+"""What was asked with an Idempotency-Key, and the answer it got; who was merged into whom"""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("api_key_id", "path", "name", name=op.f("pk_idempotency_keys")),
     )
     op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"])
+    op.create_table(
+        "profile_merges",
+        sa.Column("profile_id", types.Key(), nullable=False),
+        sa.Column("into_id", types.Key(), nullable=False),
+        sa.Column("at", types.UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("profile_id", name=op.f("pk_profile_merges")),
+    )
+    op.create_index(op.f("ix_profile_merges_into_id"), "profile_merges", ["into_id"])
 
 
 def downgrade() -> None:

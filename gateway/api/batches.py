@@ -1,0 +1,62 @@
+"""Many profiles at once, each with a result of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.api import profiles, shapes
+from gateway.api.answers import Done
+from gateway.api.base import Call, Route
+from gateway.api.bodies import Body
+from gateway.api.profiles import NewProfileIn
+from gateway.problems import from_exception, invalid
+from outbox import heed
+
+MOST_ITEMS = 500
+
+
+class BatchIn(Body):
+    """Up to 500 profiles as `PUT /v1/profiles/by-external-id/{external_id}` takes them, each with its `external_id`."""
+
+    items: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST_ITEMS)]
+
+
+async def upsert(call: Call) -> web.Response:
+    """Create or change many profiles, by their `external_id`; each item has a result of its own, in their order.
+
+    An item that cannot be carried out changes nothing and holds up no other: its result is the problem. Each is a
+    transaction of its own, and an item sent again changes nothing more: after an answer that was lost, send all again.
+    """
+    body = call.body(BatchIn)
+    items = [await _one(call, index, item) for index, item in enumerate(body.items)]
+
+    async def work(_conn: AsyncConnection) -> Done:
+        return Done({"items": items})
+
+    return await call.commit(work)
+
+
+async def _one(call: Call, index: int, item: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        wanted = NewProfileIn.model_validate_json(json.dumps(item))
+        if wanted.external_id is None:
+            raise invalid("external_id", "each item needs it: by it the profile is found again")
+        done = await call.house.database.transact(profiles.putting(call, wanted.external_id, wanted))
+    except Exception as error:
+        problem = from_exception(error)
+        if problem is None or problem.status >= 500:
+            raise
+        return {"index": index, "status": problem.status, "profile": None, "problem": problem.document}
+    await heed.settle(call.house.database, done.closed)
+    return {"index": index, "status": done.status, "profile": done.document, "problem": None}
+
+
+ROUTES: Sequence[Route] = (
+    Route("POST", "/v1/profiles/batch", upsert, "profiles:write", BatchIn, answers={200: shapes.Batch}),
+)

@@ -1,0 +1,132 @@
+"""Two profiles of one person become one, with all that it means for what may be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import exists, func, literal_column, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import reading
+from consent.merging import Side, merged
+from consent.states import Change, Flags, Subject
+from outbox import heed
+from profiles import links, merges, records
+from profiles.records import Profile
+from store.ids import new_id
+from store.locks import lock_deliveries, lock_people
+from store.tables import deliveries, pauses, profile_addresses, profiles
+from store.upsert import upsert
+
+
+class Gone(Exception):
+    """There is no such profile; the message is its id."""
+
+
+async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now: datetime) -> heed.Heeded:
+    """Let `gone` become part of `into`, which takes its addresses, tags, names and answers; raises Gone.
+
+    Every no of the two wins. The history of `gone` stays under its id.
+    """
+    held = await lock_people(conn, [into, gone])
+    found = {profile.id: profile for profile in await records.read(conn, [into, gone])}
+    for profile_id in (into, gone):
+        if profile_id not in found:
+            raise Gone(profile_id)
+    flags = await reading.flags_of(conn, [into, gone])
+    covered = {profile_id: await _covered(conn, profile_id, flags[profile_id]) for profile_id in (into, gone)}
+    channels = {address_id: channel for links_ in held.values() for address_id, channel in links_}
+    said = merged(Side(flags[into], covered[into]), Side(flags[gone], covered[gone]), channels)
+    change_id = new_id("chg")
+    changes = [
+        Change(
+            profile_id=into,
+            change_id=change_id if one.at is None else new_id("chg"),  # of one change a yes would open under its no
+            wishes=one.wishes,
+            source="merge",
+            actor=actor,
+            said_at=one.at,
+            by_person=one.by_person,
+            evidence={"merged": gone},
+        )
+        for one in said
+    ]
+    heeded = await heed.record(conn, changes, now=now)
+    await _carry_over(conn, found[into], found[gone], held, now=now)
+    await _carry_pauses(conn, into, gone)
+    await _carry_queued(conn, into, gone, now=now)
+    await records.remove(conn, gone)
+    await merges.note(conn, gone, into, now=now)
+    touched = frozenset(channels)
+    await heed.skip_queued(conn, touched, now=now)
+    return heed.Heeded(heeded.lines, touched)
+
+
+async def _covered(conn: AsyncConnection, profile_id: str, flags: Flags) -> dict[str, list[str]]:
+    """Channel → the addresses that its yes covers, by the verdict's own rule."""
+    rows = await conn.execute(
+        select(
+            profile_addresses.c.address_id,
+            profile_addresses.c.channel,
+            profile_addresses.c.since,
+            profiles.c.created_at,
+        )
+        .join(profiles, profiles.c.id == profile_addresses.c.profile_id)
+        .where(profiles.c.id == profile_id)
+    )
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        flag = flags.get(Subject("channel", row.channel))
+        if flag is not None and flag.state == "yes" and row.since <= max(flag.at, row.created_at):
+            found.setdefault(row.channel, []).append(row.address_id)
+    return found
+
+
+async def _carry_over(
+    conn: AsyncConnection, into: Profile, gone: Profile, held: Mapping[str, Sequence[tuple[str, str]]], *, now: datetime
+) -> None:
+    """Names that the survivor lacks, attributes and tags besides its own, and the addresses behind its own."""
+    has = {address_id for address_id, _ in held[into.id]}
+    primary = {address.channel for address in into.addresses}
+    given = []
+    for place, address in enumerate(gone.addresses, start=len(has)):
+        if address.address_id not in has:
+            first = address.primary and address.channel not in primary
+            given.append(links.Link(into.id, address.address_id, address.channel, first, place))
+    await links.give(conn, given, now=now)
+    await links.take(conn, gone.id, [address_id for address_id, _ in held[gone.id]])
+    names = {name: getattr(into, name) or getattr(gone, name) for name in records.NAMES}
+    if gone.external_id is not None:
+        await records.change(conn, gone.id, {"external_id": None}, now=now)
+    await records.change(conn, into.id, names | {"attributes": gone.attributes | into.attributes}, now=now)
+    await records.set_tags(conn, into.id, {*into.tags, *gone.tags})
+
+
+async def _carry_pauses(conn: AsyncConnection, into: str, gone: str) -> None:
+    """Of two pauses of a channel the longer."""
+    statement = (
+        select(pauses.c.channel, func.max(pauses.c.until).label("until"))
+        .where(pauses.c.profile_id.in_([into, gone]))
+        .group_by(pauses.c.channel)
+        .order_by(pauses.c.channel)
+    )
+    rows = (await conn.execute(statement)).all()
+    await upsert(conn, pauses, [{"profile_id": into, "channel": row.channel, "until": row.until} for row in rows])
+
+
+async def _carry_queued(conn: AsyncConnection, into: str, gone: str, *, now: datetime) -> None:
+    """What waits for the one is for the survivor, but no broadcast comes to them twice."""
+    queued = deliveries.c.status == literal_column("'queued'")
+    waiting = select(deliveries.c.id).where(deliveries.c.profile_id == gone, queued)
+    ids = list((await conn.execute(waiting)).scalars())
+    if not ids:
+        return
+    await lock_deliveries(conn, ids)
+    own = deliveries.alias("own")
+    twice = exists(select(1).where(own.c.broadcast_id == deliveries.c.broadcast_id, own.c.profile_id == into))
+    theirs = deliveries.c.id.in_(ids), queued
+    await conn.execute(
+        update(deliveries).where(*theirs, twice).values(status="skipped", reason="duplicate_address", updated_at=now)
+    )
+    await conn.execute(update(deliveries).where(*theirs, ~twice).values(profile_id=into, updated_at=now))

@@ -1,0 +1,155 @@
+"""Two profiles that turn out to be one person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from store.tables import pauses
+from tests.campaign import checks
+from tests.flows.running import ANA, BEN, Gateway, eventually
+from tests.standins.twilio import TwilioStandIn
+
+CUSTOMER = {"kind": "customer"}
+YES = {"channels": {"sms": "yes"}, "by": CUSTOMER}
+
+
+async def merge(gateway: Gateway, into: dict[str, Any], gone: dict[str, Any]) -> dict[str, Any]:
+    path = f"/v1/profiles/{into['id']}/merge"
+    return dict(await gateway.api("POST", path, status=200, json={"from": gone["id"]}))
+
+
+async def test_the_survivor_takes_what_it_lacks_and_keeps_what_it_has(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", first_name="Ana", tags=["vip"], attributes={"seat": "A", "row": 1})
+    other = await gateway.person(
+        f"sms:{BEN}", "email:ana@example.org", first_name="Anna", last_name="Ruiz", external_id="crm-7",
+        tags=["opera"], attributes={"seat": "B", "box": 2},
+    )  # fmt: skip
+    shown = await merge(gateway, ana, other)
+    assert (shown["id"], shown["first_name"], shown["last_name"]) == (ana["id"], "Ana", "Ruiz")
+    assert (shown["external_id"], shown["tags"]) == ("crm-7", ["opera", "vip"])
+    assert shown["attributes"] == {"seat": "A", "row": 1, "box": 2}
+    assert [(a["value"], a["primary"]) for a in shown["addresses"]] == [
+        (ANA, True), (BEN, False), ("ana@example.org", True),
+    ]  # fmt: skip
+    assert shown == await gateway.profile(ana["id"])
+    [line] = [row for row in await gateway.rows("audit") if row["action"] == "profile.merged"]
+    assert (line["target"], line["detail"]) == (ana["id"], {"from": other["id"]})
+
+
+async def test_the_other_is_gone_and_its_id_says_whom_it_became(gateway: Gateway) -> None:
+    people = [await gateway.person(f"sms:{n}") for n in (ANA, BEN)]
+    third = await gateway.person("email:ana@example.org")
+    await merge(gateway, people[0], people[1])
+    await merge(gateway, third, people[0])
+    for gone in people:
+        for path in ("", "/verdict?channel=sms"):
+            got = await gateway.ask("GET", f"/v1/profiles/{gone['id']}{path}")
+            assert (got.status, got.json["merged_into"]) == (404, third["id"])
+        got = await gateway.ask("POST", f"/v1/profiles/{third['id']}/merge", json={"from": gone["id"]})
+        assert (got.status, got.json["errors"][0]["field"]) == (422, "from")
+        got = await gateway.ask("POST", f"/v1/profiles/{gone['id']}/merge", json={"from": third["id"]})
+        assert got.status == 404
+    got = await gateway.ask("POST", f"/v1/profiles/{third['id']}/merge", json={"from": third["id"]})
+    assert (got.status, got.json["errors"][0]["field"]) == (422, "from")
+
+
+async def test_the_others_history_and_messages_are_read_with_the_survivors(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}"), await gateway.person(f"sms:{BEN}")
+    await gateway.text_in("START", BEN)
+    await gateway.text_in("START", ANA)
+    await merge(gateway, ana, other)
+    lines = await gateway.history(ana["id"])
+    assert [(line["source"], line["profile_id"]) for line in lines if line["source"] == "keyword"] == [
+        ("keyword", ana["id"]), ("keyword", other["id"]),
+    ]  # fmt: skip
+    assert {line["actor"] for line in lines if line["source"] == "merge"} == {"key:crm"}
+    assert await gateway.history(other["id"]) == [line for line in lines if line["profile_id"] == other["id"]]
+    found = await gateway.api("GET", f"/v1/messages?profile_id={ana['id']}&direction=inbound")
+    assert [message["from"] for message in found["items"]] == [ANA, BEN]
+
+
+async def test_a_stop_of_the_other_stops_the_survivor_everywhere_and_needs_evidence_to_undo(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{BEN}")
+    await gateway.text_in("STOP", BEN)
+    await merge(gateway, ana, other)
+    assert await gateway.verdict(ana["id"], address=ANA) == "opted_out_channel"
+    assert await gateway.verdict(ana["id"], address=BEN) == "opted_out_channel"
+    await gateway.say(ana["id"], status=409, channels={"sms": "yes"})
+    await gateway.text_in("START", BEN)
+    assert await gateway.verdict(ana["id"], address=BEN) == "opted_in"
+
+
+async def test_each_number_may_be_sent_to_as_before_where_only_one_had_said_yes(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{BEN}")
+    shown = await merge(gateway, ana, other)
+    assert shown["consent"]["channels"]["sms"]["state"] == "not_asked"
+    assert await gateway.verdict(ana["id"], address=ANA) == "opted_in"
+    assert await gateway.verdict(ana["id"], address=BEN) == "not_opted_in"
+
+
+async def test_a_yes_of_both_covers_both_numbers(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{BEN}", consent=YES)
+    await merge(gateway, ana, other)
+    for number in (ANA, BEN):
+        assert await gateway.verdict(ana["id"], address=number) == "opted_in"
+
+
+async def test_a_household_that_was_one_person_is_no_duplicate_any_more(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{ANA}")
+    await gateway.say(other["id"], channels={"sms": "no"}, by=CUSTOMER)
+    assert await gateway.verdict(ana["id"]) == "opted_out_address"
+    shown = await merge(gateway, ana, other)
+    assert len(shown["addresses"]) == 1
+    assert await gateway.verdict(ana["id"]) == "opted_out_channel"
+
+
+async def test_what_waits_for_the_other_goes_to_the_survivor_once_and_only_if_it_may(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{BEN}", consent=YES)
+    third = await gateway.person("sms:+14155550199", consent=YES)
+    at = (gateway.clock() + timedelta(hours=1)).isoformat()
+    both = await gateway.broadcast({"profiles": [ana["id"], other["id"]]}, send_at=at)
+    one = await gateway.broadcast({"profiles": [other["id"], third["id"]]}, send_at=at)
+
+    async def planned() -> bool:
+        shown = [await gateway.api("GET", f"/v1/broadcasts/{id_}") for id_ in (both, one)]
+        return all(broadcast["status"] == "scheduled" for broadcast in shown)
+
+    await eventually(planned)
+    await merge(gateway, ana, other)
+    await gateway.say(third["id"], channels={"sms": "no"}, by=CUSTOMER)
+    await merge(gateway, third, await gateway.person("sms:+14155550198"))
+    gateway.clock.advance(hours=1, seconds=1)
+    gateway.house.planner.wake()
+    await gateway.all_sent(both)
+    await gateway.all_sent(one)
+    assert sorted(line.to for line in twilio.log) == [ANA, BEN]
+    reasons = {(row["broadcast_id"], row["reason"]) for row in await gateway.rows("deliveries") if row["reason"]}
+    assert reasons == {(both, "duplicate_address"), (one, "opted_out_channel")}
+
+
+async def test_of_two_pauses_the_longer_stands(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{BEN}", consent=YES)
+    now = gateway.clock()
+    rows = [
+        {"profile_id": one["id"], "channel": "sms", "until": now + timedelta(days=days)}
+        for one, days in ((ana, 1), (other, 9))
+    ]
+    async with gateway.house.database.write() as conn:
+        await conn.execute(pauses.insert(), rows)
+    await merge(gateway, ana, other)
+    assert await gateway.verdict(ana["id"]) == "paused"
+    gateway.clock.advance(days=8)
+    assert await gateway.verdict(ana["id"]) == "paused"
+    gateway.clock.advance(days=2)
+    assert await gateway.verdict(ana["id"]) == "opted_in"
+
+
+async def test_the_books_are_in_order_after_merges(gateway: Gateway) -> None:
+    people = [await gateway.person(f"sms:+1415555{n:04d}", consent=YES) for n in range(120, 126)]
+    await gateway.sent({"all": True})
+    for gone in people[1:]:
+        await merge(gateway, people[0], gone)
+    await checks.the_gateways_own_checks_find_nothing(gateway.house.database)
