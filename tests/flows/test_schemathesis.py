@@ -11,7 +11,15 @@ import pytest
 
 from tests.flows.running import ANA, BEN, Gateway
 
-CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection"
+CHECKS = ",".join(
+    (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+        "negative_data_rejection",
+    )
+)
 PEOPLE = {"channels": {"sms": "yes"}}
 
 
