@@ -134,7 +134,7 @@ class Flag:
     change_id: str
     event_id: str
     opens: bool = False  # a yes later than the no on the next wider subject: it opens that alone
-    firm: bool = False  # a no that the person said, whoever has repeated it since
+    firm: bool = False  # a no that the person said, or a file says they did, whoever has repeated it since
 
 
 Flags = Mapping[Subject, Flag]
@@ -189,7 +189,8 @@ def _flag(event: Event) -> Flag:
         via=event.via,
         change_id=event.change_id,
         event_id=event.id,
-        firm=event.to_state == "no" and event.personal,
+        # A file that says no repeats what somebody was told: who else but the person would have said it?
+        firm=event.to_state == "no" and (event.personal or event.source == "import"),
     )
 
 
