@@ -66,18 +66,18 @@ async def run(
 
     `dry`: each transaction is undone, so a person whom an earlier row would have made is not there for a later one.
     """
-    async with database.read() as conn:
-        columns = await understood(conn, sheet)
+    columns = await understood(database, sheet)
     work = _Import(database, book, Source(sheet.path.name, sheet.sha256), clock, dry)
     for rows, bad, position in _portions(sheet, columns, book, clock):
         results = bad + (await work.take(rows) if rows else [])
         yield Taken(sorted(results, key=lambda result: result.line), position)
 
 
-async def understood(conn: AsyncConnection, sheet: Spreadsheet) -> Columns:
+async def understood(database: Database, sheet: Spreadsheet) -> Columns:
     """The file's columns; raises Unreadable for one that means nothing."""
-    names = cells.preferences_in(sheet.columns)
-    return cells.understood(sheet.columns, await preferences.by_names(conn, names))
+    async with database.read() as conn:
+        known = await preferences.by_names(conn, cells.preferences_in(sheet.columns))
+    return cells.understood(sheet.columns, known)
 
 
 def _portions(

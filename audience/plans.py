@@ -22,6 +22,7 @@ from profiles.records import Profile
 
 Aim = tuple[Row, Target]  # a row, and whom it means
 Outcome = Literal["created", "updated", "unchanged", "refused"]
+OUTCOMES: tuple[Outcome, ...] = ("created", "updated", "unchanged", "refused")
 
 
 @dataclass(frozen=True, slots=True)
