@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.checkup import check_command
 from gateway.files import export_command, import_command
 from gateway.scopes import SCOPES
 from gateway.terminal import Failed, Usage, run, settings_of, with_config, with_database, with_prepared
@@ -96,27 +97,7 @@ def migrate_command(config: Path | None) -> None:
     click.echo(f"The database {done}.")
 
 
-@cli.command()
-@with_config
-def check(config: Path | None) -> None:
-    """Check configuration, database and ledger."""
-    from consent import proof
-
-    settings = settings_of(config)
-    click.echo(f"configuration: {len(settings.connections)} connections: {', '.join(settings.connections) or 'none'}")
-
-    async def work(database: Database) -> int:
-        click.echo("database: up to date")
-        async with database.read() as conn:
-            await proof.see_one_moment(conn)
-            count = 0
-            async for _ in proof.verify(conn):
-                count += 1
-            return count
-
-    if findings := with_database(settings, work):
-        raise Failed(f"the ledger does not verify: {findings} findings; `optgate ledger verify` names them")
-    click.echo("ledger: it verifies")
+cli.add_command(check_command)
 
 
 # --- people in files --------------------------------------------------------------------------
