@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.checkup import check_command
+from gateway.demo import demo_command
 from gateway.files import export_command, import_command
 from gateway.scopes import SCOPES
 from gateway.terminal import Failed, Usage, run, settings_of, with_config, with_database, with_prepared
@@ -98,6 +99,7 @@ def migrate_command(config: Path | None) -> None:
 
 
 cli.add_command(check_command)
+cli.add_command(demo_command)
 
 
 # --- people in files --------------------------------------------------------------------------
