@@ -19,12 +19,13 @@ from audience.columns import ABOUT, TERMS
 from audience.spreadsheet import joined
 from consent import history, reading
 from consent.history import Filter, HistoryLine
-from consent.states import CHANNELS, EVERYTHING, Flag, Subject
+from consent.states import CHANNELS, EVERYTHING, Flag, Flags, Subject
 from profiles import records
+from profiles.links import Held
 from profiles.records import NAMES, Profile
 from store.engine import Database
 from store.parts import IDS, rows_by
-from store.tables import addresses, consent_events, evidence, preferences, profiles
+from store.tables import addresses, consent_events, evidence, preferences, profile_addresses, profiles
 
 PAGE = 500  # rows that are in memory at once
 
@@ -53,10 +54,12 @@ async def of_profiles(database: Database) -> Export:
     async def page(conn: AsyncConnection, after: str) -> tuple[Rows, str | None]:
         some = select(profiles.c.id).where(profiles.c.id > after).order_by(profiles.c.id).limit(PAGE)
         ids = list((await conn.execute(some)).scalars())
-        found = await records.read(conn, ids)
         flags = await reading.flags_of(conn, ids)
         shown = await _evidence(conn, [flag.event_id for held in flags.values() for flag in held.values()])
-        rows = [_person(profile, flags[profile.id], shown, about.values()) for profile in found]
+        later = await _given_later(conn, ids)
+        rows: Rows = []
+        for profile in await records.read(conn, ids):
+            rows += _person(profile, flags[profile.id], shown, list(about.values()), later.get(profile.id, {}))
         return rows, ids[-1] if len(ids) == PAGE else None
 
     return Export(columns, total, _paged(database, page, ""))
@@ -126,33 +129,77 @@ def _spelled(at: datetime | None) -> str:
 # --- people ------------------------------------------------------------------------------------
 
 
-def _person(profile: Profile, flags: Mapping[Subject, Flag], shown: Mapping[str, Any], about: Any) -> list[str]:
-    answers = [cell for subject in about for cell in _answer(flags.get(subject), shown)]
+def _person(
+    profile: Profile, flags: Flags, shown: Mapping[str, Any], about: Sequence[Subject], given: Mapping[str, datetime]
+) -> Rows:
+    """A person's row; and behind it one with the addresses that a channel's yes does not cover, as they came later.
+
+    A yes that covers none is left out. With a yes to everything a channel without an answer says so: the person had
+    nothing there when it was said.
+    """
+    behind = {one.address_id for one in profile.addresses if _came_later(one, flags, given)}
+    covered = {one.channel for one in profile.addresses if one.address_id not in behind}
+    void = {one.channel for one in profile.addresses} - covered
+    first = [one for one in profile.addresses if one.address_id not in behind or one.channel in void]
+    later = [one for one in profile.addresses if one not in first]
+    asked = {subject: flag for subject, flag in flags.items() if subject.kind != "channel" or subject.key not in void}
+    words = [getattr(profile, name) or "" for name in NAMES]
+    attributes = json.dumps(profile.attributes, ensure_ascii=False, sort_keys=True) if profile.attributes else ""
+    answers = _answers(asked, shown, about)
+    row = [profile.id, *words, joined(profile.tags), attributes, *_by_channel(first), *answers, _said_of(first, flags)]
+    if not later:
+        return [row]
+    with_them = [one for one in profile.addresses if one.channel in {late.channel for late in later}]
+    blank, nothing = [""] * (len(NAMES) + 1), [""] * len(answers)  # words but the first, tags, attributes
+    return [row, [profile.id, words[0], *blank, *_by_channel(with_them), *nothing, _said_of(later, flags)]]
+
+
+def _came_later(one: Held, flags: Flags, given: Mapping[str, datetime]) -> bool:
+    """Whether somebody has an address since after their yes to its channel, and was not made with it."""
+    flag = flags.get(Subject("channel", one.channel))
+    return flag is not None and flag.state == "yes" and given.get(one.address_id, flag.at) > flag.at
+
+
+def _by_channel(held: Sequence[Held]) -> list[str]:
+    """The addresses in a cell for each channel, the primary one first."""
+    in_order = sorted(held, key=lambda one: not one.primary)
+    return [joined([one.value for one in in_order if one.channel == channel]) for channel in CHANNELS]
+
+
+def _said_of(held: Sequence[Held], flags: Flags) -> str:
+    """What was said about these addresses themselves."""
+    said = [(one, flags.get(Subject("address", one.address_id))) for one in held]
+    return joined([_of_address(flag, f"{one.channel}:{one.value}") for one, flag in said if flag is not None])
+
+
+async def _given_later(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, dict[str, datetime]]:
+    """By profile and address, since when, of the addresses that the profile was not made with."""
+    held = profile_addresses.c
+    statement = (
+        select(held.profile_id, held.address_id, held.since)
+        .join(profiles, profiles.c.id == held.profile_id)
+        .where(held.profile_id.in_(IDS), held.since > profiles.c.created_at)
+    )
+    found: dict[str, dict[str, datetime]] = {}
+    for row in await rows_by(conn, statement, ids):
+        found.setdefault(row.profile_id, {})[row.address_id] = row.since
+    return found
+
+
+def _answers(flags: Flags, shown: Mapping[str, Any], about: Sequence[Subject]) -> list[str]:
+    wide = flags.get(EVERYTHING)
+    silent = "not_asked" if wide is not None and wide.state == "yes" else ""
     return [
-        profile.id,
-        *(getattr(profile, name) or "" for name in NAMES),
-        joined(profile.tags),
-        json.dumps(profile.attributes, ensure_ascii=False, sort_keys=True) if profile.attributes else "",
-        *(joined(_in_order(profile, channel)) for channel in CHANNELS),
-        *answers,
-        joined([
-            _of_address(flag, f"{held.channel}:{held.value}")
-            for held in profile.addresses
-            if (flag := flags.get(Subject("address", held.address_id))) is not None
-        ]),
-    ]  # fmt: skip
+        cell
+        for subject in about
+        for cell in _answer(flags.get(subject), shown, silent if subject.kind == "channel" else "")
+    ]
 
 
-def _in_order(profile: Profile, channel: str) -> list[str]:
-    """The addresses on a channel, the primary one first."""
-    held = [address for address in profile.addresses if address.channel == channel]
-    return [address.value for address in sorted(held, key=lambda address: not address.primary)]
-
-
-def _answer(flag: Flag | None, shown: Mapping[str, Any]) -> list[str]:
-    """State and TERMS of one subject, as columns."""
+def _answer(flag: Flag | None, shown: Mapping[str, Any], silent: str) -> list[str]:
+    """State and TERMS of one subject, as columns; `silent` where there is no answer."""
     if flag is None:
-        return [""] * (1 + len(TERMS))
+        return [silent, *[""] * len(TERMS)]
     proof = shown.get(flag.event_id) or {}
     terms = {
         "obtained_at": _spelled(flag.at),

@@ -20,10 +20,11 @@ from audience import columns as cells
 from audience import spreadsheet, statements
 from audience.columns import BadRow, Columns, Row
 from audience.naming import look_up, names_of
-from audience.plans import Aim, Outcome, Plan, Result, planned, with_address_id
+from audience.plans import Aim, Outcome, Plan, Result, planned, with_address_id, with_address_ids
 from audience.spreadsheet import Spreadsheet
 from audience.statements import Source
 from consent import preferences
+from consent.states import Change
 from outbox import heed, people
 from outbox.people import Draft
 from profiles import links, records
@@ -168,24 +169,19 @@ class _Import:
         self, conn: AsyncConnection, plans: Sequence[Plan], address_ids: Mapping[str, str], now: datetime
     ) -> tuple[list[Result], frozenset[str]]:
         """Do what is planned: who is new first, then what is new of the others, then what they all said."""
-        new = [plan for plan in plans if plan.target.is_new and plan.draft is not None]
-        made = await people.create_many(conn, [plan.draft for plan in new if plan.draft is not None], now=now)
-        ids = {plan.row.line: one for plan, one in zip(new, made, strict=True)}
+        drafts = {plan.row.line: plan.draft for plan in plans if plan.target.is_new and plan.draft is not None}
+        made = await people.create_many(conn, list(drafts.values()), now=now)
+        ids = dict(zip(drafts, made, strict=True))
         closed: frozenset[str] = frozenset()
         for plan in plans:
             if plan.draft is not None and not plan.target.is_new:
                 closed |= await _change(conn, plan.target.profile_ids[0], plan.draft, now=now)
-        said = [
-            change
-            for plan in plans
-            for profile_id, answers in plan.answers.items()
-            for change in statements.changes(
-                profile_id or ids[plan.row.line],
-                plan.row,
-                [with_address_id(answer, address_ids) for answer in answers],
-                self._source,
-            )
-        ]
+        said: list[Change] = []
+        for plan in plans:
+            row = with_address_ids(plan.row, address_ids)
+            for profile_id, answers in plan.answers.items():
+                new = [with_address_id(answer, address_ids) for answer in answers]
+                said += statements.changes(profile_id or ids[plan.row.line], row, new, self._source)
         heeded = await heed.record(conn, said, now=now)
         spoke = {line.event.profile_id for line in heeded.lines}
         return [_result(plan, ids.get(plan.row.line), spoke) for plan in plans], closed | heeded.closed

@@ -71,7 +71,7 @@ async def planned(
     preference_links = await reading.linked_preferences(conn)
     plans: list[Plan] = []
     for given, target in aims:
-        row = replace(given, answers=tuple(with_address_id(answer, address_ids) for answer in given.answers))
+        row = with_address_ids(given, address_ids)
         if target.is_ambiguous:
             row = replace(row, answers=tuple(answer for answer in row.answers if answer.to == "no"))
         answers = {
@@ -92,6 +92,11 @@ async def planned(
             draft = _new(row) if profile is None else _changed(row, profile, book)
             plans.append(Plan(row, target, draft, answers))
     return plans
+
+
+def with_address_ids(row: Row, ids: Mapping[str, str]) -> Row:
+    """A row whose answers name addresses by their ids, where they have one yet."""
+    return replace(row, answers=tuple(with_address_id(answer, ids) for answer in row.answers))
 
 
 def with_address_id(answer: Answer, ids: Mapping[str, str]) -> Answer:
@@ -149,7 +154,7 @@ def _changed(row: Row, profile: Profile, book: AddressBook) -> Draft | None:
 
 
 def _rearranged(row: Row, profile: Profile, book: AddressBook) -> list[Wanted] | None:
-    """The profile's addresses and the row's, whose first is the primary one of its channel; None if so already."""
+    """The profile's addresses and the row's; its first of a channel, if new, is the primary one. None: no news."""
     held: dict[str, Wanted] = {}
     for one in profile.addresses:
         address = book.proved(one.channel, one.value)
@@ -159,6 +164,6 @@ def _rearranged(row: Row, profile: Profile, book: AddressBook) -> list[Wanted] |
         first.setdefault(address.channel, address.hash)
     wanted = held | {a.hash: Wanted(a) for a in row.addresses if a.hash not in held}
     for digest, want in wanted.items():
-        if want.address.channel in first:
+        if first.get(want.address.channel, digest) not in held:
             wanted[digest] = Wanted(want.address, first[want.address.channel] == digest)
     return list(wanted.values()) if wanted != held else None

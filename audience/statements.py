@@ -90,8 +90,10 @@ def _is_recorded(answer: Answer, flag: Flag | None, before: Sequence[Earlier], p
 def changes(profile_id: str, row: Row, answers: Iterable[Answer], source: Source) -> list[Change]:
     """The answers as changes, one for each piece of evidence, the oldest first; what is not dated is said now.
 
-    Each has a change id of its own: of answers from two times no later one is opened by an earlier.
+    Each has a change id of its own: of answers from two times no later one is opened by an earlier. What the row says
+    of a subject no effect of another answer of it turns.
     """
+    beside = tuple(_wish(answer) for answer in row.answers)
     groups: dict[tuple[datetime | None, str | None, str | None], list[Answer]] = {}
     for answer in answers:
         groups.setdefault((answer.obtained_at, answer.how, answer.wording), []).append(answer)
@@ -106,6 +108,7 @@ def changes(profile_id: str, row: Row, answers: Iterable[Answer], source: Source
             actor=ACTOR,
             said_at=shown[0],
             evidence=place | _given(*shown),
+            beside=beside,
         )
         for shown, said in in_time
     ]

@@ -65,6 +65,7 @@ class Change:
     by_person: bool = False  # the person said it to whoever speaks by this door
     by_agent: bool = False  # a member of staff did, who acts by this door
     evidence: Mapping[str, object] = field(default_factory=dict)
+    beside: tuple[Wish, ...] = ()  # what the same source says in other changes: no effect of this one touches it
 
     @property
     def personal(self) -> bool:

@@ -17,11 +17,12 @@ from audience import exporting, importing, spreadsheet
 from audience.spreadsheet import guarded, joined, separated, unguarded, written
 from consent import preferences, reading
 from consent.states import Wish
-from outbox import people
+from outbox import asking, people
+from outbox.asking import Question
 from profiles import records
 from store.engine import Database
 from store.tables import profiles
-from tests.acts import BOOK, NOON, about, add_person, later, say, text_in
+from tests.acts import BOOK, NOON, about, add_person, address_id, later, say, text_in
 from tests.audience.test_importing import count, holds, outcomes, rows, verdict
 
 ANA, BEN, CLEO = "sms:+14155550123", "sms:+14155550124", "email:cleo@example.org"
@@ -61,6 +62,10 @@ async def story(database: Database) -> dict[str, str]:
     ends = [Wish(about("email"), "yes", "implied", later(10**6)), Wish(about(f"preference:{drama.id}"), "yes")]
     shown = {"obtained_at": later(-3600).isoformat(), "how": "paper", "wording": "+ I want news"}
     await say(database, cleo, ends, now=later(3), source="api", actor="key:crm", evidence=shown)
+    async with database.write() as conn:
+        news = await preferences.create(conn, name="News", linked_channel="email", now=NOON)
+    await say(database, ana, {"email": "no"}, now=later(6))
+    await say(database, ana, {f"preference:{news.id}": "yes"}, now=later(7), source="segment", actor="system")
     await say(database, dora, {"everything": "no"}, now=later(4))
     await say(database, dora, {"sms": "yes"}, now=later(5))
     return {"ana": ana, "ben": ben, "cleo": cleo, "dora": dora}
@@ -83,6 +88,7 @@ async def test_another_gateway_reads_the_same_people_answers_and_dates(
     try:
         async with other.write() as conn:
             await preferences.create(conn, name='Drama, "new" | old', now=NOON)
+            await preferences.create(conn, name="News", linked_channel="email", now=NOON)
         assert outcomes(await taken(other, file)) == ["created"] * 4
         assert outcomes(await taken(other, file)) == ["unchanged"] * 4
         await exported(other, "profiles", again)
@@ -126,14 +132,63 @@ async def _verdicts(database: Database) -> dict[str, str]:
             ("sms", "email")}  # fmt: skip
 
 
+async def test_no_yes_grows_wider_on_the_way(
+    database: Database, make_database_url: Callable[..., str], tmp_path: Path
+) -> None:
+    """Not to a number given after it, be it the primary one or the only one; nor, of everything, to a new channel."""
+    people_ = [await add_person(database, f"sms:+1415555013{n}", external_id=f"crm-{n}") for n in range(4)]
+    for person in people_[:3]:
+        await say(database, person, {"sms": "yes"}, now=later(1))
+    await say(database, people_[3], {"everything": "yes"}, now=later(1))
+    await give(database, people_[0], "+sms:+14155550150", "sms:+14155550130")
+    await give(database, people_[1], "sms:+14155550131", "sms:+14155550151")
+    await give(database, people_[2], "sms:+14155550152")
+    await give(database, people_[3], "sms:+14155550133", "email:di@example.org")
+    await say(database, people_[1], {f"address:{await address_id(database, 'sms:+14155550151')}": "no"}, now=later(3))
+    file = tmp_path / "people.csv"
+    await exported(database, "profiles", file)
+    before = await rows(database)
+    assert set(outcomes(await taken(database, file))) == {"unchanged"}
+    assert await rows(database) == before
+    other = Database(make_database_url())
+    try:
+        await taken(other, file)
+        assert set(outcomes(await taken(other, file))) == {"unchanged"}
+        for asked in (_verdicts, _verdicts_of_addresses):
+            assert await asked(other) == await asked(database)
+        told = await _verdicts_of_addresses(other)
+        assert {told["crm-0 +14155550150 True"], told["crm-2 +14155550152 True"]} == {"not_opted_in"}
+    finally:
+        await other.dispose()
+
+
+async def give(database: Database, profile_id: str, *tagged: str) -> None:
+    """Let somebody have exactly these addresses, later; one behind + is the primary one."""
+    wanted = [people.Wanted(BOOK.parse_tagged(one.removeprefix("+")), one.startswith("+")) for one in tagged]
+    await database.transact(lambda conn: people.change(conn, profile_id, people.Draft(addresses=wanted), now=later(2)))
+
+
+async def _verdicts_of_addresses(database: Database) -> dict[str, str]:
+    async with database.read() as conn:
+        found = (await conn.execute(select(profiles.c.external_id, profiles.c.id))).all()
+        told = {}
+        for name, id_ in found:
+            for held in (await records.read(conn, [id_]))[0].addresses:
+                question = Question(held.channel, "marketing", None)
+                answer = await asking.of_profile(conn, id_, question, address_id=held.address_id, now=later(99_999))
+                told[f"{name} {held.value} {held.primary}"] = answer.reason
+    return told
+
+
 async def test_the_history_is_exported_with_its_evidence(
     database: Database, story: dict[str, str], tmp_path: Path
 ) -> None:
     lines = await exported(database, "consent-events", tmp_path / "history.csv")
     assert len(lines) == await count(database, "consent_events")
     assert [int(line["seq"]) for line in lines] == sorted((int(line["seq"]) for line in lines), reverse=True)
-    assert {line["subject"] for line in lines} == {"everything", "sms", "email", 'preference.Drama, "new" | old'}
-    [email] = [line for line in lines if line["subject"] == "email"]
+    asked = {'preference.Drama, "new" | old', "preference.News"}
+    assert {line["subject"] for line in lines} == {"everything", "sms", "email"} | asked
+    [email] = [line for line in lines if line["subject"] == "email" and line["to"] == "yes"]
     assert (email["from"], email["to"], email["basis"], email["source"]) == ("not_asked", "yes", "implied", "api")
     assert json.loads(email["evidence"])["how"] == "paper"
 

@@ -278,6 +278,23 @@ async def test_what_a_file_says_no_to_another_file_cannot_turn_without_evidence(
     assert (again.code, await states(database, made.profile_id or "")) == ("needs_evidence", {"sms": "no"})
 
 
+async def test_what_a_row_says_no_to_nothing_else_in_it_turns(database: Database, import_: Import) -> None:
+    """Neither a linked preference, said later and with evidence, nor `everything` yes."""
+    async with database.write() as conn:
+        await preferences.create(conn, name="News", linked_channel="email", now=NOON)
+    dates = (later(-90).isoformat(), later(-60).isoformat())
+    header = "sms,email,{},how\n+1415555012{},a{}@example.org,{},{},{},{},desk\n"
+    linked = "consent.email,consent.preference.News,obtained_at.email,obtained_at.preference.News"
+    wide = "consent.sms,consent.everything,obtained_at.sms,obtained_at.everything"
+    for number, (columns, channel) in enumerate([(linked, "email"), (wide, "sms")]):
+        [made] = await import_(header.format(columns, number, number, "no", "yes", *dates))
+        assert (await states(database, made.profile_id or ""))[channel] == "no"
+        assert await verdict(database, made.profile_id, channel) == "opted_out_channel"
+        [again] = await import_(header.format(columns, number, number, "no", "yes", *dates), now=later())
+        assert again.outcome == "unchanged"
+    assert await holds(database)
+
+
 async def test_a_no_is_always_taken_and_one_that_is_older_than_a_yes_does_not_undo_it(
     database: Database, import_: Import
 ) -> None:
