@@ -33,7 +33,7 @@ _OF_ADDRESS = re.compile(
 
 
 class BadRow(Exception):
-    """The row cannot be taken; the message says why, and quotes no cell."""
+    """The row cannot be taken; the message says which column and why."""
 
     def __init__(self, column: str, why: str) -> None:
         super().__init__(f"{column}: {why}")

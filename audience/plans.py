@@ -19,6 +19,7 @@ from outbox.people import Draft, Wanted
 from profiles import records
 from profiles.addresses import AddressBook
 from profiles.records import Profile
+from store.engine import Raced
 
 Aim = tuple[Row, Target]  # a row, and whom it means
 Outcome = Literal["created", "updated", "unchanged", "refused"]
@@ -65,6 +66,8 @@ async def planned(
     """A plan for each row; the caller holds the profiles that they mean. `address_ids` are those known, by hash."""
     known = sorted({one for _, target in aims for one in target.profile_ids})
     found = {profile.id: profile for profile in await records.read(conn, known)}
+    if len(found) != len(known):
+        raise Raced("somebody was deleted before they were locked")
     held = {one: [(a.address_id, a.channel) for a in profile.addresses] for one, profile in found.items()}
     persons = await reading.people(conn, held, suppressed={})
     before = await statements.earlier(conn, known)

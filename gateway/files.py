@@ -171,7 +171,7 @@ def _in_words(told: dict[str, Any]) -> str:
     ]
     lines += [f"  {count} refused: {code}" for code, count in told["refused_by_code"].items()]
     if told["yes_without_evidence"]:
-        lines.append(f"{told['yes_without_evidence']} answers are a yes that nothing shows: no obtained_at, no how.")
+        lines.append(f"Of a yes nothing shows, neither obtained_at nor how: {told['yes_without_evidence']} times.")
     if told["results"]:
         lines.append(f"What became of each row is in {told['results']}.")
     if told["dry_run"]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -18,11 +19,12 @@ from audience.spreadsheet import Unreadable
 from consent import preferences, proof
 from outbox import asking
 from outbox.asking import Question
+from outbox.protocol import SETTLE_SECONDS
 from profiles import records
 from store.engine import Database
 from store.tables import consent_events, deliveries, evidence, metadata
 from tests.acts import BOOK, NOON, about, add_person, address_id, flags, later, states, text_in
-from tests.outbox.conftest import Planned, planned  # noqa: F401 - a fixture
+from tests.outbox.conftest import Claimed, Planned, claimed, planned  # noqa: F401 - fixtures
 
 ANA, BEN = "sms:+14155550123", "sms:+14155550124"
 HEADER = "external_id,sms,consent.sms,obtained_at,how\n"
@@ -348,6 +350,16 @@ async def test_an_imported_no_skips_what_is_queued_for_the_person(
     assert {status for address, status, _ in found if address != ana} == {"queued"}
 
 
+async def test_an_imported_no_is_told_once_no_send_to_the_person_can_begin(
+    import_: Import,
+    claimed: Claimed,  # noqa: F811 - the fixture
+) -> None:
+    await claimed(ANA)
+    began = monotonic()
+    await import_("sms,consent.sms\n+14155550123,no\n", now=later())
+    assert monotonic() - began >= SETTLE_SECONDS * 0.9
+
+
 # --- again, and again --------------------------------------------------------------------------
 
 FILE = (
@@ -421,6 +433,14 @@ async def test_a_row_that_the_database_refuses_fails_alone(database: Database, i
     assert outcomes(done) == ["created", "failed", "created"]
     assert "Ben" not in (done[1].reason or "")
     assert await count(database, "profiles") == 2
+
+
+async def test_two_imports_of_one_file_at_once_make_nobody_twice(database: Database, import_: Import) -> None:
+    lines = "".join(f"crm-{n},+1415555{n:04d},yes,2024-05-01T00:00:00Z,desk\n" for n in range(100, 200))
+    one, other = await asyncio.gather(import_(HEADER + lines), import_(HEADER + lines))
+    assert sorted(outcomes(one) + outcomes(other)) == ["created"] * 100 + ["unchanged"] * 100
+    assert (await count(database, "profiles"), await count(database, "consent_events")) == (100, 100)
+    assert await holds(database)
 
 
 async def test_a_stop_that_comes_while_a_file_is_imported_stands(database: Database, import_: Import) -> None:

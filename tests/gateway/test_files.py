@@ -56,7 +56,7 @@ def test_people_are_imported_beside_a_running_gateway_and_exported_again(operato
         key = said(operator.run("key", "create", "crm"), 0).strip()
         told = said(operator.run("import", "people.csv"), 0)
         assert "3 rows: 3 created, 0 updated, 0 unchanged, 0 refused." in told
-        assert "1 answers are a yes that nothing shows" in told
+        assert "Of a yes nothing shows, neither obtained_at nor how: 1 times." in told
         assert "What became of each row is in people.csv.results.csv." in told
         [cleo, ben, ana] = gateway.ask("/v1/profiles", key=key)[1]["items"][::-1]
         assert [one["consent"]["channels"]["sms"]["state"] for one in (ana, ben, cleo)] == ["yes", "no", "yes"]
