@@ -179,8 +179,9 @@ def _expanded(person: Person, change: Change) -> list[_Step]:
     A channel that the change itself does not say yes to keeps its addresses as they are: a yes on one of them would
     open it under the channel's no.
     """
-    named = {wish.subject for wish in change.wishes}
-    closed = {wish.subject.key for wish in change.wishes if wish.subject.kind == "channel" and wish.to != "yes"}
+    said = (*change.wishes, *change.beside)
+    named = {wish.subject for wish in said}
+    closed = {wish.subject.key for wish in said if wish.subject.kind == "channel" and wish.to != "yes"}
     steps: list[_Step] = []
     for wish in sorted(change.wishes, key=lambda w: WIDTH[w.subject.kind]):
         steps.append(_Step(wish, with_address=change.with_address and wish.subject.kind == "channel"))
@@ -219,7 +220,7 @@ def _undoing_a_no(person: Person, change: Change, step: _Step, said_at: datetime
 
 def _linked(person: Person, change: Change, flags: Mapping[Subject, Flag], links: Links) -> list[Wish]:
     """What the links add to a change, seen from the flags before it and after it."""
-    named = {wish.subject for wish in change.wishes}
+    named = {wish.subject for wish in (*change.wishes, *change.beside)}
     wishes: list[Wish] = []
     for preference_id, channel in sorted(links.items()):
         preference, linked = Subject("preference", preference_id), Subject("channel", channel)

@@ -7,7 +7,7 @@ inserted line is found, the last one included; so is evidence that was altered o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,8 +51,11 @@ async def see_one_moment(conn: AsyncConnection) -> None:
 # --- the chain ---------------------------------------------------------------------------------
 
 
-async def verify(conn: AsyncConnection) -> AsyncIterator[Finding]:
-    """Everything in the history, its evidence and its heads that is not as it was written."""
+async def verify(conn: AsyncConnection, told: Callable[[int], object] | None = None) -> AsyncIterator[Finding]:
+    """Everything in the history, its evidence and its heads that is not as it was written.
+
+    `told` hears after each page how many lines were read.
+    """
     walk: _Walk | None = None
     async for page in _lines(conn):
         for row in page:
@@ -63,6 +66,8 @@ async def verify(conn: AsyncConnection) -> AsyncIterator[Finding]:
                 walk = _Walk(row[_PROFILE_ID])
             for finding in walk.step(row):
                 yield finding
+        if told is not None:
+            told(len(page))
     if walk is not None:
         for finding in walk.end():
             yield finding

@@ -65,6 +65,7 @@ class Change:
     by_person: bool = False  # the person said it to whoever speaks by this door
     by_agent: bool = False  # a member of staff did, who acts by this door
     evidence: Mapping[str, object] = field(default_factory=dict)
+    beside: tuple[Wish, ...] = ()  # what the same source says in other changes: no effect of this one touches it
 
     @property
     def personal(self) -> bool:
@@ -134,7 +135,7 @@ class Flag:
     change_id: str
     event_id: str
     opens: bool = False  # a yes later than the no on the next wider subject: it opens that alone
-    firm: bool = False  # a no that the person said, whoever has repeated it since
+    firm: bool = False  # a no that the person said, or a file says they did, whoever has repeated it since
 
 
 Flags = Mapping[Subject, Flag]
@@ -215,7 +216,8 @@ def _flag(event: Event) -> Flag:
         via=event.via,
         change_id=event.change_id,
         event_id=event.id,
-        firm=event.to_state == "no" and event.personal,
+        # A file that says no repeats what somebody was told: who else but the person would have said it?
+        firm=event.to_state == "no" and (event.personal or event.source == "import"),
     )
 
 

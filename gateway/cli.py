@@ -5,28 +5,26 @@ What a command needs is imported by the command: `optgate --help` needs next to 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.errors import ConfigError, Unusable
+from gateway.checkup import check_command
+from gateway.demo import demo_command
+from gateway.files import export_command, import_command
 from gateway.scopes import SCOPES
+from gateway.terminal import Failed, Usage, run, settings_of, with_config, with_database, with_prepared
 from gateway.version import VERSION
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from gateway.settings import Settings
     from inbox.trial import Trial
     from store.engine import Database
-
-T = TypeVar("T")
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def main() -> None:
@@ -42,83 +40,10 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-class Usage(click.ClickException):
-    """The configuration is wrong."""
-
-    exit_code = 2
-
-
-class Failed(click.ClickException):
-    """The command could not be carried out."""
-
-    exit_code = 1
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, message="%(version)s")
 def cli() -> None:
     """Optgate: a messaging gateway that knows who said yes."""
-
-
-def with_config(command: Command) -> Command:
-    """Add --config, which every command takes after its own arguments."""
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="Configuration file; else OPTGATE_CONFIG, else ./optgate.toml.",
-    )(command)
-
-
-def _settings(config: Path | None) -> Settings:
-    from gateway.settings import load
-
-    try:
-        return load(config)
-    except ConfigError as error:
-        raise Usage(str(error)) from None
-
-
-def _run(settings: Settings, work: Awaitable[T]) -> T:
-    async def awaited() -> T:
-        return await work
-
-    try:
-        return asyncio.run(awaited())
-    except Unusable as error:
-        raise Failed(str(error)) from None
-    except click.ClickException:
-        raise
-    except Exception as error:
-        from gateway.mishaps import why
-        from store.engine import normalise_url
-
-        words = why(error, normalise_url(settings.database.url))
-        if words is None:
-            raise
-        raise Failed(words) from None
-
-
-def _with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
-    """Do it with the database that is there, as it is."""
-    from gateway.prepare import as_it_is
-
-    async def worked() -> T:
-        async with as_it_is(settings) as database:
-            return await work(database)
-
-    return _run(settings, worked())
-
-
-def _with_prepared(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
-    """Do it with a database that is made where there is none, and brought up to date."""
-    from gateway.prepare import prepared
-    from store.clock import utcnow
-
-    async def worked() -> T:
-        async with prepared(settings, now=utcnow()) as database:
-            return await work(database)
-
-    return _run(settings, worked())
 
 
 # --- running ----------------------------------------------------------------------------------
@@ -131,9 +56,9 @@ def serve_command(first_steps: bool, config: Path | None) -> None:
     """Migrate the database, then run the gateway."""
     from gateway import logs, serve
 
-    settings = _settings(config)
+    settings = settings_of(config)
     logs.set_up()
-    _run(settings, serve.serve(settings, with_first_steps=first_steps))
+    run(settings, serve.serve(settings, with_first_steps=first_steps))
 
 
 @cli.command()
@@ -142,9 +67,9 @@ def worker(config: Path | None) -> None:
     """Run dispatcher and scheduler only, on PostgreSQL."""
     from gateway import logs, serve
 
-    settings = _settings(config)
+    settings = settings_of(config)
     logs.set_up()
-    _run(settings, serve.work(settings))
+    run(settings, serve.work(settings))
 
 
 @cli.command("migrate")
@@ -157,7 +82,7 @@ def migrate_command(config: Path | None) -> None:
     from store.engine import Database
     from store.migrate import is_current
 
-    settings = _settings(config)
+    settings = settings_of(config)
 
     async def work() -> bool:
         database = Database(settings.database.url)
@@ -169,31 +94,18 @@ def migrate_command(config: Path | None) -> None:
         finally:
             await database.dispose()
 
-    done = "was up to date" if _run(settings, work()) else "is up to date now"
+    done = "was up to date" if run(settings, work()) else "is up to date now"
     click.echo(f"The database {done}.")
 
 
-@cli.command()
-@with_config
-def check(config: Path | None) -> None:
-    """Check configuration, database and ledger."""
-    from consent import proof
+cli.add_command(check_command)
+cli.add_command(demo_command)
 
-    settings = _settings(config)
-    click.echo(f"configuration: {len(settings.connections)} connections: {', '.join(settings.connections) or 'none'}")
 
-    async def work(database: Database) -> int:
-        click.echo("database: up to date")
-        async with database.read() as conn:
-            await proof.see_one_moment(conn)
-            count = 0
-            async for _ in proof.verify(conn):
-                count += 1
-            return count
+# --- people in files --------------------------------------------------------------------------
 
-    if findings := _with_database(settings, work):
-        raise Failed(f"the ledger does not verify: {findings} findings; `optgate ledger verify` names them")
-    click.echo("ledger: it verifies")
+cli.add_command(import_command)
+cli.add_command(export_command)
 
 
 # --- keys -------------------------------------------------------------------------------------
@@ -229,7 +141,7 @@ def key_create(name: str, scopes: tuple[str, ...], config: Path | None) -> None:
 
     if not keys.is_name(name):
         raise Usage("a key needs a name of 1 to 100 printable characters, without ` for ` in it")
-    click.echo(_with_prepared(_settings(config), work))
+    click.echo(with_prepared(settings_of(config), work))
 
 
 @key.command("list")
@@ -243,7 +155,7 @@ def key_list(as_json: bool, config: Path | None) -> None:
         async with database.read() as conn:
             return await keys.listed(conn)
 
-    for found in _with_database(_settings(config), work):
+    for found in with_database(settings_of(config), work):
         scopes = sorted(found.scopes)
         if as_json:
             click.echo(json.dumps({"name": found.name, "scopes": scopes, "created_at": found.created_at.isoformat()}))
@@ -265,7 +177,7 @@ def key_revoke(name: str, config: Path | None) -> None:
         except keys.UnknownKey:
             raise Failed(f"there is no key named {name}") from None
 
-    _with_database(_settings(config), work)
+    with_database(settings_of(config), work)
 
 
 # --- rules ------------------------------------------------------------------------------------
@@ -286,7 +198,7 @@ def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, 
     """Say what a message would do, and why."""
     from inbox.trial import attempt
 
-    settings = _settings(config)
+    settings = settings_of(config)
 
     async def work(database: Database) -> Trial:
         async with database.read() as conn:
@@ -299,7 +211,7 @@ def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, 
                 contact=settings.organisation.contact,
             )
 
-    trial = _with_database(settings, work)
+    trial = with_database(settings, work)
     if as_json:
         from gateway.api.answers import spelled
         from gateway.api.rules import trial_shown
@@ -352,7 +264,7 @@ def ledger_rebuild(check: bool, config: Path | None) -> None:
     if check:
         _report(config, proof.rebuild_check, "The states equal the history's fold.")
         return
-    count = _with_database(_settings(config), lambda database: database.transact(proof.rebuild))
+    count = with_database(settings_of(config), lambda database: database.transact(proof.rebuild))
     click.echo(f"States were derived again; {count} differed.")
 
 
@@ -368,7 +280,7 @@ def _report(config: Path | None, check: Callable[[AsyncConnection], AsyncIterato
                 count += 1
         return count
 
-    if _with_database(_settings(config), work):
+    if with_database(settings_of(config), work):
         sys.exit(1)
     click.echo(well)
 
@@ -379,7 +291,7 @@ def verify_command(config: Path | None) -> None:
     """Check the invariants on a live database; exit status 1 when one is violated."""
     from gateway import verify
 
-    violations = _with_database(_settings(config), verify.verify)
+    violations = with_database(settings_of(config), verify.verify)
     for violation in violations:
         click.echo(str(violation), err=True)
     if violations:

@@ -101,6 +101,12 @@ def exists(database: Database) -> bool:
         return True  # the database will say it better
 
 
+async def book_of(database: Database, settings: Settings) -> AddressBook:
+    """How addresses are read by the gateway that this database is of."""
+    async with database.read() as conn:
+        return AddressBook(bytes.fromhex(str(await setting(conn, "address_key"))), settings.defaults.region)
+
+
 async def setting(conn: AsyncConnection, key: str) -> Any:
     """A value of the settings table."""
     return (await conn.execute(select(settings_table.c.value).where(settings_table.c.key == key))).scalar_one()

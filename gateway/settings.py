@@ -37,9 +37,9 @@ from pydantic_settings import (
 )
 
 from gateway.errors import ConfigError
-from gateway.zones import is_zone
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law
+from profiles.zones import is_zone
 from rules.builtin import PACKS
 from store.engine import normalise_url
 

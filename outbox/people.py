@@ -41,13 +41,24 @@ class Draft:
 
 async def create(conn: AsyncConnection, draft: Draft, *, now: datetime) -> str:
     """A new profile; returns its id. Raises records.ExternalIdTaken."""
-    await _external_id_is_free(conn, draft, None)
-    fields = {**draft.names, "attributes": records.merged({}, draft.attributes or {})}
-    version = await defaults.current_version(conn)
-    [profile_id] = await records.make(conn, [fields], defaults_version=version, now=now)
-    await records.set_tags(conn, profile_id, draft.tags or ())
-    await _arrange(conn, profile_id, draft.addresses or (), now=now)
+    [profile_id] = await create_many(conn, [draft], now=now)
     return profile_id
+
+
+async def create_many(conn: AsyncConnection, drafts: Sequence[Draft], *, now: datetime) -> list[str]:
+    """New profiles in the same few statements; returns their ids, in order. Raises records.ExternalIdTaken."""
+    external_ids = {one for draft in drafts if (one := draft.names.get("external_id")) is not None}
+    for owner in (await records.by_external_ids(conn, external_ids)).values():
+        raise records.ExternalIdTaken(owner)
+    fields = [{**draft.names, "attributes": records.merged({}, draft.attributes or {})} for draft in drafts]
+    version = await defaults.current_version(conn)
+    made = await records.make(conn, fields, defaults_version=version, now=now)
+    await records.add_tags(conn, {one: draft.tags or () for one, draft in zip(made, drafts, strict=True)})
+    ids = await links.ensure_addresses(conn, (w.address for d in drafts for w in d.addresses or ()), now=now)
+    given = [link for one, draft in zip(made, drafts, strict=True) for link in _placed(one, draft.addresses or (), ids)]
+    await links.give(conn, given, now=now)
+    await holds.touch(conn, [link.address_id for link in given])
+    return made
 
 
 async def change(
@@ -114,7 +125,7 @@ async def remove(conn: AsyncConnection, profile_id: str, *, now: datetime) -> he
     return heed.Heeded(closed=frozenset(address_ids))
 
 
-async def _external_id_is_free(conn: AsyncConnection, draft: Draft, profile_id: str | None) -> None:
+async def _external_id_is_free(conn: AsyncConnection, draft: Draft, profile_id: str) -> None:
     external_id = draft.names.get("external_id")
     if external_id is None:
         return
@@ -129,7 +140,7 @@ async def _arrange(
     wanted: Sequence[Wanted],
     *,
     now: datetime,
-    held: Sequence[str] = (),
+    held: Sequence[str],
     since: datetime | None = None,
 ) -> list[str]:
     """Give, take and order addresses until they are as wanted; returns the ids of those given or taken."""

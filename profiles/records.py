@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from profiles.links import Held, held_by
 from store.ids import new_id
+from store.parts import IDS, rows_by
 from store.tables import profile_tags, profiles
 from store.upsert import insert_missing
 
@@ -64,6 +65,12 @@ async def by_external_id(conn: AsyncConnection, external_id: str) -> str | None:
     return row.scalar_one_or_none()
 
 
+async def by_external_ids(conn: AsyncConnection, external_ids: Collection[str]) -> dict[str, str]:
+    """External id → the id of its profile, for those that somebody has."""
+    statement = select(profiles.c.external_id, profiles.c.id).where(profiles.c.external_id.in_(IDS))
+    return {row.external_id: row.id for row in await rows_by(conn, statement, external_ids)}
+
+
 async def exists(conn: AsyncConnection, profile_id: str) -> bool:
     row = await conn.execute(select(profiles.c.id).where(profiles.c.id == profile_id))
     return row.scalar_one_or_none() is not None
@@ -105,7 +112,12 @@ async def tags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[s
 async def set_tags(conn: AsyncConnection, profile_id: str, tags: Collection[str]) -> None:
     """Replace the tags as given."""
     await conn.execute(delete(profile_tags).where(profile_tags.c.profile_id == profile_id))
-    rows = [{"profile_id": profile_id, "tag": tag} for tag in sorted(set(tags))]
+    await add_tags(conn, {profile_id: tags})
+
+
+async def add_tags(conn: AsyncConnection, tags: Mapping[str, Collection[str]]) -> None:
+    """Let profiles have these tags too, by profile id."""
+    rows = [{"profile_id": profile_id, "tag": tag} for profile_id, given in tags.items() for tag in sorted(set(given))]
     await insert_missing(conn, profile_tags, rows)
 
 

@@ -16,7 +16,6 @@ from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.bodies import Body, parse_time
 from gateway.api.consent import Channel, ConsentIn
 from gateway.problems import Problem, invalid
-from gateway.zones import is_zone
 from outbox import heed
 from outbox import people as flows
 from outbox.people import Draft, Wanted
@@ -24,6 +23,7 @@ from profiles import records
 from profiles.addresses import BadAddress
 from profiles.links import Held
 from profiles.search import Search, find
+from profiles.zones import is_zone
 from store.engine import Raced
 from store.locks import lock_profiles
 

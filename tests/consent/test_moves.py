@@ -255,6 +255,14 @@ def test_everything_yes_that_was_taken_back_before_it_arrived_opens_nothing() ->
     assert not story.flag("email").opens
 
 
+def test_a_no_that_a_file_says_is_the_persons_for_whoever_comes_without_evidence() -> None:
+    story = Story()
+    story.says({"sms": "no"}, source="import", actor="system")
+    assert story.flag("sms").firm
+    for source in ("import", "api", "portal"):
+        assert why(story.tries({"sms": "yes"}, source=source, actor="user:sadie")) == ["needs_evidence"]
+
+
 # --- linked preferences ------------------------------------------------------------------------
 
 

@@ -205,8 +205,8 @@ def test_a_port_that_is_taken_is_said_so(on_sqlite: Operator) -> None:
 def test_a_new_database_is_migrated_checked_and_verified(on_sqlite: Operator) -> None:
     assert "up to date now" in said(on_sqlite.run("migrate"), 0)
     checked = said(on_sqlite.run("check"), 0)
-    assert "1 connections: sms" in checked
-    assert "database: up to date" in checked
+    assert "optgate.toml can be used, 1 connection: sms" in checked
+    assert "can be read, and is up to date" in checked
     assert "ledger: it verifies" in checked
     assert "equal the history's fold" in said(on_sqlite.run("ledger", "rebuild", "--check"), 0)
     assert "No violation of" in said(on_sqlite.run("verify"), 0)

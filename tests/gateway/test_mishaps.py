@@ -56,8 +56,8 @@ def test_check_says_that_there_is_no_database_and_makes_none(operator: Operator)
     for url, at in (("sqlite:///optgate.db", "optgate.db"), ("sqlite:///gone/optgate.db", "gone/optgate.db")):
         operator.write(url)
         done = operator.run("check")
-        assert (done.returncode, done.stdout) == (1, "configuration: 1 connections: sms\n")
-        assert f"there is no database at sqlite:///{at}" in done.stderr
+        assert (done.returncode, done.stderr) == (1, "")
+        assert f"problem database: there is no database at sqlite:///{at}" in done.stdout
     assert [file.name for file in operator.folder.iterdir()] == ["optgate.toml"]
 
 

@@ -155,7 +155,8 @@ class TwilioStandIn:
     """Answers `POST /2010-04-01/Accounts/{sid}/Messages.json` as scripted: `decide`, then `on[to]`, then `default`.
 
     `GET` of it lists what was accepted, as it stands (`statuses`), unless `decide_list` says otherwise; `lookups` is
-    the log of that. `on_accepted` runs beside the answer, which may be slower: a status callback can come early.
+    the log of that. `GET /2010-04-01/Accounts/{sid}.json` is the account, as `account` says, unless `decide_account`
+    says otherwise. `on_accepted` runs beside the answer, which may be slower: a status callback can come early.
     """
 
     def __init__(self, account_sid: str, auth_token: str, port: int = 0) -> None:
@@ -166,11 +167,14 @@ class TwilioStandIn:
         self.decide: Decide = lambda form: None
         self.decide_list: Decide = lambda query: None
         self.lookups: list[dict[str, str]] = []
+        self.decide_account: Decide = lambda query: None
+        self.account = {"status": "active", "type": "Full"}
         self.statuses: dict[str, tuple[str, int | None]] = {}  # sid → status, error code
         self.on_accepted: Callable[[Request], Coroutine[Any, Any, None]] | None = None
         self._accepted_to: dict[str, list[Request]] = defaultdict(list)
         self._tasks: set[asyncio.Task[None]] = set()
         self._authorization = "Basic " + base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        self._auth_token = auth_token
         self._path = f"/2010-04-01/Accounts/{account_sid}/Messages.json"
         self._port = port
         self.url = ""
@@ -203,6 +207,8 @@ class TwilioStandIn:
             return web.Response(text="".join(json.dumps(asdict(line)) + "\n" for line in self.log))
         if request.method == "GET" and request.path == self._path:
             return await self._list(request)
+        if request.method == "GET" and request.path == f"/2010-04-01/Accounts/{self.account_sid}.json":
+            return await self._account(request)
         answer = self._choose(request, form)
         sid = f"SM{secrets.token_hex(16)}" if answer.accept else None
         tag = parse_qs(urlsplit(form.get("StatusCallback", "")).query).get("tag", [None])[0]
@@ -244,6 +250,21 @@ class TwilioStandIn:
         more = {**query, "Page": str(page + 1), "PageToken": f"PA{page}"} if len(found) > (page + 1) * size else None
         following = f"{self._path}?{urlencode(more)}" if more else None
         body = json.dumps({"messages": rows, "next_page_uri": following, "page": page, "page_size": size}).encode()
+        return await self._end(request, answer, body if answer.body is None else answer.body)
+
+    async def _account(self, request: web.BaseRequest) -> web.StreamResponse:
+        """As documented on twilio.com/docs/iam/api/account; the account's own secret stands in it."""
+        answer = self.decide_account({}) or Answer("account", 200)
+        if request.headers.get("Authorization") != self._authorization:
+            answer = error(401, 20003, "Authenticate")
+        if answer.delay_seconds:
+            await asyncio.sleep(answer.delay_seconds)
+        now = format_datetime(datetime.now(UTC))
+        body = json.dumps({
+            "auth_token": self._auth_token, "date_created": now, "date_updated": now, "friendly_name": "Theatre",
+            "owner_account_sid": self.account_sid, "sid": self.account_sid, **self.account,
+            "uri": f"/2010-04-01/Accounts/{self.account_sid}.json",
+        }).encode()  # fmt: skip
         return await self._end(request, answer, body if answer.body is None else answer.body)
 
     def _choose(self, request: web.BaseRequest, form: dict[str, str]) -> Answer:

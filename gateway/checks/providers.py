@@ -1,0 +1,86 @@
+"""Each connection: whether the provider knows us, and what to paste there; and whether our clocks agree."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from channels.twilio import account
+from channels.twilio.account import Account, NotReached, Refused
+from gateway.checks.findings import Finding, ok, problem, warn
+from gateway.checks.wire import why_no_answer
+from gateway.settings import Settings, Twilio
+
+OVERRIDES = "rc=5&rp=all"  # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+AHEAD_SECONDS, WRONG_SECONDS = 5, 120
+
+
+async def findings(settings: Settings, session: aiohttp.ClientSession, *, seconds: float) -> list[Finding]:
+    """What is to be said of every connection, all asked at once, and of the clock."""
+    twilio = {name: one for name, one in settings.connections.items() if isinstance(one, Twilio)}
+    looks = [
+        account.look(session, one.account_sid, one.auth_token.get_secret_value(), api_url=one.api_url, seconds=seconds)
+        for one in twilio.values()
+    ]
+    told = dict(zip(twilio, await asyncio.gather(*looks), strict=True))
+    found: list[Finding] = []
+    for name in settings.connections:
+        if name in told:
+            found += [*_credentials(name, told[name], seconds), *_to_paste(name, twilio[name], settings)]
+        else:
+            found.append(ok(f"connection {name}", "sandbox: nothing leaves this machine"))
+    return found + _clock([one for one in told.values() if isinstance(one, Account)])
+
+
+def _credentials(name: str, told: Account | Refused | NotReached, seconds: float) -> list[Finding]:
+    about, option = f"connection {name}", f"[connections.{name}]"
+    match told:
+        case NotReached(TimeoutError()):
+            return [problem(about, f"Twilio did not answer within {seconds:g} seconds; a firewall, perhaps")]
+        case NotReached(error):
+            return [problem(about, f"Twilio cannot be reached: {why_no_answer(error)}")]
+        case Refused(401 | 403):
+            why = "Twilio does not accept the account SID with this auth token: correct them in"
+            return [problem(about, f"{why} {option}; the token stands in Twilio's console")]
+        case Refused(404):
+            return [problem(about, f"Twilio knows no such account: correct account_sid in {option}")]
+        case Refused(status) if status == 429 or status >= 500:
+            return [warn(about, f"Twilio answers {status} and does not tell: check again in a while")]
+        case Refused(status):
+            return [problem(about, f"what answers for Twilio is not its API ({status}): correct api_url in {option}")]
+        case Account(status) if status != "active":
+            return [problem(about, f"the account at Twilio is {status}: nothing is sent until that is settled there")]
+        case Account(is_trial=True):
+            return [warn(about, "Twilio accepts the credentials; a trial account sends to verified numbers only")]
+        case _:
+            return [ok(about, "Twilio accepts the credentials, and the account is active")]
+
+
+def _to_paste(name: str, connection: Twilio, settings: Settings) -> list[Finding]:
+    """What an operator enters in Twilio's console, letter by letter."""
+    about = f"connection {name}"
+    url = f"{settings.server.public_url}/webhooks/{name}#{OVERRIDES}"
+    if connection.messaging_service_sid:
+        place = "under the Messaging Service's Integration, Send a webhook, Request URL"
+    elif connection.channel == "whatsapp":
+        place = "under the WhatsApp sender's Webhook URL for incoming messages"
+    else:
+        place = "under the number's Messaging, A message comes in, Webhook"
+    return [
+        ok(about, f"paste at Twilio, {place}, HTTP POST: {url}"),
+        ok(about, "what stands behind # stays at Twilio: rc=5 lets it try five times more, rp=all whatever went wrong"),
+        ok(about, "nothing to paste for delivery reports: each message names where its own go"),
+    ]
+
+
+def _clock(accounts: list[Account]) -> list[Finding]:
+    known = [one.ahead_seconds for one in accounts if one.ahead_seconds is not None]
+    if not known:
+        return []
+    ahead = max(known, key=abs)
+    if abs(ahead) <= AHEAD_SECONDS:
+        return [ok("clock", f"within {AHEAD_SECONDS} seconds of the provider's")]
+    sentence = f"{abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} the provider's: let NTP set it"
+    why = "what people said would stand in the history at a wrong time"
+    return [(problem if abs(ahead) > WRONG_SECONDS else warn)("clock", f"{sentence}; {why}")]
