@@ -26,9 +26,13 @@ class AudienceIn(Body):
     """Exactly one of the four."""
 
     all: Literal[True] | None = None
+    """Everybody known; those who did not say yes are skipped, with the reason."""
     tag: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    """Who has it when the broadcast is planned."""
     profiles: Annotated[list[str], Field(min_length=1)] | None = None
+    """By their ids."""
     addresses: Annotated[list[str], Field(min_length=1)] | None = None
+    """Of the broadcast's channel; one that nobody has is skipped as `unknown_address`."""
 
     @model_validator(mode="after")
     def _one(self) -> AudienceIn:

@@ -23,7 +23,9 @@ Model = TypeVar("Model", bound=BaseModel)
 class Body(BaseModel):
     """A request's body: unknown fields are refused, types are not guessed."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, populate_by_name=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
 
 async def read_body(request: web.Request, model: type[Model]) -> Model:

@@ -40,14 +40,21 @@ class BroadcastIn(RoutesIn):
     """A broadcast as it is asked for."""
 
     name: Name
+    """For you and your colleagues."""
     content: ContentIn
     audience: AudienceIn
     preference: str | None = None
+    """By name: sent only to who said yes to it."""
     send_at: str | None = None
-    not_after: str | None = None  # what has not begun by then is skipped as `too_late`
+    """Null: now."""
+    not_after: str | None = None
+    """What has not begun by then is skipped as `too_late`."""
     quiet_hours: HoursIn | Literal[False] | None = None
-    rate: Annotated[float, Field(ge=0.01, le=100_000)] | None = None  # SMS segments a second, or other messages
+    """Null: as `[sending]` says. False: none, which is recorded. Else these, in each person's own time."""
+    rate: Annotated[float, Field(ge=0.01, le=100_000)] | None = None
+    """SMS segments a second, or other messages; null: the connection's."""
     dry_run: bool = False
+    """Only count: 200, and nothing is stored."""
 
     @field_validator("quiet_hours", mode="before")
     @classmethod

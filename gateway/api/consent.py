@@ -36,7 +36,9 @@ class By(Body):
     """Who said it: the customer to the caller, or an agent on the customer's word."""
 
     kind: Literal["customer", "agent"]
+    """`customer`: it is the person's own act, and counts as one. `agent`: staff, who were told."""
     name: Name | None = None
+    """Who of your staff."""
 
     @field_validator("name")
     @classmethod
@@ -50,15 +52,25 @@ class ConsentIn(Body):
     """A change of consent; what is absent stays."""
 
     by: By | None = None
+    """Whose word it is; absent: your system's."""
     at: datetime | None = None
+    """When it was said, if not now; never believed to be later than the request."""
     wording: Annotated[str, StringConstraints(max_length=10_000)] | None = None
+    """What they were asked or said, word for word."""
     basis: Literal["express", "implied", "soft_opt_in"] | None = None
+    """Of a yes; `express` when absent."""
     expires_at: datetime | None = None
+    """When a yes ends."""
     everything: StateName | None = None
+    """About all there is: a no stops it all, also what is added later."""
     channels: dict[Channel, StateName] = Field(default_factory=dict)
+    """By channel."""
     addresses: dict[str, StateName] = Field(default_factory=dict, max_length=1000)
+    """By address, such as `sms:+14155550123`."""
     preferences: dict[str, StateName] = Field(default_factory=dict, max_length=1000)
+    """By the preference's name."""
     evidence: dict[str, Any] = Field(default_factory=dict)
+    """What shows it. Over a person's no a yes needs `obtained_at`, later than that no, and `how`."""
 
     @field_validator("at", "expires_at")
     @classmethod

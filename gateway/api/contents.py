@@ -21,6 +21,8 @@ MOST_VARIABLES = 100  # of a template
 
 
 class TemplateIn(Body):
+    """A template that WhatsApp has approved."""
+
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     language: str | None = None
     variables: dict[str, Annotated[str, StringConstraints(max_length=1600)]] = Field(
@@ -32,7 +34,9 @@ class ContentIn(Body):
     """`body` and the template's variables may hold Liquid."""
 
     body: Annotated[str, StringConstraints(min_length=1, max_length=SOURCE_CHARS)] | None = None
+    """The text, such as `Hi {{ first_name | default: 'there' }}, …`."""
     template: TemplateIn | None = None
+    """For WhatsApp; outside the 24 hours after a person wrote, only a template may go to them."""
 
 
 def content_for(call: Call, given: ContentIn, ways: Mapping[str, str], class_: str = "marketing") -> dict[str, Any]:

@@ -23,6 +23,7 @@ class MergeIn(Body):
     model_config = ConfigDict(populate_by_name=False)
 
     from_: str = Field(alias="from")
+    """The id of the one that is gone afterwards."""
 
 
 async def merge(call: Call) -> web.Response:

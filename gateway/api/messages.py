@@ -49,9 +49,12 @@ class MessageIn(routes.RoutesIn):
 
     to: To
     content: ContentIn
-    require_opt_in: bool | None = None  # absent: true
+    require_opt_in: bool | None = None
+    """Absent: true. With false it is transactional: only the strongest no stops it; needs `send:transactional`."""
     require_opt_in_too: bool | None = Field(default=None, alias="requireOptIn")
+    """The same, as other systems spell it."""
     preference: str | None = None
+    """By name: sent only to who said yes to it."""
 
     @property
     def class_(self) -> str:
@@ -63,7 +66,10 @@ class MessageIn(routes.RoutesIn):
 
 
 class ResendIn(Body):
+    """How a message is sent again."""
+
     accept_duplicate: bool = False
+    """Send it though the person may have got it already."""
 
 
 # --- sent -------------------------------------------------------------------------------------

@@ -46,23 +46,34 @@ SEARCHED = (
 
 
 class AddressIn(Body):
+    """An address of theirs."""
+
     channel: Channel
     value: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    """A number in any form in which it can be dialled, a mailbox, or a postal address."""
     primary: bool = False
+    """The one that is taken first on its channel; else the first that is named."""
 
 
 class ProfileIn(Body):
     """What may be said of a profile; in a PATCH what is absent stays, null empties."""
 
     external_id: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """The key of this person in your own system; nobody else has it."""
     first_name: Text | None = None
     last_name: Text | None = None
     locale: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] | None = None
+    """Their language, such as `es` or `pt-BR`."""
     timezone: Text | None = None
+    """Such as `Europe/Madrid`; believed before what the number says, when it is a question of hours."""
     attributes: dict[str, Any] | None = None
+    """Whatever you want to know of them. In a change these are merged: null takes one away (RFC 7396)."""
     tags: Annotated[list[Tag], Field(max_length=1000)] | None = None
+    """All of them; in a change they replace those there are."""
     addresses: Annotated[list[AddressIn], Field(max_length=MOST_ADDRESSES)] | None = None
-    phones: Annotated[list[str], Field(max_length=MOST_ADDRESSES)] | None = None  # each an sms and a voice address
+    """All of them; in a change they replace those there are. One that goes leaves its no behind."""
+    phones: Annotated[list[str], Field(max_length=MOST_ADDRESSES)] | None = None
+    """Numbers that are for texts and for calls: each is an `sms` and a `voice` address."""
 
     @field_validator("timezone")
     @classmethod
@@ -76,6 +87,7 @@ class NewProfileIn(ProfileIn):
     """A new profile, with what the person has said already."""
 
     consent: ConsentIn | None = None
+    """What they have said, as for `PATCH /v1/profiles/{id}/consent`; it needs the scope `consent:write`."""
 
 
 def _draft(call: Call, body: ProfileIn, held: Sequence[Held] = ()) -> Draft:

@@ -17,9 +17,13 @@ class RoutesIn(Body):
     """`channel` and its `connection`; or `channels` and their `connections`, which may be absent where there is one."""
 
     channel: Channel | None = None
+    """By which channel; or name several as `channels`."""
     connection: str | None = None
+    """By which of your connections; absent where the channel has one."""
     channels: Annotated[list[Channel], Field(min_length=1)] | None = None
+    """Several in order of wish: the first on which the person may be sent to, never two."""
     connections: dict[Channel, str] | None = None
+    """By channel, for `channels`."""
 
 
 def read(call: Call, given: RoutesIn) -> dict[str, str]:

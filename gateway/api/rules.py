@@ -43,13 +43,20 @@ Reply = Annotated[str, StringConstraints(max_length=1600)]
 
 
 class RuleIn(Body):
+    """What a message that begins with a keyword does."""
+
     channel: RuleChannel
     received_on: str | None = None
+    """The number or mailbox of ours that it came to; null: any."""
     keyword: Keyword
+    """Compared whatever its case, accents and punctuation."""
     match: Literal["starts_with", "exact"] = "starts_with"
+    """Whether more words may follow."""
     action: Literal["opt_in", "opt_out", "reply_only"]
     subject: SubjectIn = SubjectIn()
+    """What the word is about."""
     reply: Reply | None = None
+    """Null: the action's own reply; empty: silence."""
     active: bool = True
 
     @field_validator("keyword")

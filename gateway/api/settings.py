@@ -24,6 +24,8 @@ YesNo = Literal["yes", "no"]
 
 
 class DefaultsIn(Body):
+    """The channels to change; the others stay."""
+
     sms: YesNo | None = None
     whatsapp: YesNo | None = None
     email: YesNo | None = None
@@ -32,13 +34,20 @@ class DefaultsIn(Body):
 
 
 class PreferenceIn(Body):
+    """A question put to customers."""
+
     name: Name
+    """For staff and reports; no other has it."""
     text: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+    """All that customers see of it; the name when absent."""
     description: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    """For staff."""
     selected_by_default: bool = False
     active: bool = True
     linked_channel: Channel | None = None
+    """The channel whose no it follows, and whose yes it brings."""
     contexts: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(default_factory=list)
+    """Where it is asked; none: everywhere."""
     partner: Name | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import Field
@@ -32,13 +32,15 @@ class VerdictIn(Body):
     channel: Channel
     address: str
     preference: str | None = None
+    """By name."""
 
 
 class VerdictsIn(Body):
     """Up to 1,000 questions at once, for a system that sends by itself."""
 
     items: Annotated[list[VerdictIn], Field(min_length=1, max_length=MOST_ITEMS)]
-    require_opt_in: Literal[True, False] = True
+    require_opt_in: bool = True
+    """False: asked for transactional messages."""
 
 
 async def of_profile(call: Call) -> web.Response:

@@ -150,6 +150,7 @@ async def one_life(asked: dict[str, Any], listening: socket.socket) -> None:
 
 def child(asked: dict[str, Any], listening: socket.socket) -> None:
     """What a fork does; it does not return."""
+    tell(born=os.getpid())  # by itself: what it tells next would come before a word of its parent's
     set_up(asked)
     try:
         asyncio.run(one_life(asked, listening))
@@ -183,7 +184,6 @@ def serve(fork: Callable[[], int] = os.fork) -> None:
         pid = fork()
         if pid == 0:
             child(asked, listening)
-        tell(born=pid)
         _, status = os.waitpid(pid, 0)
         tell(ended=os.waitstatus_to_exitcode(status))
 

@@ -272,8 +272,8 @@ async def _follow(arguments: Sequence[str]) -> list[Result]:
             results = [Result(**one | {"deaths": Counter(one["deaths"])}) for one in json.loads(text)]
         else:
             _say(text)
-    if await child.wait() not in (0, 1):
-        raise RuntimeError(f"a job ended with {child.returncode}: {' '.join(arguments)}")
+    if await child.wait() not in (0, 1) or not results:  # 1: it has found something, or died of an error
+        raise RuntimeError(f"a job ended with {child.returncode} and no result: {' '.join(arguments)}")
     return results
 
 
