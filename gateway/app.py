@@ -183,10 +183,12 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource is not None else "unknown"
 
 
-async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
+async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "optgate"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
+    if (standing := request.get(base.STANDING)) is not None:
+        response.headers.update(standing.headers)
 
 
 async def healthz(_request: web.Request) -> web.Response:

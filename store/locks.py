@@ -1,4 +1,5 @@
-"""The order in which rows are locked, everywhere: receipts, profiles, address rows, attempts, deliveries; each sorted.
+"""The order in which rows are locked, everywhere: idempotency keys, receipts, profiles, address rows, attempts,
+deliveries; each sorted.
 
 Whatever can change a verdict locks the profiles concerned and then their address rows, so that a claim, which
 shares the address row, sees all of it or none. On SQLite the write transaction itself is the lock.

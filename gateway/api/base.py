@@ -151,7 +151,6 @@ async def given(house: House, kept: Kept, *, is_replay: bool = False) -> web.Res
 def mount(app: web.Application, routes: Sequence[Route], *, calls_per_minute: int) -> None:
     app[TURNS] = Turns()
     app[LIMIT] = Limit(calls_per_minute)
-    app.on_response_prepare.append(_tell_the_limit)
     for route in routes:
         app.router.add_route(route.method, route.path, _served(route))
 
@@ -182,11 +181,6 @@ def _count(request: web.Request, key: Key) -> None:
         words = f"a key has {standing.quota:,} calls a minute; {standing.wait_seconds} s from now there is one again"
         headers = {"Retry-After": str(standing.wait_seconds)}
         raise Problem(429, "too-many-calls", "Too many calls with this key", words, headers=headers)
-
-
-async def _tell_the_limit(request: web.Request, response: web.StreamResponse) -> None:
-    if (standing := request.get(STANDING)) is not None:
-        response.headers.update(standing.headers)
 
 
 async def _carried_out(call: Call) -> web.StreamResponse:
