@@ -62,6 +62,7 @@ OPEN = {
     ("POST", "/unsubscribe/{token}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/metrics"),  # has a rule of its own: tests/gateway/test_metrics.py
 }
 
 
