@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from aiohttp.test_utils import TestServer
 from sqlalchemy import select
 from yarl import URL
 
 from gateway import app as gateway_app
 from gateway import keys
 from gateway.api.base import HOUSE
+from gateway.connections import Limits
+from gateway.door import Door
 from gateway.services import House
 from gateway.settings import Settings
 from store.clock import utcnow
@@ -102,17 +103,18 @@ class Gateway:
 
     # --- it runs ----------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, limits: Limits | None = None) -> None:
         self.app = gateway_app.build(self.settings, clock=self.clock)
-        self._server = TestServer(self.app)
-        await self._server.start_server()
-        self.url = str(self._server.make_url("")).rstrip("/")
+        self.door = Door(self.app, limits)
+        await self.door.start()
+        self.port = await self.door.listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.port}"
         self._session = aiohttp.ClientSession()
 
     async def stop(self) -> None:
         """As SIGTERM does: drained."""
         await self._session.close()
-        await self._server.close()
+        await self.door.close()
 
     async def restart(self, **sections: Any) -> None:
         """Stop, and start again on the same database, with these sections of the settings changed."""
