@@ -24,6 +24,7 @@ from gateway.services import House
 from gateway.settings import Settings
 from store.clock import utcnow
 from store.tables import api_keys, metadata
+from tests import canaries
 from tests.channels.requests_as_sent import ACCOUNT, FORM, ORIGIN, TOKEN, signature
 
 OURS = "+14155550100"  # the number of the connection `sms`
@@ -150,6 +151,7 @@ class Gateway:
     ) -> Got:
         """One request of an API client; `path` is sent as it stands."""
         given = {"Authorization": f"Bearer {key if key is not None else await self.key()}"}
+        canaries.plant(json)
         given |= {"Content-Type": "application/json"} if data is not None or json is not None else {}
         return await self.send(
             method, path, data=_as_json(json) if json is not None else data, headers={**given, **(headers or {})}
@@ -178,6 +180,7 @@ class Gateway:
     def form(self, text: str, sender: str, *, to: str = OURS, sid: str | None = None, **fields: str) -> bytes:
         """A text as Twilio posts it."""
         self._messages += 1
+        canaries.plant({"text": text, "from": sender})
         given = {
             "MessageSid": sid or f"SM{self._messages:032x}",
             "AccountSid": ACCOUNT,
