@@ -51,8 +51,8 @@ class State(Enum):
 class Connection(web.RequestHandler):
     """aiohttp's own, with a sense of time."""
 
-    __slots__ = ("_body", "_door", "_has_asked", "_head_since", "_limits", "_stuck_since", "_time", "_wire", "_writer", "came",
-                 "since", "state")  # fmt: skip
+    __slots__ = ("_body", "_door", "_has_asked", "_head_since", "_limits", "_stuck_since", "_time", "_wire", "_writer",
+                 "came", "since", "state")  # fmt: skip
 
     def __init__(self, door: Door, server: web.Server, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
