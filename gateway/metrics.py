@@ -104,17 +104,19 @@ class Metrics:
         for loop, is_alive in alive.items():
             self._loops.labels(loop).set(is_alive)
 
-    def show_database(self, backlog: Mapping[str, Backlog], gains: Iterable[Gain], in_doubt: Mapping[str, int]) -> None:
-        """What the database says."""
+    def show_database(self, gains: Iterable[Gain], in_doubt: Mapping[str, int]) -> None:
+        """What the database says at once; the backlog is to follow."""
         self._forget()
         self._database.set(1)
         for channel, count in in_doubt.items():
             self._in_doubt.labels(channel).set(count)
+        for gain in gains:
+            self._consent.labels(gain.to, gain.subject, gain.source).inc(gain.count)
+
+    def show_backlog(self, backlog: Mapping[str, Backlog]) -> None:
         for connection, waiting in backlog.items():
             self._queued.labels(connection).set(waiting.queued)
             self._late.labels(connection).set(waiting.late_seconds)
-        for gain in gains:
-            self._consent.labels(gain.to, gain.subject, gain.source).inc(gain.count)
 
     def show_no_database(self) -> None:
         """It does not answer: what only it knows is absent, and no stale figure stands in for it."""

@@ -42,21 +42,22 @@ class Watch:
         self._metrics.show_loops(self._house.loops)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS), self._one_by_one:
+                self._metrics.show_no_database()  # until it has answered
                 await self._look()
         except Exception as error:
             if not is_away(error):
                 raise
-            self._metrics.show_no_database()
         return generate_latest(self._metrics.registry)
 
     async def _look(self) -> None:
+        """What is quick first: a backlog of millions may take too long to count, and is absent then, alone."""
         now = self._house.now()
         async with self._house.database.read() as conn:
-            waiting = await backlog.by_connection(conn, self._house.adapters, now=now)
             in_doubt = await backlog.in_doubt(conn)
             behind, gains = await tally.gained(conn, behind=self._behind, now=now)
-        self._behind = behind
-        self._metrics.show_database(waiting, gains, in_doubt)
+            self._behind = behind
+            self._metrics.show_database(gains, in_doubt)
+            self._metrics.show_backlog(await backlog.by_connection(conn, self._house.adapters, now=now))
 
     async def admit(self, request: web.Request) -> None:
         """Let in a program on this machine, or a key that may configure; raises Problem 401 or 403.
