@@ -106,6 +106,7 @@ async def measure(port: int, pid: int) -> None:
             alone.append(await p99(url, source))
             memory = rss_bytes(pid)
             async with crowd(port, name):
+                await asyncio.sleep(1)  # until all are taken in: a rush is another thing
                 grown = max(grown, rss_bytes(pid) - memory)
                 among.append(await p99(url, source))
             await asyncio.sleep(0.5)
