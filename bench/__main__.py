@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import importlib
 
-NAMES = ("inbound", "verify")
+NAMES = ("inbound", "verify", "hostile")
 
 
 def main() -> None:

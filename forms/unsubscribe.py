@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from ipaddress import IPv4Address, IPv6Address
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,6 +43,7 @@ class Unsubscribing:
     links: OptOutLinks
     organisation: str
     clock: Clock
+    client: Callable[[web.Request], IPv4Address | IPv6Address | None]  # who asks; None: nobody can tell
 
     async def stop(self, said: SaidNo) -> None:
         """Opt out; returns when nothing more begins to be sent."""
@@ -84,7 +87,8 @@ async def do(request: web.Request) -> web.Response:
     body = await request.content.read(_BODY_BYTES)
     # One field, urlencoded or multipart: RFC 8058 §3.1. What else there is does not matter: a POST is a no.
     source = "one_click" if b"List-Unsubscribe" in body and b"One-Click" in body else "unsubscribe_link"
-    evidence = {"ip": request.remote, "user_agent": _storable(request.headers.get("User-Agent", ""))}
+    client = desk.client(request)
+    evidence = {"ip": str(client) if client else None, "user_agent": _storable(request.headers.get("User-Agent", ""))}
     await desk.stop(SaidNo(address_id, channel, source, evidence))
     what = _WHAT.get(channel, "messages")
     return _page("Done", f"<p>You will get no more {what} from {escape(desk.organisation)}.</p>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
 
 import structlog
 from aiohttp import web
@@ -12,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broadcasts.planner import Planner
 from channels.http import open_session
 from forms import unsubscribe
-from gateway import reference, webhooks
+from gateway import peers, reference, scrape, webhooks
 from gateway.api import (
     answers,
     audit,
@@ -28,13 +29,14 @@ from gateway.api import (
     settings,
     verdicts,
 )
+from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare, setting
 from gateway.problems import Problem, from_exception
 from gateway.services import House, adapters_for, policy_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.receive import Desk
-from outbox.dispatch import CONCURRENCY, Dispatcher
+from outbox.dispatch import CONCURRENCY, Dispatcher, Noted
 from outbox.optout_links import OptOutLinks
 from outbox.protocol import FROZEN_SECONDS
 from outbox.sandbox import SandboxOutbox
@@ -68,12 +70,17 @@ SCHEDULER: web.AppKey[AsyncIOScheduler] = web.AppKey("scheduler", AsyncIOSchedul
 
 def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     """The application; its parts start with it and stop, drained, when it is cleaned up."""
-    app = web.Application(client_max_size=bodies.BYTES, middlewares=[_problems])
+    app = web.Application(client_max_size=bodies.BYTES, middlewares=[_measured, _problems])
     app[DRAINING] = asyncio.Event()
+    app[METRICS] = Metrics()
+    app[peers.PROXIES] = peers.Proxies(
+        peers.networks(settings_.server.trusted_proxies), ruled_out=settings_.server.is_loopback
+    )
     base.mount(app, ROUTES, calls_per_minute=settings_.api.calls_per_minute)
     reference.mount(app, ROUTES, public_url=settings_.server.public_url)
     webhooks.mount(app)
     unsubscribe.mount(app)
+    scrape.mount(app)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.cleanup_ctx.append(lambda started: _parts(started, settings_, clock))
@@ -83,15 +90,17 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
 
 async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> AsyncIterator[None]:
     database = Database(settings_.database.url, idle_seconds=FROZEN_SECONDS)
+    metrics = app[METRICS]
     try:
         async with open_session(CONCURRENCY * max(1, len(settings_.connections)), crash.point) as session:
-            house = await open_house(database, settings_, session, clock)
+            house = await open_house(database, settings_, session, clock, on_ended=metrics.ended)
             app[base.HOUSE] = house
             app[unsubscribe.UNSUBSCRIBING] = unsubscribe.Unsubscribing(
-                database, house.links, settings_.organisation.name, clock
+                database, house.links, settings_.organisation.name, clock, peers.client_address
             )
-            app[webhooks.INBOX] = inbox = webhooks.open_inbox(house)
-            app[webhooks.REPORTS] = reports = webhooks.open_reports(house)
+            app[webhooks.INBOX] = inbox = webhooks.open_inbox(house, metrics)
+            app[webhooks.REPORTS] = reports = webhooks.open_reports(house, metrics)
+            app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)
             scheduler = app[SCHEDULER] = await start_loops(house)
             yield
             scheduler.shutdown(wait=False)
@@ -102,7 +111,9 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
         await database.dispose()
 
 
-async def open_house(database: Database, settings_: Settings, session: object, clock: Clock) -> House:
+async def open_house(
+    database: Database, settings_: Settings, session: object, clock: Clock, *, on_ended: Noted | None = None
+) -> House:
     """Put the parts together on a database that is brought up to date."""
     book = await prepare(database, settings_, now=clock())
     adapters = adapters_for(settings_, session, SandboxOutbox(database, clock))  # type: ignore[arg-type]
@@ -110,7 +121,7 @@ async def open_house(database: Database, settings_: Settings, session: object, c
     async with database.read() as conn:
         links = OptOutLinks(settings_.server.public_url, [str(await setting(conn, "secret"))])
     policy = policy_for(settings_, links)
-    dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock)
+    dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock, on_ended=on_ended)
     return House(
         settings=settings_,
         database=database,
@@ -155,6 +166,18 @@ async def start_loops(house: House) -> AsyncIOScheduler:
 
 
 # --- every answer -----------------------------------------------------------------------------
+
+
+@web.middleware
+async def _measured(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Every request is counted and timed."""
+    began = monotonic()
+    response = await handler(request)
+    status = str(response.status) if request.transport is not None else "gone"
+    request.app[METRICS].answered(request.method, _route(request), status, monotonic() - began)
+    return response
 
 
 @web.middleware

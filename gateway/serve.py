@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 
 from channels.http import open_session
 from gateway import app as gateway_app
 from gateway import first_steps, mishaps
 from gateway.api.base import HOUSE
+from gateway.connections import Limits
+from gateway.door import Door, room_for_clients
 from gateway.errors import CannotServe
 from gateway.settings import Settings
 from outbox.dispatch import CONCURRENCY
@@ -28,17 +29,15 @@ from store.engine import Database, normalise_url
 
 log = structlog.get_logger("gateway")
 
-DRAIN_SECONDS = 15.0  # for requests under way when a SIGTERM comes
-
 
 async def serve(settings: Settings, *, with_first_steps: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then drain; raises CannotServe."""
     with _only_one(settings):
         app = gateway_app.build(settings)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS, handle_signals=False)
-        await runner.setup()
+        door = Door(app, Limits(connections=room_for_clients(CONCURRENCY * len(settings.connections))))
+        await door.start()
         try:
-            port = await _listen(runner, settings)
+            port = await _listen(door, settings)
             stopping = _on_signal()
             shown = f"http://{_bracketed(settings.server.host)}:{port}"
             print(f"Optgate listens on {shown}", flush=True)  # noqa: T201 - where it is, for whoever started it
@@ -48,7 +47,7 @@ async def serve(settings: Settings, *, with_first_steps: bool = False) -> None:
             app[gateway_app.DRAINING].set()
             log.info("draining")
         finally:
-            await runner.cleanup()
+            await door.close()
 
 
 async def work(settings: Settings) -> None:
@@ -68,11 +67,10 @@ async def work(settings: Settings) -> None:
         await database.dispose()
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> int:
+async def _listen(door: Door, settings: Settings) -> int:
     """Listen; returns the port, which the system chose where 0 was asked for."""
-    site = web.TCPSite(runner, settings.server.host, settings.server.port, backlog=1024)
     try:
-        await site.start()
+        return await door.listen(settings.server.host, settings.server.port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CannotServe(
@@ -81,7 +79,6 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> int:
         raise CannotServe(
             f"cannot listen on {settings.server.host}:{settings.server.port}: {error.strerror}"
         ) from error
-    return int(runner.addresses[0][1])
 
 
 def _bracketed(host: str) -> str:

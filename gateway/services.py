@@ -54,8 +54,18 @@ class House:
     @property
     def is_at_work(self) -> bool:
         """Whether every loop runs."""
-        loops = (self.planner, self.dispatcher, self.settlement, self.sweeper, self.tidier)
-        return all(loop.is_running for loop in loops)
+        return all(self.loops.values())
+
+    @property
+    def loops(self) -> dict[str, bool]:
+        """Each loop, and whether it runs."""
+        return {
+            "planner": self.planner.is_running,
+            "dispatcher": self.dispatcher.is_running,
+            "settlement": self.settlement.is_running,
+            "sweeper": self.sweeper.is_running,
+            "tidier": self.tidier.is_running,
+        }
 
     async def stop_work(self) -> None:
         """End every loop; what is under way is finished first."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from channels.sandbox import Sandbox
 from channels.values import Inbound, WebhookRequest
 from gateway.api.base import HOUSE, authenticated
+from gateway.metrics import METRICS, Metrics
 from gateway.problems import Problem, not_found, unauthorised
 from gateway.services import House
 from inbox.receive import Answer, receive
@@ -27,14 +28,22 @@ INBOX: web.AppKey[GroupCommit[Inbound, Answer]] = web.AppKey("inbox", GroupCommi
 REPORTS: web.AppKey[GroupCommit[Reported, frozenset[str]]] = web.AppKey("reports", GroupCommit)
 
 
-def open_reports(house: House) -> GroupCommit[Reported, frozenset[str]]:
+def open_reports(house: House, metrics: Metrics) -> GroupCommit[Reported, frozenset[str]]:
     """Where delivery reports are kept, together."""
-    return GroupCommit(house.database, lambda conn, batch: reports.apply(conn, batch, now=house.now()))
+    return GroupCommit(
+        house.database,
+        lambda conn, batch: reports.apply(conn, batch, now=house.now()),
+        on_commit=metrics.committed("reports"),
+    )
 
 
-def open_inbox(house: House) -> GroupCommit[Inbound, Answer]:
+def open_inbox(house: House, metrics: Metrics) -> GroupCommit[Inbound, Answer]:
     """The way in: messages that arrive together are kept in one transaction."""
-    return GroupCommit(house.database, lambda conn, batch: receive(conn, batch, desk=house.desk, now=house.now()))
+    return GroupCommit(
+        house.database,
+        lambda conn, batch: receive(conn, batch, desk=house.desk, now=house.now()),
+        on_commit=metrics.committed("inbox"),
+    )
 
 
 async def inbound(request: web.Request) -> web.Response:
@@ -57,6 +66,7 @@ async def inbound(request: web.Request) -> web.Response:
     crash.point("inbound.genuine")
     answers = [await request.app[INBOX].submit(message) for message in messages]
     crash.point("inbound.committed")
+    request.app[METRICS].kept(adapter.name, adapter.channel, len(answers))
     await heed.settle(house.database, {address_id for answer in answers for address_id in answer.closed})
     crash.point("inbound.settled")
     if not answers:

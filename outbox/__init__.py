@@ -6,6 +6,6 @@ What is to be sent: `singles`, `resends`, `queue`.
 Whether and when: `claims` (the last consent check), `lastlook`, `sources`, `pace`, `policy`, `hours`, `jurisdictions`.
 What stands below it: `optout_links`; what it says is `content`'s.
 How it went: `dispatch`, `outcomes` (the table that decides duplicates), `endings`, `reports`, `settlement`, `pairing`,
-`sweeper`.
+`sweeper`; `backlog` (what waits, for whoever watches).
 Its tables: deliveries, attempts, paces, sandbox_messages. May know: consent, profiles, content, rules, channels, store.
 """

@@ -8,7 +8,7 @@ are smaller: what is too much to begin in time would else be claimed and given b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,6 +30,8 @@ from store.ids import new_id
 
 log = structlog.get_logger("outbox")
 
+# What is told of each attempt that ended: the connection, how, and the seconds it took.
+Noted = Callable[[str, Outcome | Abandoned, float], None]
 IDLE_SECONDS = 0.5  # between looks at an empty queue; whoever fills it in this process wakes us at once
 CONCURRENCY = 64  # requests under way per connection
 RESERVED = 8  # of them for what a person waits for, however much of a broadcast is under way
@@ -45,12 +47,14 @@ class Dispatcher:
         *,
         policy: Policy,
         clock: Clock,
+        on_ended: Noted | None = None,
     ) -> None:
         self.owner = new_id("dsp")
         self._database = database
         self._adapters = adapters
         self._policy = policy
         self._clock = clock
+        self._on_ended = on_ended
         self._most = dict.fromkeys(adapters, CONCURRENCY)  # claimed at once
         self._wakes = {name: asyncio.Event() for name in adapters}
         self._stopping = asyncio.Event()
@@ -154,6 +158,7 @@ class Dispatcher:
             body=claim.content.get("body"),
             template=claim.content.get("template"),
         )
+        began = boottime()
         try:
             with lease(until):
                 outcome = await self._adapters[name].send(message)
@@ -165,6 +170,8 @@ class Dispatcher:
             log.exception("send.failed", connection=name, attempt=claim.attempt_id, error=type(error).__name__)
             outcome = InDoubt(f"unexpected {type(error).__name__}")
         crash.point("send.ended")
+        if self._on_ended is not None:
+            self._on_ended(name, outcome, boottime() - began)
         await self._write_down(Ending(claim, outcome, name))
 
     async def _write_down(self, ending: Ending) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Generic, TypeVar
 
 import structlog
@@ -24,15 +25,20 @@ Result = TypeVar("Result")
 HELD_UP_SECONDS = 0.1  # a group that takes longer waits for somebody
 
 Unit = Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
+Noted = Callable[[int, float], None]
 
 
 class GroupCommit(Generic[Item, Result]):
     """`await submit(item)` returns the item's result once the transaction that holds it has committed."""
 
-    def __init__(self, database: Database, unit: Unit[Item, Result], *, most: int = 128) -> None:
+    def __init__(
+        self, database: Database, unit: Unit[Item, Result], *, most: int = 128, on_commit: Noted | None = None
+    ) -> None:
+        """`on_commit` is told of each commit how many items it held, and its seconds."""
         self._database = database
         self._unit = unit
         self._most = most
+        self._on_commit = on_commit
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()  # one for each group, at most as many as there are lanes
         self._runner: asyncio.Task[None] | None = None
@@ -80,7 +86,10 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _commit(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         items = [item for item, _ in group]
+        began = monotonic()
         results = await self._database.transact(lambda conn: self._unit(conn, items))
+        if self._on_commit is not None:
+            self._on_commit(len(items), monotonic() - began)
         for (_, future), result in zip(group, results, strict=True):
             if not future.done():  # the one who asked may have gone
                 future.set_result(result)

@@ -10,8 +10,9 @@ from types import FrameType
 import aiohttp
 from twilio.request_validator import RequestValidator
 
-from bench.inbound import ACCOUNT, TOKEN, URL, serve, settings_on
+from bench.inbound import ACCOUNT, TOKEN, URL, settings_on
 from gateway import app as gateway_app
+from gateway.door import Door
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("gateway", "broadcasts", "inbox", "audience", "outbox", "consent", "profiles", "rules", "channels")
@@ -36,7 +37,9 @@ def documented() -> list[str]:
 
 async def test_a_stop_enters_the_files_that_the_architecture_names_in_that_order(tmp_path: Path) -> None:
     app = gateway_app.build(settings_on(f"sqlite:///{tmp_path / 'optgate.db'}"))
-    runner, url = await serve(app)
+    door = Door(app)
+    await door.start()
+    url = f"http://127.0.0.1:{await door.listen('127.0.0.1', 0)}/webhooks/sms"
     try:
         await text_in(url, "SM1", "+14155550101", "hello")  # what is made once is made
         await app[gateway_app.base.HOUSE].stop_work()  # loops of their own are no part of the way
@@ -45,7 +48,7 @@ async def test_a_stop_enters_the_files_that_the_architecture_names_in_that_order
 
         def note(frame: FrameType, event: str, _argument: object) -> None:
             name = frame.f_code.co_filename
-            if event == "call" and name.startswith(str(ROOT)):
+            if event == "call" and name.startswith(f"{ROOT}/"):
                 place = Path(name).relative_to(ROOT).as_posix()
                 if place.split("/")[0] in ROOMS:
                     entered.setdefault(place)
@@ -56,6 +59,6 @@ async def test_a_stop_enters_the_files_that_the_architecture_names_in_that_order
         finally:
             sys.setprofile(None)
     finally:
-        await runner.cleanup()
+        await door.close()
     assert "unsubscribed" in answer
     assert list(entered) == documented()

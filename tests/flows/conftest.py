@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from gateway.scrape import WATCH
 from gateway.settings import Settings
+from tests import canaries
 from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
 from tests.flows.running import OURS, OURS_ON_WHATSAPP, SECOND_ACCOUNT, SECOND_NUMBER, SECOND_TOKEN, Gateway
 from tests.standins.twilio import TwilioStandIn
+
+
+@pytest.fixture(autouse=True)
+def _nothing_personal_is_logged() -> Iterator[None]:
+    """Whatever a flow does: no log line holds a person's number or words, a key or a token."""
+    with canaries.listening() as lines:
+        yield
+    canaries.must_not_stand_in(lines)
 
 
 @pytest.fixture
@@ -44,4 +54,6 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
     gateway = Gateway(settings)
     await gateway.start()
     yield gateway
+    page = await gateway.app[WATCH].page()
     await gateway.stop()
+    canaries.must_not_stand_in(page.decode().splitlines())

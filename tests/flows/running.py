@@ -12,17 +12,19 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from aiohttp.test_utils import TestServer
 from sqlalchemy import select
 from yarl import URL
 
 from gateway import app as gateway_app
 from gateway import keys
 from gateway.api.base import HOUSE
+from gateway.connections import Limits
+from gateway.door import Door
 from gateway.services import House
 from gateway.settings import Settings
 from store.clock import utcnow
 from store.tables import api_keys, metadata
+from tests import canaries
 from tests.channels.requests_as_sent import ACCOUNT, FORM, ORIGIN, TOKEN, signature
 from tests.flows import reference
 
@@ -103,17 +105,18 @@ class Gateway:
 
     # --- it runs ----------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, limits: Limits | None = None) -> None:
         self.app = gateway_app.build(self.settings, clock=self.clock)
-        self._server = TestServer(self.app)
-        await self._server.start_server()
-        self.url = str(self._server.make_url("")).rstrip("/")
+        self.door = Door(self.app, limits)
+        await self.door.start()
+        self.port = await self.door.listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.port}"
         self._session = aiohttp.ClientSession()
 
     async def stop(self) -> None:
         """As SIGTERM does: drained."""
         await self._session.close()
-        await self._server.close()
+        await self.door.close()
 
     async def restart(self, **sections: Any) -> None:
         """Stop, and start again on the same database, with these sections of the settings changed."""
@@ -149,6 +152,7 @@ class Gateway:
     ) -> Got:
         """One request of an API client; `path` is sent as it stands."""
         given = {"Authorization": f"Bearer {key if key is not None else await self.key()}"}
+        canaries.plant(json)
         given |= {"Content-Type": "application/json"} if data is not None or json is not None else {}
         body = _as_json(json) if json is not None else data
         got = await self.send(method, path, data=body, headers={**given, **(headers or {})})
@@ -178,6 +182,7 @@ class Gateway:
     def form(self, text: str, sender: str, *, to: str = OURS, sid: str | None = None, **fields: str) -> bytes:
         """A text as Twilio posts it."""
         self._messages += 1
+        canaries.plant({"text": text, "from": sender})
         given = {
             "MessageSid": sid or f"SM{self._messages:032x}",
             "AccountSid": ACCOUNT,
