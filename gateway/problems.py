@@ -16,6 +16,7 @@ from inbox.rulebook import Builtin
 from profiles.records import ExternalIdTaken
 from store.engine import DatabaseAway, is_away
 
+MOST_NAMED = 1000  # fields
 TYPES = "https://optgate.dev/problems"  # names, not pages
 
 
@@ -89,7 +90,10 @@ def away() -> Problem:
 
 
 def from_validation(error: ValidationError) -> Problem:
-    """422 with a line for each field; never the values."""
+    """422 with a line for each field; never the values. Of a body that is wrong throughout, only that: to name a
+    hundred thousand fields takes a second in which nobody else is served."""
+    if error.error_count() > MOST_NAMED:
+        return invalid("", f"{error.error_count():,} things in it are wrong: compare it with the reference, /docs")
     return invalid_fields(
         [
             {

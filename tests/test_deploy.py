@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.api.base import BODY_BYTES
+from gateway.api.bodies import BYTES as BODY_BYTES
 from gateway.cli import cli
 from gateway.connections import Limits
 from gateway.door import BACKLOG, DRAIN_SECONDS, RESERVED_FILES

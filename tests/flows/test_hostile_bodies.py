@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
-from gateway.api.base import BODY_BYTES
+from gateway.api.bodies import BYTES as BODY_BYTES
 from gateway.webhooks import BODY_BYTES as WEBHOOK_BYTES
 from tests.channels.requests_as_sent import FORM, ORIGIN, TOKEN, signature
 from tests.flows.running import ANA, Gateway

@@ -257,3 +257,11 @@ async def test_every_answer_carries_the_headers_that_keep_it_private(gateway: Ga
         assert got.headers["X-Content-Type-Options"] == "nosniff"
         assert got.headers["Cache-Control"] == "no-store"
         assert got.headers["Server"] == "optgate"
+
+
+async def test_a_body_that_is_wrong_throughout_is_refused_without_naming_it_all(gateway: Gateway) -> None:
+    addresses = {"name": "x", "channel": "sms", "content": {"body": "x"}, "audience": {"addresses": [1] * 100_000}}
+    for path, body in (("/v1/broadcasts", addresses), ("/v1/profiles", {f"x{n}": 1 for n in range(50_000)})):
+        got = await gateway.ask("POST", path, json=body)
+        assert (got.status, [error["field"] for error in got.json["errors"]]) == (422, [""])
+        assert "things in it are wrong" in got.json["detail"]

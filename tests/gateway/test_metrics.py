@@ -232,7 +232,7 @@ async def test_every_label_is_a_word_of_the_house(gateway: Gateway, settings: Se
         "outcome": {"accepted", "rejected", "not_sent", "in_doubt", "abandoned"},
         "why": {"idle", "slow_head", "slow_body", "slow_reader", "crowded"},
         "group": {"inbox", "reports"},
-        "loop": {"planner", "dispatcher", "settlement", "sweeper"},
+        "loop": {"planner", "dispatcher", "settlement", "sweeper", "tidier"},
     }
     for name, labels in await scraped(gateway):
         for label, value in labels:
