@@ -10,9 +10,9 @@ import aiohttp
 
 from broadcasts.planner import Planner
 from channels.values import Adapter
-from gateway.connections.base import Parts
-from gateway.connections.known import Connection
-from gateway.connections.sandbox import Sandbox
+from gateway.providers.base import Parts
+from gateway.providers.known import Connection
+from gateway.providers.sandbox import Sandbox
 from gateway.errors import ConfigError
 from gateway.settings import Settings
 from gateway.tidier import Tidier

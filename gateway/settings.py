@@ -27,9 +27,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from gateway.connections.base import Section
-from gateway.connections.known import PROVIDERS, Connection
-from gateway.connections.sandbox import Sandbox
+from gateway.providers.base import Section
+from gateway.providers.known import PROVIDERS, Connection
+from gateway.providers.sandbox import Sandbox
 from gateway.errors import ConfigError
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.checks.findings import Finding, ok, problem, warn
-from gateway.connections.sandbox import Sandbox
+from gateway.providers.sandbox import Sandbox
 from gateway.settings import Server, Settings
 
 ABOUT = "configuration"

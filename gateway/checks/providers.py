@@ -10,9 +10,9 @@ from channels.twilio import account
 from channels.twilio.account import Account, NotReached, Refused
 from gateway.checks.findings import Finding, ok, problem, warn
 from gateway.checks.wire import why_no_answer
-from gateway.connections.known import Connection
-from gateway.connections.sandbox import Sandbox
-from gateway.connections.twilio import Twilio
+from gateway.providers.known import Connection
+from gateway.providers.sandbox import Sandbox
+from gateway.providers.twilio import Twilio
 from gateway.settings import Settings
 
 OVERRIDES = "rc=5&rp=all"  # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.connections.sandbox import Sandbox
+from gateway.providers.sandbox import Sandbox
 from gateway.settings import FrequencyCap, Sending, Settings
 from outbox import singles
 from outbox.singles import Route, Single

@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import settings
-from gateway.connections.known import PROVIDERS
-from gateway.connections.twilio import Twilio
+from gateway.providers.known import PROVIDERS
+from gateway.providers.twilio import Twilio
 from gateway.errors import ConfigError
 from gateway.settings import Settings, load
 

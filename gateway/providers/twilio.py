@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from gateway.connections.base import Parts, Rate, Section, StopNotice
+from gateway.providers.base import Parts, Rate, Section, StopNotice
 
 if TYPE_CHECKING:
     from channels.values import Adapter

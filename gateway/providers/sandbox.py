@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from gateway.connections.base import Parts, Rate, Section, StopNotice
+from gateway.providers.base import Parts, Rate, Section, StopNotice
 
 if TYPE_CHECKING:
     from channels.values import Adapter

@@ -6,9 +6,9 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from gateway.connections.base import Section
-from gateway.connections.sandbox import Sandbox
-from gateway.connections.twilio import Twilio
+from gateway.providers.base import Section
+from gateway.providers.sandbox import Sandbox
+from gateway.providers.twilio import Twilio
 
 Connection = Annotated[Twilio | Sandbox, Field(discriminator="provider")]
 
