@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from broadcasts.planner import Planner
-from channels.sandbox import Sandbox
-from channels.twilio.adapter import Twilio
 from channels.values import Adapter
-from gateway import settings as options
 from gateway.errors import ConfigError
+from gateway.providers.base import Parts
+from gateway.providers.known import Connection
+from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.receive import Desk
@@ -96,11 +96,11 @@ def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
     )
 
 
-def _manner(connection: options.Connection) -> Manner:
+def _manner(connection: Connection) -> Manner:
     sender = (connection.sender or "").removeprefix("whatsapp:")
     return Manner(
         rate=connection.rate,
-        sandbox=isinstance(connection, options.Sandbox),
+        sandbox=isinstance(connection, Sandbox),
         stop_notice=connection.stop_notice,
         answers=not sender or sender.lstrip("+").isdigit(),
     )
@@ -108,40 +108,11 @@ def _manner(connection: options.Connection) -> Manner:
 
 def adapters_for(settings: Settings, session: aiohttp.ClientSession, sandbox: SandboxOutbox) -> dict[str, Adapter]:
     """An adapter for each configured connection; raises ConfigError."""
+    parts = Parts(settings.server.public_url, session, sandbox.keep)
     made: dict[str, Adapter] = {}
     for name, connection in settings.connections.items():
         try:
-            made[name] = _adapter(name, connection, settings, session, sandbox)
+            made[name] = connection.adapter(name, parts)
         except ValueError as error:
             raise ConfigError(f"[connections.{name}]: {error}") from error
     return made
-
-
-def _adapter(
-    name: str,
-    connection: options.Connection,
-    settings: Settings,
-    session: aiohttp.ClientSession,
-    sandbox: SandboxOutbox,
-) -> Adapter:
-    if isinstance(connection, options.Sandbox):
-        return Sandbox(
-            name=name,
-            channel=connection.channel,
-            keep=sandbox.keep,
-            sender=connection.sender,
-            delay_seconds=connection.delay_seconds,
-            failures=connection.failures,
-        )
-    return Twilio(
-        name=name,
-        channel=connection.channel,
-        account_sid=connection.account_sid,
-        auth_token=connection.auth_token.get_secret_value(),
-        public_url=settings.server.public_url,
-        session=session,
-        sender=connection.sender,
-        messaging_service_sid=connection.messaging_service_sid,
-        api_url=connection.api_url,
-        signing_keys={key: secret.get_secret_value() for key, secret in connection.signing_keys.items()},
-    )

@@ -18,16 +18,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import phonenumbers
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -37,6 +28,9 @@ from pydantic_settings import (
 )
 
 from gateway.errors import ConfigError
+from gateway.providers.base import Section
+from gateway.providers.known import PROVIDERS, Connection
+from gateway.providers.sandbox import Sandbox
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law
 from profiles.zones import is_zone
@@ -51,15 +45,11 @@ _NOT_OPTIONS = ("OPTGATE_CONFIG", "OPTGATE_CRASH", "OPTGATE_REQUIRE_", "OPTGATE_
 YesNo = Literal["yes", "no"]
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Server(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: str = "http://127.0.0.1:8080"
-    trusted_proxies: list[str] = []
+    trusted_proxies: list[str] = Field(default=[])
     secret: SecretStr | None = None
 
     @field_validator("secret")
@@ -187,55 +177,6 @@ class RuleSettings(Section):
     packs: list[Literal["en", "fr", "es", "de", "pt", "it"]] = Field(default_factory=lambda: list(PACKS))  # type: ignore[arg-type]
 
 
-_WHATSAPP_SENDER = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
-# A number, a short code, or an alphanumeric sender: https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id
-_SMS_SENDER = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{1,11}", re.ASCII)
-
-
-class Twilio(Section):
-    provider: Literal["twilio"]
-    channel: Literal["sms", "whatsapp"]
-    account_sid: str = Field(pattern=r"^AC[0-9a-zA-Z]{1,64}$")
-    auth_token: SecretStr = Field(min_length=1)
-    sender: str | None = Field(default=None, alias="from")
-    messaging_service_sid: str | None = None
-    rate: float = Field(default=100.0, ge=0.01, le=100_000)
-    stop_notice: Literal["first", "always", "never"] = "first"
-    api_url: str | None = None
-    signing_keys: dict[str, SecretStr] = {}
-
-    @field_validator("sender")
-    @classmethod
-    def _can_send(cls, value: str | None, info: ValidationInfo) -> str | None:
-        plain = (value or "").removeprefix("whatsapp:")
-        known = _WHATSAPP_SENDER if info.data.get("channel") == "whatsapp" else _SMS_SENDER
-        if value and not known.fullmatch(plain):
-            raise ValueError(
-                'not a number that Twilio sends from: write it internationally and in quotes, as "+14155550100"'
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _has_sender(self) -> Twilio:
-        if not self.sender and not self.messaging_service_sid:
-            raise ValueError("needs `from`, the number that sends, or `messaging_service_sid`")
-        return self
-
-
-class Sandbox(Section):
-    provider: Literal["sandbox"] = "sandbox"
-    channel: Literal["sms", "whatsapp", "email"]
-    sender: str | None = Field(default=None, alias="from")
-    rate: float = Field(default=100.0, ge=0.01, le=100_000)
-    stop_notice: Literal["first", "always", "never"] = "never"
-    delay_seconds: float = Field(default=0.0, ge=0, le=60)
-    failures: dict[str, float] = {}
-
-
-Connection = Annotated[Twilio | Sandbox, Field(discriminator="provider")]
-_PROVIDERS = "twilio, sandbox"
-
-
 class Settings(BaseSettings):
     """Everything an operator can set."""
 
@@ -333,7 +274,7 @@ def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
     parts = [
         str(p)
         for i, p in enumerate(error["loc"])
-        if not (i == 2 and error["loc"][0] == "connections" and p in ("twilio", "sandbox"))
+        if not (i == 2 and error["loc"][0] == "connections" and p in PROVIDERS)
     ]
     variable = PREFIX + "__".join(parts).upper()
     where = variable if variable in {name.upper() for name in environ} else str(file or "the configuration")
@@ -345,13 +286,14 @@ def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
 
 def _words(error: Any, variable: str) -> str:
     """What is wrong with the value, and what to write instead; never the value itself."""
+    providers = ", ".join(PROVIDERS)
     match error["type"]:
         case "extra_forbidden":
             return "there is no such option"
         case "union_tag_not_found":
-            return f"is missing: use one of {_PROVIDERS}"
+            return f"is missing: use one of {providers}"
         case "union_tag_invalid":  # whose own words quote what was written
-            return f"there is no such provider: use one of {_PROVIDERS}"
+            return f"there is no such provider: use one of {providers}"
         case "missing":
             return f"is missing: set it here, or in the environment as {variable}"
         case "model_type" | "model_attributes_type" | "dict_type":

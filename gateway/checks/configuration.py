@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.checks.findings import Finding, ok, problem, warn
-from gateway.settings import Server, Settings, Twilio
+from gateway.providers.sandbox import Sandbox
+from gateway.settings import Server, Settings
 
 ABOUT = "configuration"
 
@@ -27,7 +28,7 @@ def leaving(settings: Settings) -> list[str]:
     return [
         name
         for name, connection in settings.connections.items()
-        if isinstance(connection, Twilio) and not (connection.api_url and is_here(connection.api_url))
+        if not isinstance(connection, Sandbox) and not (connection.api_url and is_here(connection.api_url))
     ]
 
 

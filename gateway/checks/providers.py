@@ -10,7 +10,10 @@ from channels.twilio import account
 from channels.twilio.account import Account, NotReached, Refused
 from gateway.checks.findings import Finding, ok, problem, warn
 from gateway.checks.wire import why_no_answer
-from gateway.settings import Settings, Twilio
+from gateway.providers.known import Connection
+from gateway.providers.sandbox import Sandbox
+from gateway.providers.twilio import Twilio
+from gateway.settings import Settings
 
 OVERRIDES = "rc=5&rp=all"  # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 AHEAD_SECONDS, WRONG_SECONDS = 5, 120
@@ -25,12 +28,25 @@ async def findings(settings: Settings, session: aiohttp.ClientSession, *, second
     ]
     told = dict(zip(twilio, await asyncio.gather(*looks), strict=True))
     found: list[Finding] = []
-    for name in settings.connections:
+    for name, connection in settings.connections.items():
         if name in told:
             found += [*_credentials(name, told[name], seconds), *_to_paste(name, twilio[name], settings)]
         else:
-            found.append(ok(f"connection {name}", "sandbox: nothing leaves this machine"))
+            found += _unasked(name, connection, settings)
     return found + _clock([one for one in told.values() if isinstance(one, Account)])
+
+
+def _unasked(name: str, connection: Connection, settings: Settings) -> list[Finding]:
+    """Of a provider that has no way to be asked, or that nobody has taught us to ask."""
+    about = f"connection {name}"
+    if isinstance(connection, Sandbox):
+        return [ok(about, "sandbox: nothing leaves this machine")]
+    url = f"{settings.server.public_url}/webhooks/{name}"
+    return [
+        warn(about, f"{connection.provider} was not asked whether it accepts the credentials"),
+        ok(about, f"give {connection.provider} this URL for incoming messages: {url}"),
+        ok(about, f"and this one for delivery reports, where it wants one: {url}/status"),
+    ]
 
 
 def _credentials(name: str, told: Account | Refused | NotReached, seconds: float) -> list[Finding]:

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.settings import FrequencyCap, Sandbox, Sending, Settings
+from gateway.providers.sandbox import Sandbox
+from gateway.settings import FrequencyCap, Sending, Settings
 from outbox import singles
 from outbox.singles import Route, Single
 from store.clock import utcnow

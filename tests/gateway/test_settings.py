@@ -13,7 +13,9 @@ from pydantic import BaseModel
 
 from gateway import settings
 from gateway.errors import ConfigError
-from gateway.settings import Sandbox, Settings, Twilio, load
+from gateway.providers.known import PROVIDERS
+from gateway.providers.twilio import Twilio
+from gateway.settings import Settings, load
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
 SECRET = "canary-9f8e7d6c5b4a"
@@ -272,7 +274,7 @@ def _options(model: type[BaseModel]) -> dict[str, Any]:
 
 def _section(name: str) -> type[BaseModel]:
     if name.startswith("connections."):
-        return {"connections.sms": Twilio, "connections.sandbox": Sandbox}[name]
+        return PROVIDERS[load(EXAMPLE).connections[name.removeprefix("connections.")].provider]
     annotation = Settings.model_fields[name].annotation
     assert isinstance(annotation, type)
     return annotation
@@ -291,17 +293,15 @@ def _uncommented(text: str) -> dict[str, set[str]]:
     return named
 
 
-def test_the_example_loads() -> None:
+def test_the_example_loads_and_shows_every_provider_once() -> None:
     found = load(EXAMPLE)
-    assert set(found.connections) == {"sms", "sandbox"}
+    assert sorted(one.provider for one in found.connections.values()) == sorted(PROVIDERS)
 
 
 def test_the_example_names_every_option_and_no_other() -> None:
     named = _uncommented(EXAMPLE.read_text())
-    assert named.keys() == {name for name in Settings.model_fields if name != "connections"} | {
-        "connections.sms",
-        "connections.sandbox",
-    }
+    connections = {f"connections.{name}" for name in load(EXAMPLE).connections}
+    assert named.keys() == {name for name in Settings.model_fields if name != "connections"} | connections
     for section, options in named.items():
         assert options == _options(_section(section)).keys(), section
 
@@ -312,7 +312,7 @@ def test_the_example_shows_every_default() -> None:
             defaults = Settings.model_fields[section].default.model_dump()
             assert values == {name: defaults[name] for name in values}, section
     for values in tomllib.loads(EXAMPLE.read_text())["connections"].values():
-        options = _options(settings.Twilio if values["provider"] == "twilio" else settings.Sandbox)
+        options = _options(PROVIDERS[values["provider"]])
         for name, value in values.items():
             if not options[name].is_required() and name not in ("from", "provider"):
                 assert value == options[name].default, name
