@@ -52,6 +52,11 @@ class Answer:
     how: str | None = None
     wording: str | None = None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anything shows that it was said."""
+        return bool(self.obtained_at or self.how or self.wording)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -19,7 +19,7 @@ from audience.columns import ABOUT, TERMS
 from audience.spreadsheet import joined
 from consent import history, reading
 from consent.history import Filter, HistoryLine
-from consent.states import CHANNELS, EVERYTHING, Flag, Flags, Subject
+from consent.states import CHANNELS, EVERYTHING, PERSONAL, Flag, Flags, Subject
 from profiles import records
 from profiles.links import Held
 from profiles.records import NAMES, Profile
@@ -197,13 +197,16 @@ def _answers(flags: Flags, shown: Mapping[str, Any], about: Sequence[Subject]) -
 
 
 def _answer(flag: Flag | None, shown: Mapping[str, Any], silent: str) -> list[str]:
-    """State and TERMS of one subject, as columns; `silent` where there is no answer."""
+    """State and TERMS of one subject, as columns; `silent` where there is no answer.
+
+    A yes that nothing shows has no `how`: else its going out and coming in would make evidence of it.
+    """
     if flag is None:
         return [silent, *[""] * len(TERMS)]
     proof = shown.get(flag.event_id) or {}
     terms = {
         "obtained_at": _spelled(flag.at),
-        "how": proof.get("how") or flag.source,
+        "how": proof.get("how") or (flag.source if flag.state == "no" or flag.source in PERSONAL else None),
         "wording": proof.get("wording"),
         "basis": flag.basis,
         "expires_at": _spelled(flag.expires_at),

@@ -50,12 +50,10 @@ class Summary:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    unproved: int = 0
 
     def add(self, results: Sequence[Result]) -> None:
         for result in results:
             self.outcomes[result.outcome] += 1
-            self.unproved += result.unproved
             if result.code is not None:
                 self.refusals[result.code] += 1
 
@@ -217,6 +215,4 @@ def _result(plan: Plan, made: str | None, spoke: set[str]) -> Result:
     if made is None:
         [profile_id] = plan.target.profile_ids
         outcome = "updated" if plan.draft is not None or profile_id in spoke else "unchanged"
-    bare = [a for said in plan.answers.values() for a in said if a.to == "yes" and not (a.obtained_at or a.how)]
-    unproved = len(bare) if outcome != "unchanged" else 0
-    return Result(plan.row.line, outcome, made or plan.target.profile_ids[0], unproved=unproved)
+    return Result(plan.row.line, outcome, made or plan.target.profile_ids[0])

@@ -35,7 +35,6 @@ class Result:
     profile_id: str | None = None
     code: str | None = None  # of a refusal, in one word
     reason: str | None = None
-    unproved: int = 0  # answers yes of it that nothing shows
 
     @classmethod
     def failed(cls, row: Row, error: Exception) -> Result:
@@ -85,12 +84,14 @@ async def planned(
             plans.append(Plan(row, target, None, answers, _of_several(row, target)))
             continue
         [(profile_id, new)] = answers.items()
+        profile = found.get(profile_id)
         person = _as_it_will_be(persons.get(profile_id, Person({})), row, address_ids)
         changes = statements.changes(profile_id, row, new, source)
         refusal = statements.refused(person, changes, links=preference_links, now=now)
-        profile = found.get(profile_id)
         if refusal is not None:
-            plans.append(Plan(row, target, refused=_refused(row, profile, refusal)))
+            plans.append(_without_its_yes(row, target, profile, new, refusal.why, _why(refusal)))
+        elif any(answer.to == "yes" and not answer.is_shown for answer in new):
+            plans.append(_without_its_yes(row, target, profile, new, "needs_evidence", _UNSHOWN))
         else:
             draft = _new(row) if profile is None else _changed(row, profile, book)
             plans.append(Plan(row, target, draft, answers))
@@ -126,15 +127,26 @@ def _of_several(row: Row, target: Target) -> Result:
     return Result(row.line, "refused", "|".join(target.profile_ids), "several_people", why)
 
 
-def _refused(row: Row, profile: Profile | None, refusal: Refusal) -> Result:
+_UNSHOWN = "a yes needs something that shows it: obtained_at, how or wording"
+
+
+def _why(refusal: Refusal) -> str:
     subject = refusal.subject
     name = subject.key if subject.kind == "channel" else subject.kind
     if refusal.why == "needs_evidence":
-        why = f"{name}: the person said no; a yes needs obtained_at, later than that, and how"
-    else:
-        why = f"{name}: the person said no, which cannot be set to not_asked"
+        return f"{name}: the person said no; a yes needs obtained_at, later than that, and how"
+    return f"{name}: the person said no, which cannot be set to not_asked"
+
+
+def _without_its_yes(
+    row: Row, target: Target, profile: Profile | None, answers: Sequence[Answer], code: str, why: str
+) -> Plan:
+    """A row that is refused: of somebody known its no is taken all the same, and nothing else of it."""
+    noes = tuple(answer for answer in answers if answer.to == "no") if profile is not None else ()
+    taken = "its no was taken, and nothing else" if noes else "nothing of the row was taken"
     profile_id = profile.id if profile is not None else None
-    return Result(row.line, "refused", profile_id, refusal.why, f"{why}; nothing of the row was taken")
+    result = Result(row.line, "refused", profile_id, code, f"{why}; {taken}")
+    return Plan(row, target, None, {profile_id: noes} if profile_id is not None and noes else {}, result)
 
 
 # --- what is new of a person -------------------------------------------------------------------

@@ -6,13 +6,14 @@ key. Keys ascend in the order of creation, so the oldest of several people at on
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     Select,
     and_,
     case,
+    delete,
     exists,
     false,
     func,
@@ -37,7 +38,8 @@ from outbox.lastlook import WINDOW
 from outbox.queue import BULK
 from store import crash
 from store.ids import new_id
-from store.tables import addresses, broadcasts, deliveries, messages
+from store.parts import parts
+from store.tables import addresses, broadcasts, deliveries, messages, profile_merges
 from store.types import Key, UTCDateTime
 
 CHUNK = 1000  # people per transaction: some 20 ms of the writer's time on SQLite
@@ -86,12 +88,38 @@ async def plan_chunk(conn: AsyncConnection, broadcast_id: str, *, now: datetime,
         return False
     await conn.execute(_insert(conn, row, chosen(audience, chunk, row, now), now))
     await _add_missing(conn, audience, chunk, row, now)
+    await _leave_out_merged(conn, row)
     crash.point("plan.inserted")
     await conn.execute(
         update(broadcasts).where(broadcasts.c.id == broadcast_id).values(plan_cursor=chunk.keys[-1], updated_at=now)
     )
     crash.point("plan.chunk")
     return True
+
+
+async def _leave_out_merged(conn: AsyncConnection, row: Any) -> None:
+    """Whoever took somebody in since the broadcast was made may have a row already: the one that was theirs."""
+    since = row.created_at - timedelta(minutes=1)  # another replica's clock
+    merged = (await conn.execute(select(profile_merges.c.into_id).where(profile_merges.c.at >= since))).scalars().all()
+    if not merged:
+        return
+    earlier = deliveries.alias("earlier")
+    twice = exists(
+        select(1).where(
+            earlier.c.broadcast_id == deliveries.c.broadcast_id,
+            earlier.c.profile_id == deliveries.c.profile_id,
+            earlier.c.id < deliveries.c.id,
+        )
+    ).correlate(deliveries)
+    for some in parts(merged):
+        await conn.execute(
+            delete(deliveries).where(
+                deliveries.c.broadcast_id == row.id,
+                deliveries.c.profile_id.in_(some),
+                deliveries.c.status.in_(["queued", "skipped"]),
+                twice,
+            )
+        )
 
 
 def chosen(audience: Audience, chunk: Chunk, row: Any, now: datetime) -> CTE:

@@ -28,6 +28,7 @@ class Said:
     wishes: tuple[Wish, ...]
     at: datetime | None = None  # None: now
     by_person: bool = False
+    event_id: str | None = None  # of what is carried over: its evidence goes with it
 
 
 def merged(survivor: Side, other: Side, channels: Mapping[str, str]) -> list[Said]:
@@ -41,9 +42,10 @@ def merged(survivor: Side, other: Side, channels: Mapping[str, str]) -> list[Sai
     closed = {s for side in (survivor, other) for s, flag in side.flags.items() if flag.state == "no"}
     yeses = dict(_carried(survivor, other))
     said += [
-        Said((Wish(subject, "yes", flag.basis, flag.expires_at),), flag.at)
-        for subject, flag in sorted(yeses.items())
+        Said((Wish(subject, "yes", flag.basis, flag.expires_at),), flag.at, event_id=flag.event_id)
+        for subject, flag in sorted(yeses.items(), key=lambda item: item[0])
         if state_of(survivor.flags, subject) != "yes" and closed.isdisjoint(upwards(subject, channels))
+        if subject.kind != "address" or subject.key in channels  # neither has it any more: nothing to send to
     ]
     alone = [s for s in survivor.flags if s.kind == "channel" and _is_alone(s, survivor.flags, other.flags)]
     if alone:

@@ -264,10 +264,14 @@ def _worth_repeating(change: Change, wish: Wish, flag: Flag, said_at: datetime) 
         return False
     if wish.to == "yes" and _is_weaker(wish, flag):
         return True  # whoever says it: an earlier end is never ignored
+    if change.source == "merge":
+        return wish.to == "no"  # only what says more than the no that stands is carried over
     if change.source in MACHINE:
         return False
     if change.personal or _has_evidence(change):
         return True
+    if change.source == "import" and wish.to == "no":
+        return True  # it is the person's own, and said now; what a file has said already does not come as far as this
     if wish.to == "yes":
         return _has_other_terms(wish, flag)
     return _by_link(flag) or change.by_staff or (change.said_at is not None and said_at > flag.order_at)

@@ -159,7 +159,6 @@ def _summed_up(summary: Summary, sheet: Spreadsheet, path: Path | None, dry_run:
         "rows": summary.outcomes.total(),
         **{outcome: summary.outcomes[outcome] for outcome in OUTCOMES},
         "refused_by_code": dict(sorted(summary.refusals.items())),
-        "yes_without_evidence": summary.unproved,
         "results": str(path) if path is not None else None,
     }
 
@@ -170,8 +169,6 @@ def _in_words(told: dict[str, Any]) -> str:
         f"{told['refused']} refused."
     ]
     lines += [f"  {count} refused: {code}" for code, count in told["refused_by_code"].items()]
-    if told["yes_without_evidence"]:
-        lines.append(f"Of a yes nothing shows, neither obtained_at nor how: {told['yes_without_evidence']} times.")
     if told["results"]:
         lines.append(f"What became of each row is in {told['results']}.")
     if told["dry_run"]:

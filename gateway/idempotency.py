@@ -11,8 +11,9 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,6 +52,13 @@ class Once:
         self.is_answered = False  # its answer is on disk, together with its effect
         self._fingerprint = hashlib.sha256(body).hexdigest()
         self._now = now
+
+    def part(self, number: int) -> Once:
+        """One of several effects that are committed one by one: under the same key it is done once, too."""
+        made = copy(self)
+        api_key_id, path, name = self.place
+        made.place = (api_key_id, f"{path}#{number}", name)
+        return made
 
     async def recall(self, conn: AsyncConnection) -> Kept | None:
         """The first answer; raises Problem where the key was used for something else."""
@@ -113,6 +121,23 @@ def still_running() -> Problem:
 async def forget_old(conn: AsyncConnection, *, now: datetime) -> int:
     """Remove the keys that are no longer kept; returns how many."""
     return int((await conn.execute(delete(table).where(table.c.created_at <= now - KEPT_FOR))).rowcount)
+
+
+async def kept_once(
+    conn: AsyncConnection, once: Once | None, work: Callable[[AsyncConnection], Awaitable[Kept]]
+) -> tuple[Kept, bool]:
+    """Do the work in this transaction and keep its answer with the key, if there is one; or the first answer.
+
+    Returns the answer, and whether it is the first one's.
+    """
+    if once is None:
+        return await work(conn), False
+    first = await once.claim(conn)
+    if first is not None:
+        return first, True
+    kept = await work(conn)
+    await once.keep(conn, kept)
+    return kept, False
 
 
 class Turns:

@@ -36,6 +36,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(f"{status} {type_}")
         self.status = status
+        self.kind = type_
         self.headers = dict(headers or {})
         self.document: dict[str, Any] = {"type": f"{TYPES}/{type_}", "title": title, "status": status}
         if detail:
@@ -84,7 +85,7 @@ def away() -> Problem:
         503,
         "database-away",
         "The database cannot be reached",
-        "nothing was written; try again",
+        "nothing of it was acknowledged, and it may have been written or not: try again",
         headers={"Retry-After": "5"},
     )
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,18 @@ _HERE = Path(__file__).parent / "pages"
 
 
 def mount(app: web.Application, routes: Sequence[Route], *, public_url: str) -> None:
-    """Make both once, and serve them."""
-    whole = document(routes, public_url=public_url)
-    page, policy = _page(whole)
-    as_json = json.dumps(whole, ensure_ascii=False, indent=1).encode()
+    """Serve both; they are made when somebody asks for the first time."""
+    whole = cache(partial(document, routes, public_url=public_url))
+    page = cache(lambda: _page(whole()))
+    as_json = cache(lambda: json.dumps(whole(), ensure_ascii=False, indent=1).encode())
 
     async def openapi(_request: web.Request) -> web.Response:
-        return web.Response(body=as_json, content_type="application/json")
+        return web.Response(body=as_json(), content_type="application/json")
 
     async def docs(_request: web.Request) -> web.Response:
+        text, policy = page()
         headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
-        return web.Response(text=page, content_type="text/html", headers=headers)
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     app.router.add_get("/v1/openapi.json", openapi)
     app.router.add_get("/docs", docs)

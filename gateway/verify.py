@@ -27,6 +27,7 @@ from store.tables import (
     deliveries,
     messages,
     profile_addresses,
+    profile_merges,
     receipts,
 )
 
@@ -221,6 +222,8 @@ def _noes_left_behind(*, about_it: bool) -> Select[Any]:
         .join(addresses, left)
         .where(state.c.state == "no", addresses.c.suppressed_at.is_(None))
         .where(~exists(select(1).where(held)), ~exists(select(1).where(lifted)))
+        # Who was merged left nothing: the survivor has the addresses, and every no.
+        .where(~exists(select(1).where(profile_merges.c.profile_id == state.c.profile_id)))
     )
 
 

@@ -50,7 +50,7 @@ class _Defaults:
 
 async def _read_defaults(conn: AsyncConnection) -> _Defaults:
     answers = {(row.version, row.channel): row.state for row in await conn.execute(select(defaults))}
-    applied = select(func.max(audit.c.at)).where(audit.c.action == "defaults.applied")
+    applied = select(func.max(audit.c.at)).where(audit.c.action.in_(["defaults.applying", "defaults.applied"]))
     return _Defaults(answers, (await conn.execute(applied)).scalar_one())
 
 
@@ -97,8 +97,8 @@ class _World:
             return False
         version, applied_at = self.versions.get(attempt.profile_id), self.defaults.applied_at
         answers = self.defaults.answers
-        # The person is gone, or was given others since: and with that is gone which defaults they had.
-        if version is None or (applied_at is not None and attempt.at <= applied_at):
+        # The person is gone, was merged, or was given others since: and with that is gone which defaults they had.
+        if not version or (applied_at is not None and attempt.at <= applied_at):
             return any(state == "yes" for (_, name), state in answers.items() if name == attempt.channel)
         return answers.get((version, attempt.channel)) == "yes"
 

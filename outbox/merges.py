@@ -8,15 +8,17 @@ from datetime import datetime
 from sqlalchemy import exists, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import reading
-from consent.merging import Side, merged
+from consent import holds, reading
+from consent.merging import Said, Side, merged
 from consent.states import Change, Flags, Subject
 from outbox import heed
 from profiles import links, merges, records
 from profiles.records import Profile
+from store.engine import Raced
 from store.ids import new_id
-from store.locks import lock_deliveries, lock_people
-from store.tables import deliveries, pauses, profile_addresses, profiles
+from store.locks import lock_people
+from store.parts import IDS, rows_by
+from store.tables import defaults, deliveries, evidence, pauses, profile_addresses, profiles
 from store.upsert import upsert
 
 
@@ -39,6 +41,7 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
     channels = {address_id: channel for links_ in held.values() for address_id, channel in links_}
     said = merged(Side(flags[into], covered[into]), Side(flags[gone], covered[gone]), channels)
     change_id = new_id("chg")
+    shown = await _shown(conn, [one.event_id for one in said if one.event_id is not None])
     changes = [
         Change(
             profile_id=into,
@@ -48,19 +51,53 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
             actor=actor,
             said_at=one.at,
             by_person=one.by_person,
-            evidence={"merged": gone},
+            evidence={"merged": gone} | shown.get(one.event_id or "", {}),
         )
         for one in said
     ]
     heeded = await heed.record(conn, changes, now=now)
     await _carry_over(conn, found[into], found[gone], held, now=now)
+    await _keep_the_stricter_default(conn, into, gone, alone_in(said), now=now)
     await _carry_pauses(conn, into, gone)
     await _carry_queued(conn, into, gone, now=now)
     await records.remove(conn, gone)
     await merges.note(conn, gone, into, now=now)
     touched = frozenset(channels)
+    await holds.touch(conn, touched)  # of those taken over too: a claim's version is not older than this
     await heed.skip_queued(conn, touched, now=now)
     return heed.Heeded(heeded.lines, touched)
+
+
+def alone_in(said: Sequence[Said]) -> set[str]:
+    """The channels whose yes has moved down to addresses."""
+    return {w.subject.key for one in said for w in one.wishes if w.to == "not_asked" and w.subject.kind == "channel"}
+
+
+async def _shown(conn: AsyncConnection, event_ids: Sequence[str]) -> dict[str, dict[str, object]]:
+    """What shows each: a no that is told late must find a yes as old as its evidence makes it."""
+    statement = select(evidence.c.event_id, evidence.c.body).where(evidence.c.event_id.in_(IDS))
+    rows = await rows_by(conn, statement, event_ids)
+    return {
+        row.event_id: {name: row.body[name] for name in ("obtained_at", "how", "wording") if name in row.body}
+        for row in rows
+        if row.body is not None
+    }
+
+
+async def _keep_the_stricter_default(
+    conn: AsyncConnection, into: str, gone: str, alone: set[str], *, now: datetime
+) -> None:
+    """No default opens what it did not open before: not the other's addresses, nor those that a yes did not cover."""
+    rows = await conn.execute(
+        select(profiles.c.id, defaults.c.channel)
+        .join(defaults, defaults.c.version == profiles.c.defaults_version)
+        .where(profiles.c.id.in_([into, gone]), defaults.c.state == "yes")
+    )
+    yes: dict[str, set[str]] = {into: set(), gone: set()}
+    for row in rows:
+        yes[row.id].add(row.channel)
+    if yes[into] - (yes[gone] - alone):
+        await records.change(conn, into, {"defaults_version": 0}, now=now)
 
 
 async def _covered(conn: AsyncConnection, profile_id: str, flags: Flags) -> dict[str, list[str]]:
@@ -118,14 +155,30 @@ async def _carry_pauses(conn: AsyncConnection, into: str, gone: str) -> None:
 async def _carry_queued(conn: AsyncConnection, into: str, gone: str, *, now: datetime) -> None:
     """What waits for the one is for the survivor, but no broadcast comes to them twice."""
     queued = deliveries.c.status == literal_column("'queued'")
-    waiting = select(deliveries.c.id).where(deliveries.c.profile_id == gone, queued)
-    ids = list((await conn.execute(waiting)).scalars())
+    waiting = select(deliveries.c.id).where(deliveries.c.profile_id.in_([into, gone]), queued)
+    ids = set((await conn.execute(waiting)).scalars())
     if not ids:
         return
-    await lock_deliveries(conn, ids)
+    # A claim holds deliveries, and then waits for the addresses that we hold: we step back.
+    free = waiting.order_by(deliveries.c.id).with_for_update(skip_locked=True)
+    if not ids <= set((await conn.execute(free)).scalars()):
+        raise Raced("a claim holds what is queued")
+    had = deliveries.alias("had")
+    begun = exists(
+        select(1).where(
+            had.c.broadcast_id == deliveries.c.broadcast_id,
+            had.c.profile_id == gone,
+            had.c.status.not_in(["queued", "skipped", "cancelled"]),
+        )
+    )
+    await conn.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(ids), deliveries.c.profile_id == into, queued, begun)
+        .values(status="skipped", reason="duplicate_address", updated_at=now)
+    )
     own = deliveries.alias("own")
     twice = exists(select(1).where(own.c.broadcast_id == deliveries.c.broadcast_id, own.c.profile_id == into))
-    theirs = deliveries.c.id.in_(ids), queued
+    theirs = deliveries.c.id.in_(ids), deliveries.c.profile_id == gone, queued
     await conn.execute(
         update(deliveries).where(*theirs, twice).values(status="skipped", reason="duplicate_address", updated_at=now)
     )

@@ -17,6 +17,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 CHANNELS = ("sms", "whatsapp", "email", "voice", "post")
+MOST_OF_A_MAILBOX = 320  # characters: RFC 5321 has 64 and 255
 PHONE_CHANNELS = frozenset({"sms", "whatsapp", "voice"})
 # Meta's business-scoped user id: a country's letters, a dot, letters and digits (US.1234, US.ENT.1234).
 _SCOPED_ID = re.compile(r"[A-Z]{2}(\.[A-Za-z0-9]{1,128}){1,3}")
@@ -127,6 +128,8 @@ def _reason(error: phonenumbers.NumberParseException) -> str:
 
 
 def _mailbox(value: str) -> str:
+    if len(value) > MOST_OF_A_MAILBOX:  # before it is looked at: that takes the square of its length
+        raise BadAddress("not an e-mail address: it is too long")
     try:
         checked = validate_email(value, check_deliverability=False, allow_smtputf8=True)
     except EmailNotValidError as error:

@@ -57,6 +57,8 @@ class Shelf:
             UNION ALL SELECT concat(attrelid::regclass, '.', attname, ' ', atttypid) FROM pg_attribute
                 WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
             UNION ALL SELECT concat(tgname, tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+            UNION ALL SELECT concat(conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
+                WHERE connamespace = 'public'::regnamespace
             UNION ALL SELECT version_num FROM alembic_version) AS parts (what)"""
 
     def __init__(self, server: postgres.Server) -> None:

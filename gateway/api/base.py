@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway import keys
 from gateway.api.answers import JSON, Done, key_of
 from gateway.api.bodies import Model, check_text, read_body, with_plus
-from gateway.idempotency import Kept, Once, Turns, is_kept
+from gateway.idempotency import Kept, Once, Turns, is_kept, kept_once
 from gateway.keys import Key
 from gateway.limits import Limit, Standing
 from gateway.problems import Problem, from_exception, invalid, unauthorised
@@ -121,20 +121,21 @@ class Call:
         """Do the work in one transaction, together with what the Idempotency-Key keeps; the answer, once it may be
         given: it is on disk, and nothing begins any more to be sent that it forbids."""
 
-        async def unit(conn: AsyncConnection) -> tuple[Kept, bool]:
-            first = await self.once.claim(conn) if self.once is not None else None
-            if first is not None:
-                return first, True
-            done = await work(conn)
-            kept = Kept(done.status, JSON, done.body, done.closed)
-            if self.once is not None:
-                await self.once.keep(conn, kept)
-            return kept, False
-
-        kept, is_replay = await self.house.database.transact(unit)
+        kept, is_replay = await self.once_only(work, self.once)
         if self.once is not None:
             self.once.is_answered = True
         return await given(self.house, kept, is_replay=is_replay)
+
+    async def once_only(
+        self, work: Callable[[AsyncConnection], Awaitable[Done]], once: Once | None
+    ) -> tuple[Kept, bool]:
+        """Do the work in a transaction, unless it was done under this key: then the first answer, and True."""
+
+        async def keeping(conn: AsyncConnection) -> Kept:
+            done = await work(conn)
+            return Kept(done.status, JSON, done.body, done.closed)
+
+        return await self.house.database.transact(lambda conn: kept_once(conn, once, keeping))
 
 
 async def given(house: House, kept: Kept, *, is_replay: bool = False) -> web.Response:
@@ -202,8 +203,8 @@ async def _carried_out_once(call: Call, name: str) -> web.StreamResponse:
                 response = await _carried_out(replace(call, once=once))
             except Exception as error:
                 problem = from_exception(error)
-                if problem is None or not is_kept(problem.status):
-                    raise
+                if problem is None or not is_kept(problem.status) or "Retry-After" in problem.headers:
+                    raise  # what passes is not the last word
                 response = problem.response()
             if once.is_answered or not is_kept(response.status):
                 return response

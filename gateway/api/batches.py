@@ -31,7 +31,7 @@ async def upsert(call: Call) -> web.Response:
     """Create or change many profiles, by their `external_id`; each item has a result of its own, in their order.
 
     An item that cannot be carried out changes nothing and holds up no other: its result is the problem. Each is a
-    transaction of its own, and an item sent again changes nothing more: after an answer that was lost, send all again.
+    transaction of its own; with an `Idempotency-Key` each has one effect, however often the batch is sent.
     """
     body = call.body(BatchIn)
     items = [await _one(call, index, item) for index, item in enumerate(body.items)]
@@ -47,14 +47,15 @@ async def _one(call: Call, index: int, item: Mapping[str, Any]) -> dict[str, Any
         wanted = NewProfileIn.model_validate_json(json.dumps(item))
         if wanted.external_id is None:
             raise invalid("external_id", "each item needs it: by it the profile is found again")
-        done = await call.house.database.transact(profiles.putting(call, wanted.external_id, wanted))
+        once = call.once.part(index) if call.once is not None else None
+        kept, _ = await call.once_only(profiles.putting(call, wanted.external_id, wanted), once)
     except Exception as error:
         problem = from_exception(error)
-        if problem is None or problem.status >= 500:
+        if problem is None or problem.status >= 500 or problem.kind.startswith("idempotency-key"):
             raise
         return {"index": index, "status": problem.status, "profile": None, "problem": problem.document}
-    await heed.settle(call.house.database, done.closed)
-    return {"index": index, "status": done.status, "profile": done.document, "problem": None}
+    await heed.settle(call.house.database, kept.closed)
+    return {"index": index, "status": kept.status, "profile": json.loads(kept.body), "problem": None}
 
 
 ROUTES: Sequence[Route] = (

@@ -45,6 +45,7 @@ async def merge(call: Call) -> web.Response:
         try:
             heeded = await merges.merge(conn, call.id, body.from_, actor=call.actor, now=now)
         except merges.Gone as error:
+            await people.require(conn, call.id)  # it may have become part of another itself, meanwhile
             raise invalid("from", "there is no such profile") from error
         await audit.note(conn, call.actor, "profile.merged", call.id, {"from": body.from_}, now=now)
         return Done(await people.view_one(conn, call.id), closed=heeded.closed)

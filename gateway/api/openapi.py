@@ -46,7 +46,7 @@ _ALWAYS = {
     403: "The key lacks the scope.",
     422: "Something in the request cannot be used; `errors` names the fields.",
     429: "Too many calls with this key; `Retry-After` says when there may be more.",
-    503: "The database cannot be reached; nothing was written, try again.",
+    503: "The database cannot be reached: it may have been written or not. Try again, best with an Idempotency-Key.",
 }
 _OTHERS = {
     400: "The body, or the Idempotency-Key, cannot be read.",

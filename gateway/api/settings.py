@@ -82,6 +82,8 @@ async def apply_defaults(call: Call) -> web.Response:
     """
     async with call.house.database.read() as conn:
         version, states = await defaults.current_version(conn), await defaults.current(conn)
+    begun = partial(audit.note, actor=call.actor, action="defaults.applying", target=None, detail={"version": version})
+    await call.house.database.transact(partial(begun, now=call.house.now()))
     count, last = 0, ""
     while ids := await call.house.database.transact(partial(defaults.extend, version=version, after=last)):
         count, last = count + len(ids), ids[-1]

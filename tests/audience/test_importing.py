@@ -260,16 +260,18 @@ async def test_an_import_cannot_bring_back_who_said_no(database: Database, impor
     assert (await states(database, ana))["sms"] == "yes"
 
 
-async def test_with_one_refusal_nothing_of_the_row_happens(database: Database, import_: Import) -> None:
-    await add_person(database, ANA, external_id="crm-1")
+async def test_of_a_row_that_is_refused_only_its_no_happens(database: Database, import_: Import) -> None:
+    ana = await add_person(database, ANA, external_id="crm-1")
     await text_in(database, ANA, "no")
     before = await rows(database)
-    [result] = await import_(
-        "external_id,first_name,tags,email,consent.sms,consent.email\ncrm-1,Ana,vip,ana@example.org,yes,no\n",
-        now=later(),
-    )
+    header = "external_id,first_name,tags,email,consent.sms,consent.email\n"
+    [result] = await import_(header + "crm-1,Ana,vip,ana@example.org,yes,not_asked\n", now=later())
     assert result.code == "needs_evidence"
     assert await rows(database) == before
+    [result] = await import_(header + "crm-1,Ana,vip,ana@example.org,yes,no\n", now=later())
+    assert (result.code, (result.reason or "")[-34:]) == ("needs_evidence", "its no was taken, and nothing else")
+    assert (await states(database, ana)).items() >= {"sms": "no", "email": "no"}.items()
+    assert (await profile(database, ana)).first_name is None
 
 
 async def test_what_a_file_says_no_to_another_file_cannot_turn_without_evidence(
@@ -309,11 +311,26 @@ async def test_a_no_is_always_taken_and_one_that_is_older_than_a_yes_does_not_un
     assert await count(database, "consent_events") == 3
 
 
-async def test_a_yes_that_nothing_shows_is_taken_over_silence_and_counted(database: Database, import_: Import) -> None:
-    done = await import_(HEADER + "crm-1,+14155550123,yes,,\ncrm-2,+14155550124,yes,2024-05-01T00:00:00Z,desk")
+async def test_nobody_becomes_a_yes_by_a_file_that_does_not_show_it(database: Database, import_: Import) -> None:
+    done = await import_(HEADER + "crm-1,+14155550123,yes,,\ncrm-2,+14155550124,yes,,desk\n")
+    assert outcomes(done) == ["needs_evidence", "created"]
     summary = Summary()
     summary.add(done)
-    assert (summary.outcomes["created"], summary.unproved) == (2, 1)
+    assert (summary.outcomes["created"], summary.refusals) == (1, {"needs_evidence": 1})
+    ana = await add_person(database, ANA, external_id="crm-1")
+    [again] = await import_(HEADER + "crm-1,+14155550123,yes,,\n")
+    assert again.code == "needs_evidence"
+    assert await states(database, ana) == {}
+
+
+async def test_an_undated_no_of_a_file_is_the_persons_and_the_last_word(database: Database, import_: Import) -> None:
+    """Also over a no that stands: staff's, which anybody could undo, or an older one of the person's own."""
+    ana = await add_person(database, ANA, external_id="crm-1")
+    await text_in(database, ANA, "no")
+    between = later(60).isoformat()
+    await import_(HEADER + "crm-1,+14155550123,no,,\n", now=later(120))
+    [back] = await import_(HEADER + f"crm-1,+14155550123,yes,{between},desk\n", name="other.csv", now=later(180))
+    assert (back.code, (await states(database, ana))["sms"]) == ("needs_evidence", "no")
 
 
 async def test_who_left_an_address_with_a_no_is_not_reached_at_it_by_an_import(
@@ -365,7 +382,7 @@ async def test_an_imported_no_is_told_once_no_send_to_the_person_can_begin(
 FILE = (
     "external_id,sms,email,tags,consent.sms,consent.email,consent.everything,obtained_at,how\n"
     "crm-1,+14155550123,,vip,yes,,,2024-05-01T00:00:00Z,desk\n"
-    "crm-2,+14155550124,ben@example.org,,no,yes,,,\n"
+    "crm-2,+14155550124,ben@example.org,,no,yes,,,by letter\n"
     ",+14155550125,,,yes,,,,by word of mouth\n"
     "crm-4,,di@example.org,,,,no,2024-05-01T00:00:00Z,\n"
     ",,eve@example.org,,,no,,,\n"

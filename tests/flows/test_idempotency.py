@@ -14,6 +14,7 @@ from gateway.settings import Settings
 from outbox import heed
 from store.tables import api_keys
 from tests.flows.running import ANA, BEN, Gateway, Got, eventually
+from tests.flows.test_overtaken import on_postgresql
 from tests.standins.twilio import TwilioStandIn
 
 YES = {"channels": {"sms": "yes"}, "evidence": {"how": "spoken"}}
@@ -37,9 +38,8 @@ async def test_fifty_at_once_with_one_key_have_one_effect_and_one_answer(gateway
     assert len(await gateway.rows("profiles")) == 1
 
 
-async def test_fifty_over_two_replicas_have_one_effect(settings: Settings, database_url: str) -> None:
-    if database_url.startswith("sqlite"):
-        return  # a SQLite file has one gateway
+@on_postgresql
+async def test_fifty_over_two_replicas_have_one_effect(settings: Settings) -> None:
     first, other = Gateway(settings), Gateway(settings)
     await first.start()
     await other.start()
@@ -182,3 +182,37 @@ async def test_one_that_waits_too_long_is_told_to_come_again(gateway: Gateway, m
         assert int(got.headers["Retry-After"]) > 0
     assert (await first).status == 201
     assert is_replay(await post(gateway, "/v1/profiles", {}, name="a", key=key))
+
+
+@on_postgresql
+async def test_a_batch_over_two_replicas_has_each_of_its_effects_once(settings: Settings) -> None:
+    first, other = Gateway(settings), Gateway(settings)
+    await first.start()
+    await other.start()
+    try:
+        yes = {"channels": {"sms": "yes"}, "by": {"kind": "customer"}}
+        items = [{"external_id": str(n), "consent": yes} for n in range(20)]
+        key = await first.key()
+        got = await asyncio.gather(
+            *(post(one, "/v1/profiles/batch", {"items": items}, name="night", key=key) for one in (first, other))
+        )
+        assert [one.status for one in got] == [200, 200]
+        assert got[0].body == got[1].body
+        assert len(await first.rows("consent_events")) == 20
+        other_body = await post(other, "/v1/profiles/batch", {"items": items[:1]}, name="night", key=key)
+        assert other_body.json["type"].endswith("/idempotency-key-reused")
+    finally:
+        await other.stop()
+        await first.stop()
+
+
+async def test_a_first_that_is_still_running_is_not_the_last_word(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def running(*_: Any) -> None:
+        raise idempotency.still_running()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(idempotency.Once, "claim", running)
+        assert (await post(gateway, "/v1/profiles", {}, name="a")).status == 409
+    assert (await post(gateway, "/v1/profiles", {}, name="a")).status == 201

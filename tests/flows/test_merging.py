@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
+from broadcasts import plan
 from store.tables import pauses
 from tests.campaign import checks
-from tests.flows.running import ANA, BEN, Gateway, eventually
-from tests.standins.twilio import TwilioStandIn
+from tests.flows.running import ANA, BEN, CLEO, DIEGO, Gateway, eventually
+from tests.standins.twilio import Answer, TwilioStandIn
 
 CUSTOMER = {"kind": "customer"}
 YES = {"channels": {"sms": "yes"}, "by": CUSTOMER}
@@ -153,3 +155,97 @@ async def test_the_books_are_in_order_after_merges(gateway: Gateway) -> None:
     for gone in people[1:]:
         await merge(gateway, people[0], gone)
     await checks.the_gateways_own_checks_find_nothing(gateway.house.database)
+
+
+# --- nothing opens by it, and no no is lost -------------------------------------------------------
+
+
+async def test_the_persons_own_no_stays_theirs_also_where_the_survivor_stood_at_no(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", consent={"channels": {"sms": "no"}})
+    other = await gateway.person(f"sms:{BEN}")
+    await gateway.text_in("STOP", BEN)
+    await merge(gateway, ana, other)
+    await gateway.say(ana["id"], status=409, channels={"sms": "yes"})
+
+
+async def test_of_two_noes_the_later_counts_against_a_yes_in_between(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", consent={**YES, "channels": {"sms": "no"}})
+    other = await gateway.person(f"sms:{BEN}")
+    between = gateway.clock()
+    await asyncio.sleep(0.01)
+    await gateway.text_in("STOP", BEN)
+    await merge(gateway, ana, other)
+    evidence = {"obtained_at": between.isoformat(), "how": "paper form"}
+    await gateway.say(ana["id"], status=409, channels={"sms": "yes"}, evidence=evidence)
+
+
+async def test_a_yes_keeps_what_shows_it_so_that_a_no_told_late_is_the_last_word(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}"), await gateway.person(f"sms:{BEN}")
+    obtained, said = gateway.clock() - timedelta(days=30), gateway.clock() - timedelta(days=10)
+    evidence = {"obtained_at": obtained.isoformat(), "how": "paper form"}
+    await gateway.say(other["id"], channels={"sms": "yes"}, evidence=evidence)
+    await merge(gateway, ana, other)
+    assert await gateway.verdict(ana["id"], address=BEN) == "opted_in"
+    await gateway.say(ana["id"], by=CUSTOMER, at=said.isoformat(), channels={"sms": "no"})
+    assert await gateway.verdict(ana["id"], address=BEN) == "opted_out_channel"
+
+
+async def test_no_default_opens_what_it_did_not_open_before(gateway: Gateway) -> None:
+    other = await gateway.person(f"sms:{BEN}")
+    await gateway.api("PATCH", "/v1/settings/defaults", json={"sms": "yes"})
+    ana = await gateway.person(f"sms:{ANA}")
+    cleo = await gateway.person(f"sms:{CLEO}", consent=YES)
+    both = [{"channel": "sms", "value": number} for number in (CLEO, DIEGO)]
+    await gateway.api("PATCH", f"/v1/profiles/{cleo['id']}", json={"addresses": both})
+    await merge(gateway, ana, other)
+    await merge(gateway, cleo, await gateway.person())
+    assert await gateway.verdict(ana["id"], address=BEN) == "not_opted_in"
+    assert await gateway.verdict(cleo["id"], address=CLEO) == "opted_in"
+    assert await gateway.verdict(cleo["id"], address=DIEGO) == "not_opted_in"
+
+
+async def test_a_yes_to_an_address_that_is_gone_holds_up_no_merge(gateway: Gateway) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}"), await gateway.person(f"sms:{BEN}")
+    await gateway.text_in("STOP", ANA)
+    await gateway.say(other["id"], addresses={f"sms:{BEN}": "yes"}, by=CUSTOMER)
+    await gateway.api("PATCH", f"/v1/profiles/{other['id']}", json={"addresses": [{"channel": "sms", "value": CLEO}]})
+    await merge(gateway, ana, other)
+
+
+async def test_the_books_are_in_order_after_a_stop_and_a_send_too(gateway: Gateway) -> None:
+    ana, ben = await gateway.person(f"sms:{ANA}"), await gateway.person(f"sms:{BEN}", consent=YES)
+    cleo, diego = await gateway.person(f"sms:{CLEO}", consent=YES), await gateway.person(f"sms:{DIEGO}", consent=YES)
+    await merge(gateway, ana, ben)
+    await gateway.sent({"addresses": [BEN]})
+    await gateway.text_in("STOP", DIEGO)
+    await merge(gateway, cleo, diego)
+    await checks.the_gateways_own_checks_find_nothing(gateway.house.database)
+
+
+async def test_who_has_got_a_broadcast_gets_it_no_second_time_by_a_merge(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{BEN}", consent=YES)
+    twilio.on[ANA] = Answer("busy", 429, headers={"Retry-After": "3600"})
+    broadcast = await gateway.broadcast({"profiles": [ana["id"], other["id"]]})
+
+    async def is_sent_to_ben() -> bool:
+        return (await gateway.deliveries(broadcast)).get(other["id"], {}).get("status") == "accepted"
+
+    await eventually(is_sent_to_ben)
+    await merge(gateway, ana, other)
+    shown = (await gateway.api("GET", f"/v1/broadcasts/{broadcast}"))["counts"]
+    assert (shown["by_status"], shown["by_reason"]) == ({"accepted": 1}, {"duplicate_address": 1})
+
+
+async def test_who_is_merged_while_a_broadcast_is_planned_has_one_row_in_it(gateway: Gateway) -> None:
+    people = [await gateway.person(f"sms:{number}", consent=YES) for number in (ANA, BEN, CLEO)]
+    await gateway.house.planner.stop()
+    broadcast = await gateway.broadcast({"all": True})
+    database, now = gateway.house.database, gateway.clock()
+    await database.transact(lambda conn: plan.plan_chunk(conn, broadcast, now=now, size=1))
+    await merge(gateway, people[1], people[0])
+    while await database.transact(lambda conn: plan.plan_chunk(conn, broadcast, now=now, size=1)):
+        pass
+    rows = [row["profile_id"] for row in await gateway.rows("deliveries")]
+    assert sorted(rows) == sorted([people[1]["id"], people[2]["id"]])

@@ -27,7 +27,11 @@ LIBC = ctypes.CDLL(None)
 
 
 def _with_rights_that_count() -> None:
-    """Let files be closed to root too: the capabilities that override their rights end with the next exec."""
+    """Let files be closed to root too: the capabilities that override their rights end with the next exec.
+
+    And let SIGINT be heard, which whoever started the tests may have had ignored.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if os.geteuid() == 0 and sys.platform == "linux":
         for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH; 24 is PR_CAPBSET_DROP
             LIBC.prctl(24, capability, 0, 0, 0)
