@@ -168,7 +168,7 @@ async def test_a_database_that_is_not_there_does_not_keep_the_rest_from_being_lo
 
 async def test_a_line_that_was_altered_is_a_problem(on_sqlite: Operator) -> None:
     file = on_sqlite.folder / "people.csv"
-    file.write_text("sms,consent.sms\n+14155550123,yes\n")
+    file.write_text("sms,consent.sms,how\n+14155550123,yes,desk\n")
     said(on_sqlite.run("serve", "--help"), 0)
     (on_sqlite.folder / "optgate.db").unlink()
     said(on_sqlite.run("migrate"), 0)
