@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import Select, and_, literal, select
+from sqlalchemy import BindParameter, Select, and_, bindparam, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audience import lists
@@ -74,7 +74,7 @@ async def next_chunk(
 
 
 def candidates(audience: Audience, chunk: Chunk, *, channel: str, preference_id: str | None) -> Select[Any]:
-    """The questions of one chunk, with `primary` and `position` to choose by."""
+    """The questions of one chunk, with `primary` and `position` to choose by; of another with its `bounds`."""
     held = profile_addresses
     columns = [
         literal(channel, Key()).label("channel"),
@@ -87,7 +87,7 @@ def candidates(audience: Audience, chunk: Chunk, *, channel: str, preference_id:
         return (
             select(held.c.profile_id, held.c.address_id, *columns)
             .join(addresses, addresses.c.id == held.c.address_id)
-            .where(addresses.c.hash.in_(chunk.keys), held.c.channel == channel)
+            .where(addresses.c.hash.in_(_keys(chunk)), held.c.channel == channel)
         )
     return (
         select(profiles.c.id.label("profile_id"), held.c.address_id, *columns)
@@ -98,6 +98,16 @@ def candidates(audience: Audience, chunk: Chunk, *, channel: str, preference_id:
 
 def _within(audience: Audience, chunk: Chunk) -> Any:
     if audience.kind == "all":
-        keys = chunk.keys
-        return and_(profiles.c.id >= keys[0], profiles.c.id <= keys[-1])  # what was made meanwhile is behind the cursor
-    return profiles.c.id.in_(chunk.keys)
+        first, last = (bindparam(name, value, Key()) for name, value in bounds(audience, chunk).items())
+        return and_(profiles.c.id >= first, profiles.c.id <= last)  # what was made meanwhile is behind the cursor
+    return profiles.c.id.in_(_keys(chunk))
+
+
+def _keys(chunk: Chunk) -> BindParameter[Any]:
+    return bindparam("chunk_keys", chunk.keys, expanding=True)
+
+
+def bounds(audience: Audience, chunk: Chunk) -> dict[str, Any]:
+    """What a statement over `candidates` takes to be run for another chunk of the same audience."""
+    keys = chunk.keys
+    return {"chunk_first": keys[0], "chunk_last": keys[-1]} if audience.kind == "all" else {"chunk_keys": keys}

@@ -5,16 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+from pathlib import Path
 
-NAMES = ("inbound", "verify", "hostile")
+NAMES = ("inbound", "plan", "dispatch", "rules", "memory", "hostile", "verify")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench", description="Measure, as ratios against a limit.")
-    parser.add_argument("name", nargs="?", choices=NAMES, help="one measurement; all without")
-    chosen = parser.parse_args().name
-    for name in (chosen,) if chosen else NAMES:
-        asyncio.run(importlib.import_module(f"bench.{name}").main())
+    parser.set_defaults(json=None)
+    commands = parser.add_subparsers(dest="name", metavar="NAME", help="one measurement; all without")
+    modules = {name: importlib.import_module(f"bench.{name}") for name in NAMES}
+    parsers = {}
+    for name, module in modules.items():
+        parsers[name] = commands.add_parser(name, description=module.__doc__)
+        parsers[name].add_argument("--json", type=Path, help="add the figures to this file, a line of JSON each")
+        module.add_arguments(parsers[name])
+    chosen = parser.parse_args()
+    for name in (chosen.name,) if chosen.name else NAMES:
+        asyncio.run(modules[name].main(chosen if chosen.name else parsers[name].parse_args([])))
 
 
 if __name__ == "__main__":

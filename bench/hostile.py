@@ -7,6 +7,7 @@ STOP again and again is taken alone, then among 2,000 connections that say nothi
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import resource
 import statistics
@@ -18,9 +19,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
+from twilio.request_validator import RequestValidator
 
 from bench.crowd import WAYS
-from bench.inbound import ACCOUNT, TOKEN, messages
+from bench.gateways import ACCOUNT, TOKEN, URL
 
 CROWD = 2000
 ROUNDS = 5
@@ -38,6 +40,21 @@ account_sid = "{ACCOUNT}"
 auth_token = "{TOKEN}"
 from = "+14155550100"
 """
+
+
+def messages() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Form and headers of one STOP after another, each signed, each from a new number."""
+    validator = RequestValidator(TOKEN)
+    for number in itertools.count():
+        form = {
+            "MessageSid": f"SM{number:032d}",
+            "AccountSid": ACCOUNT,
+            "From": f"+1415{number:07d}",
+            "To": "+14155550100",
+            "Body": "STOP",
+            "NumMedia": "0",
+        }
+        yield form, {"X-Twilio-Signature": validator.compute_signature(URL, form)}
 
 
 async def p99(url: str, source: Iterator[tuple[dict[str, str], dict[str, str]]]) -> float:

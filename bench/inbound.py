@@ -1,106 +1,105 @@
-"""How fast a STOP is durable, against a handler that only reads the form and computes the signature.
+"""How fast a message is durable, settled and answered: a STOP, a START, a plain text, each from a new number.
 
-Both are served by the same process in turn, round by round, over loopback with as many connections; every STOP is from
-a new number. The ratio of the medians is the figure.
+Limits: a bare aiohttp handler that reads the form and computes the signature (`bare`); the same gateway with a
+transaction for each message (`alone`). They run in turn, round by round, each in a process of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import statistics
+import argparse
 import tempfile
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
-import aiohttp
-from aiohttp import web
-from twilio.request_validator import RequestValidator
+from bench import processes
+from bench.databases import KINDS, databases
+from bench.figures import Figure, figure, median, ratio, show
+from bench.gateways import gateway, write_config
+from bench.processes import Process
 
-from gateway import app as gateway_app
-from gateway.settings import Settings
-
-TOKEN = "0123456789abcdef0123456789abcdef"
-ACCOUNT = "AC" + "0" * 32
-URL = "http://127.0.0.1:8080/webhooks/sms"
-ROUNDS = 4
-SECONDS = 2.0
-CONCURRENCIES = (1, 8, 64)
+CONCURRENCIES = (1, 8, 64, 256)
+TARGETS = {("sqlite", 64): 0.5, ("sqlite", 256): 0.5, ("postgresql", 64): 0.35, ("postgresql", 256): 0.35}
+ALONE_TARGET = 2.5
 
 
-def settings_on(database_url: str) -> Settings:
-    connection = {"provider": "twilio", "channel": "sms", "account_sid": ACCOUNT, "auth_token": TOKEN}
-    return Settings.model_validate(
-        {"database": {"url": database_url}, "connections": {"sms": connection | {"from": "+14155550100"}}}
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--on", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--kind", nargs="+", choices=("stop", "start", "text", "mix"), default=("stop",))
+    parser.add_argument("--concurrency", nargs="+", type=int, default=CONCURRENCIES)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--before", type=Path, help="another checkout: its gateway takes part too")
+    parser.add_argument("--without-alone", action="store_true", help="leave out the transaction for each message")
 
 
-def messages() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """Form and headers of one STOP after another, each signed, each from a new number."""
-    validator = RequestValidator(TOKEN)
-    for number in itertools.count():
-        form = {
-            "MessageSid": f"SM{number:032d}",
-            "AccountSid": ACCOUNT,
-            "From": f"+1415{number:07d}",
-            "To": "+14155550100",
-            "Body": "STOP",
-            "NumMedia": "0",
-        }
-        yield form, {"X-Twilio-Signature": validator.compute_signature(URL, form)}
+class Runs:
+    """Rounds of one kind of message at one concurrency, by server."""
+
+    def __init__(self, servers: dict[str, Process]) -> None:
+        self._servers = servers
+        self._first = 0
+        self.rates: dict[str, list[float]] = {name: [] for name in servers}
+        self.cpu: dict[str, list[float]] = {name: [] for name in servers}  # seconds a message
+        self.p50: dict[str, list[float]] = {name: [] for name in servers}
+        self.p99: dict[str, list[float]] = {name: [] for name in servers}
+
+    def forget(self) -> None:
+        for series in (self.rates, self.cpu, self.p50, self.p99):
+            for rounds in series.values():
+                rounds.clear()
+
+    def round(self, kind: str, concurrency: int, seconds: float, *, turn: int) -> None:
+        names = list(self._servers)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            server = self._servers[name]
+            before = server.cpu_seconds()
+            told = processes.ask(
+                "bench.load", server.url, "--kind", kind, "--concurrency", str(concurrency),
+                "--seconds", str(seconds), "--first", str(self._first),
+            )  # fmt: skip
+            self._first += 100_000
+            self.rates[name].append(told["answers"] / told["seconds"])
+            self.cpu[name].append((server.cpu_seconds() - before) / told["answers"])
+            self.p50[name].append(told["p50_ms"])
+            self.p99[name].append(told["p99_ms"])
 
 
-async def limit(request: web.Request) -> web.Response:
-    """What any handler must do: read the form, compute the signature."""
-    form = await request.post()
-    RequestValidator(TOKEN).compute_signature(URL, form)
-    return web.Response(text="<Response/>", content_type="application/xml")
+async def main(chosen: argparse.Namespace) -> None:
+    for on in chosen.on:
+        with databases(on) as made, tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            enter = stack.enter_context
+            servers = {
+                "gateway": enter(gateway(write_config(Path(folder), made.new()))),
+                "bare": enter(processes.running("bench.bare")),
+            }
+            if not chosen.without_alone:
+                servers["alone"] = enter(gateway(write_config(Path(folder), made.new()), "alone"))
+            if chosen.before:
+                config = write_config(Path(folder), made.new())
+                servers["before"] = enter(gateway(config, root=chosen.before.resolve()))
+            runs = Runs(servers)
+            runs.round(chosen.kind[0], 8, 0.5, turn=0)  # what is made once is made
+            for kind in chosen.kind:
+                figures: list[Figure] = []
+                for concurrency in chosen.concurrency:
+                    runs.forget()
+                    for turn in range(chosen.rounds):
+                        runs.round(kind, concurrency, chosen.seconds, turn=turn)
+                    figures += _figures(on, concurrency, runs)
+                show(f"inbound {kind}, {on}, {chosen.rounds} rounds of {chosen.seconds} s", figures, chosen.json)
 
 
-async def serve(app: web.Application) -> tuple[web.AppRunner, str]:
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks/sms"
-
-
-async def rate(url: str, source: Iterator[tuple[dict[str, str], dict[str, str]]], concurrency: int) -> float:
-    """Answers a second."""
-    answered = 0
-    until = time.perf_counter() + SECONDS
-
-    async def client(session: aiohttp.ClientSession) -> None:
-        nonlocal answered
-        while time.perf_counter() < until:
-            form, headers = next(source)
-            async with session.post(url, data=form, headers=headers) as response:
-                if response.status != 200:
-                    raise RuntimeError(f"answered {response.status}")
-                await response.read()
-            answered += 1
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
-        began = time.perf_counter()
-        await asyncio.gather(*(client(session) for _ in range(concurrency)))
-        return answered / (time.perf_counter() - began)
-
-
-async def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        bare = web.Application()
-        bare.router.add_post("/webhooks/sms", limit)
-        gateway, gateway_url = await serve(gateway_app.build(settings_on(f"sqlite:///{folder}/optgate.db")))
-        base, base_url = await serve(bare)
-        source = messages()
-        print("inbound STOP, durable, SQLite; limit: form and signature alone (client and server share one process)")
-        try:
-            for concurrency in CONCURRENCIES:
-                ours, theirs = [], []
-                for _ in range(ROUNDS):
-                    theirs.append(await rate(base_url, source, concurrency))
-                    ours.append(await rate(gateway_url, source, concurrency))
-                median, bound = statistics.median(ours), statistics.median(theirs)
-                print(f"concurrency {concurrency:3}: {median:6.0f}/s of {bound:6.0f}/s = {median / bound:.2f}")
-        finally:
-            await gateway.cleanup()
-            await base.cleanup()
+def _figures(on: str, concurrency: int, runs: Runs) -> Iterator[Figure]:
+    rates, at = runs.rates, f"c={concurrency}"
+    note = f"{median(rates['gateway']):.0f}/s of {median(rates['bare']):.0f}/s; "
+    note += f"p50 {median(runs.p50['gateway']):.1f} ms, p99 {median(runs.p99['gateway']):.1f} ms"
+    target = TARGETS.get((on, concurrency))
+    yield ratio(f"{at} of a bare handler", rates["gateway"], rates["bare"], f">= {target}" if target else "", note)
+    note = f"a bare handler {median(runs.cpu['bare']) * 1e6:.0f}"
+    yield figure(f"{at} processor us a message", [one * 1e6 for one in runs.cpu["gateway"]], note=note)
+    for name, title in (("alone", "one by one"), ("before", "before")):
+        if name in rates:
+            note = f"{title} {median(rates[name]):.0f}/s, {median(runs.cpu[name]) * 1e6:.0f} us"
+            target = ALONE_TARGET if name == "alone" and on == "sqlite" and concurrency >= 64 else None
+            yield ratio(f"{at} of {title}", rates["gateway"], rates[name], f">= {target}" if target else "", note)

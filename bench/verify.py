@@ -3,7 +3,7 @@
 A database is filled with people who text STOP and START, in bulk, as the gateway would have written it. Then the
 commands run on it as an operator runs them; each is shown beside the limit, with the most memory that it held.
 
-    python -m bench.verify [EVENTS] [DATABASE-URL]
+    python -m bench verify [EVENTS] [DATABASE-URL]
 
 Without a URL it is a new SQLite file; a PostgreSQL database must be new and empty.
 """
@@ -11,7 +11,6 @@ Without a URL it is a new SQLite file; a PostgreSQL database must be new and emp
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import os
 import subprocess
@@ -214,22 +213,19 @@ def command(url: str, *words: str) -> tuple[float, int]:
     return time.perf_counter() - began, used.ru_maxrss // (1024 if sys.platform == "linux" else 1024 * 1024)
 
 
-async def main(events: int = EVENTS, url: str | None = None) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("events", nargs="?", type=int, default=EVENTS)
+    parser.add_argument("url", nargs="?")
+
+
+async def main(chosen: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        where = url or f"sqlite:///{folder}/optgate.db"
+        where = chosen.url or f"sqlite:///{folder}/optgate.db"
         began = time.perf_counter()
-        await fill(where, events)
-        print(f"proof of {events:,} events, filled in {time.perf_counter() - began:.0f} s")
+        await fill(where, chosen.events)
+        print(f"proof of {chosen.events:,} events, filled in {time.perf_counter() - began:.0f} s")
         bound = await limit(where)
         print(f"limit: every line with its evidence read once in order, and hashed: {bound:.1f} s")
         for words in COMMANDS:
             seconds, megabytes = command(where, *words)
             print(f"optgate {' '.join(words):22}: {seconds:6.1f} s = {seconds / bound:5.1f} x limit, {megabytes} MB")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measure the proof of a long history.")
-    parser.add_argument("events", nargs="?", type=int, default=EVENTS)
-    parser.add_argument("url", nargs="?")
-    chosen = parser.parse_args()
-    asyncio.run(main(chosen.events, chosen.url))

@@ -15,11 +15,12 @@ from consent.states import CHANNELS
 from store.tables import defaults, profiles
 
 PART = 1000  # people in one transaction
+_VERSION = select(func.coalesce(func.max(defaults.c.version), 0))
 
 
 async def current_version(conn: AsyncConnection) -> int:
     """The version new profiles are made with; 0 where none was ever set."""
-    return int((await conn.execute(select(func.coalesce(func.max(defaults.c.version), 0)))).scalar_one())
+    return int((await conn.execute(_VERSION)).scalar_one())
 
 
 async def current(conn: AsyncConnection) -> dict[str, str]:

@@ -11,17 +11,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import and_, bindparam, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import chain, reading
 from consent.moves import Refused, transition
 from consent.states import Change, Event
+from store import bulk
 from store.ids import new_id
 from store.locks import lock_people
-from store.parts import IDS, rows_by
+from store.parts import among, rows_by
 from store.tables import addresses, consent_chains, consent_events, consent_states, evidence
 from store.upsert import upsert
+
+_LAST_SEQ = select(func.coalesce(func.max(consent_events.c.seq), 0))
+_HEADS = select(consent_chains).where(among(consent_chains.c.profile_id))
+_MARK = update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq"))
+# Only a word from that very address: about it or its channel, said after the no that it keeps.
+_ABOUT = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))
+_OLDER = and_(addresses.c.id == bindparam("address"), addresses.c.suppressed_at < bindparam("said"), _ABOUT)
+_RENEW = update(addresses).where(_OLDER).values(suppressed_at=bindparam("said"))
+_LIFT = update(addresses).where(_OLDER).values(suppressed_at=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +125,8 @@ async def _append(conn: AsyncConnection, drafts: Sequence[tuple[Event, Change]])
         rows.append(_event_row(event, seq, position, proof, previous, digest))
         bodies.append({"event_id": event.id, "salt": salt, "body": body})
         lines.append(Line(event, seq, body))
-    await conn.execute(insert(consent_events), rows)
-    await conn.execute(insert(evidence), bodies)
+    await bulk.insert_rows(conn, consent_events, rows)
+    await bulk.insert_rows(conn, evidence, bodies)
     await _write_heads(conn, heads)
     return lines
 
@@ -128,12 +138,12 @@ async def _take_seqs(conn: AsyncConnection, count: int) -> list[int]:
             text("SELECT nextval('consent_event_seq') FROM generate_series(1, :count)"), {"count": count}
         )
         return sorted(drawn.scalars())
-    last = (await conn.execute(select(func.coalesce(func.max(consent_events.c.seq), 0)))).scalar_one()
+    last = (await conn.execute(_LAST_SEQ)).scalar_one()
     return list(range(last + 1, last + 1 + count))
 
 
 async def _heads(conn: AsyncConnection, profile_ids: set[str]) -> dict[str, tuple[int, str]]:
-    rows = await rows_by(conn, select(consent_chains).where(consent_chains.c.profile_id.in_(IDS)), profile_ids)
+    rows = await rows_by(conn, _HEADS, profile_ids)
     return {row.profile_id: (row._mapping["count"], row.head) for row in rows}
 
 
@@ -162,11 +172,7 @@ async def _mark_addresses(
         versions |= dict.fromkeys(held, line.seq)
         if event.to_state != "yes":
             closed.update(held)
-    if versions:
-        await conn.execute(
-            update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq")),
-            [{"address": address_id, "seq": seq} for address_id, seq in sorted(versions.items())],
-        )
+    await bulk.run(conn, _MARK, [{"address": id_, "seq": seq} for id_, seq in sorted(versions.items())])
     return frozenset(closed)
 
 
@@ -182,13 +188,8 @@ async def _mark_suppressions(conn: AsyncConnection, lines: Sequence[Line]) -> No
             lifting.append(word | {"said": event.effective_at})
         elif event.to_state == "no":
             renewing.append(word | {"said": event.order_at})
-    # Only a word from that very address: about it or its channel, said after the no that it keeps.
-    about = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))
-    older = and_(addresses.c.id == bindparam("address"), addresses.c.suppressed_at < bindparam("said"), about)
-    if renewing:
-        await conn.execute(update(addresses).where(older).values(suppressed_at=bindparam("said")), renewing)
-    if lifting:
-        await conn.execute(update(addresses).where(older).values(suppressed_at=None), lifting)
+    await bulk.run(conn, _RENEW, renewing)
+    await bulk.run(conn, _LIFT, lifting)
 
 
 def _event_row(event: Event, seq: int, position: int, proof: str, previous: str, digest: str) -> dict[str, Any]:

@@ -11,14 +11,20 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.states import Event, Flag, Flags, Person, Subject, obtained_at
-from store.parts import IDS, rows_by
+from store.parts import IDS, among, rows_by
 from store.tables import addresses, consent_states, evidence, preferences
+
+_FLAGS = select(consent_states).where(among(consent_states.c.profile_id))
+_SUPPRESSED = select(addresses.c.id, addresses.c.suppressed_at).where(
+    among(addresses.c.id), addresses.c.suppressed_at.is_not(None)
+)
+_LINKED = select(preferences.c.id, preferences.c.linked_channel).where(preferences.c.linked_channel.is_not(None))
 
 
 async def flags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, dict[Subject, Flag]]:
     """The present flags by profile; a subject never asked has none."""
     found: dict[str, dict[Subject, Flag]] = {profile_id: {} for profile_id in profile_ids}
-    for row in await rows_by(conn, select(consent_states).where(consent_states.c.profile_id.in_(IDS)), profile_ids):
+    for row in await rows_by(conn, _FLAGS, profile_ids):
         found[row.profile_id][Subject(row.kind, row.key)] = flag_from(row)
     return found
 
@@ -74,8 +80,7 @@ async def suppressed(conn: AsyncConnection, address_ids: Collection[str]) -> dic
     """Address id → since when, of those that are suppressed."""
     if not address_ids:
         return {}
-    of = addresses.c.id.in_(set(address_ids)), addresses.c.suppressed_at.is_not(None)
-    rows = await conn.execute(select(addresses.c.id, addresses.c.suppressed_at).where(*of))
+    rows = await conn.execute(_SUPPRESSED, {"ids": list(set(address_ids))})
     return {row.id: row.suppressed_at for row in rows}
 
 
@@ -85,9 +90,7 @@ def with_flags(person: Person, flags: Flags) -> Person:
 
 async def linked_preferences(conn: AsyncConnection) -> dict[str, str]:
     """Preference id → the channel it is linked to."""
-    rows = await conn.execute(
-        select(preferences.c.id, preferences.c.linked_channel).where(preferences.c.linked_channel.is_not(None))
-    )
+    rows = await conn.execute(_LINKED)
     return {row.id: row.linked_channel for row in rows}
 
 

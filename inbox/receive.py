@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, HttpAnswer, Inbound
@@ -20,13 +20,20 @@ from outbox import heed, queue
 from profiles.addresses import AddressBook
 from rules import replies
 from rules.values import Rule
-from store import crash
+from store import bulk, crash
 from store.ids import new_id
 from store.tables import consent_events, profile_addresses, rule_replies
 from store.tables import messages as messages_table
 from store.upsert import upsert
 
 QUIET = timedelta(minutes=10)  # one reply per address and rule
+
+_RECENT = select(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).where(
+    tuple_(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).in_(
+        bindparam("keys", expanding=True)
+    ),
+    rule_replies.c.at > bindparam("since"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ async def _take_in(
     for arrival in arrivals:
         arrival.change_id = arrival.change_id if arrival.change_id in recorded else None
     await _choose_replies(conn, arrivals, desk, now, stands=stands)
-    await conn.execute(insert(messages_table), [_message_row(arrival, now) for arrival in arrivals])
+    await bulk.insert_rows(conn, messages_table, [_message_row(arrival, now) for arrival in arrivals])
     await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
     crash.point("inbound.kept")
     answers = {
@@ -213,12 +220,7 @@ async def _choose_replies(
     keys = {(a.message.channel, a.message.sender, rule.id) for a, rule in asking}
     if not keys:
         return
-    recent = await conn.execute(
-        select(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).where(
-            tuple_(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).in_(sorted(keys)),
-            rule_replies.c.at > now - QUIET,
-        )
-    )
+    recent = await conn.execute(_RECENT, {"keys": sorted(keys), "since": now - QUIET})
     spent = {(row.channel, row.sender, row.rule_id) for row in recent}
     given: set[tuple[str, str, str]] = set()
     for arrival, rule in asking:

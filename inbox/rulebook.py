@@ -19,6 +19,8 @@ from store.upsert import insert_missing, upsert
 
 _VERSION = "rules_version"  # in settings: changes with every change of a rule
 
+_CURRENT = select(settings.c.value).where(settings.c.key == _VERSION)
+
 
 class Builtin(Exception):
     """A built-in rule can be edited and switched off, not deleted."""
@@ -145,7 +147,7 @@ class RuleCache:
         self._rules: Rules | None = None
 
     async def current(self, conn: AsyncConnection) -> Rules:
-        version = (await conn.execute(select(settings.c.value).where(settings.c.key == _VERSION))).scalar_one_or_none()
+        version = (await conn.execute(_CURRENT)).scalar_one_or_none()
         if self._rules is None or self._rules.version != version:
             rows = await read(conn)
             self._rules = Rules(

@@ -89,16 +89,18 @@ class Dispatcher:
         under_way: set[asyncio.Task[None]] = set()
         pause = IDLE_SECONDS
         while not self._stopping.is_set():
+            narrowed = bool(under_way)  # the look sees less than there may be: it takes what there is room for
             try:
                 claimed = await self._fill(name, under_way)
                 taken, pause = claimed.looked_at, min(IDLE_SECONDS, claimed.wait_seconds or IDLE_SECONDS)
             except Exception as error:
-                taken = 0
+                taken, narrowed = 0, False
                 self._claim_less(name)
                 pause = min(max(pause, IDLE_SECONDS) * 2, 10.0)
                 level = log.warning if is_away(error) else log.exception
                 level("dispatch.failed", connection=name, error=type(error).__name__, again_in_seconds=pause)
-            await self._wait(name, under_way, taken, pause)
+            if taken or under_way or not narrowed:  # else all ended during the look: now there is room
+                await self._wait(name, under_way, taken, pause)
         if under_way:
             await asyncio.wait(under_way)
 

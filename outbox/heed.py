@@ -26,8 +26,17 @@ from outbox import verdicts
 from outbox.protocol import SETTLE_POLL_SECONDS, SETTLE_SECONDS
 from store import crash
 from store.engine import Database, is_away
-from store.parts import IDS, rows_by
+from store.parts import among, rows_by
 from store.tables import attempts, deliveries
+
+# Literals, so that SQLite sees that the partial indexes serve.
+_QUEUED = (
+    select(deliveries.c.id)
+    .where(among(deliveries.c.address_id), deliveries.c.status == literal_column("'queued'"))
+    .order_by(deliveries.c.id)
+    .with_for_update(skip_locked=True)
+)
+_SENDING = select(attempts.c.address_id, attempts.c.broadcast_id).where(attempts.c.state == literal_column("'sending'"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +71,7 @@ async def skip_queued(conn: AsyncConnection, address_ids: Collection[str], *, no
     """
     if not address_ids:
         return 0
-    queued = (
-        select(deliveries.c.id)
-        .where(deliveries.c.address_id.in_(IDS), deliveries.c.status == literal_column("'queued'"))
-        .order_by(deliveries.c.id)
-        .with_for_update(skip_locked=True)
-    )
-    ids = [row.id for row in await rows_by(conn, queued, address_ids)]
+    ids = [row.id for row in await rows_by(conn, _QUEUED, address_ids)]
     if not ids:
         return 0
     rows = (await verdicts.on(conn, ids, now=now)).values()
@@ -140,9 +143,5 @@ _watches: WeakKeyDictionary[Database, _Watch] = WeakKeyDictionary()
 
 async def under_way(database: Database) -> frozenset[str]:
     """The ids of every address, and of every broadcast, to which something is being sent, read from the primary."""
-    # A literal, so that SQLite sees that the partial index serves.
-    sending = select(attempts.c.address_id, attempts.c.broadcast_id).where(
-        attempts.c.state == literal_column("'sending'")
-    )
     async with database.read() as conn:
-        return frozenset(id_ for row in await conn.execute(sending) for id_ in row if id_ is not None)
+        return frozenset(id_ for row in await conn.execute(_SENDING) for id_ in row if id_ is not None)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import bulk
 from store.ids import new_id
 from store.tables import deliveries
 
@@ -33,8 +33,9 @@ async def add_replies(conn: AsyncConnection, replies: Sequence[Reply], *, now: d
     """Keep replies; those that did not go with the answer are sent next."""
     if not replies:
         return
-    await conn.execute(
-        insert(deliveries),
+    await bulk.insert_rows(
+        conn,
+        deliveries,
         [
             {
                 "id": new_id("msg"),

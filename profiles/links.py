@@ -13,9 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from profiles.addresses import Address
 from store.ids import new_id
 from store.locks import lock_addresses
-from store.parts import IDS, rows_by
+from store.parts import IDS, among, rows_by
 from store.tables import addresses, consent_states, profile_addresses, profiles
 from store.upsert import insert_missing
+
+_FOUND = select(addresses.c.hash, addresses.c.id).where(among(addresses.c.hash))
+_EARLIEST = (
+    select(
+        profiles.c.id,
+        func.max(profiles.c.created_at).label("made"),
+        func.max(consent_states.c.recorded_at).label("said"),
+    )
+    .outerjoin(consent_states, consent_states.c.profile_id == profiles.c.id)
+    .where(among(profiles.c.id))
+    .group_by(profiles.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,8 @@ async def ensure_addresses(
 async def restore_values(conn: AsyncConnection, wanted: Iterable[Address]) -> None:
     """Give rows whose value was forgotten their value back; the caller holds their locks."""
     distinct = {address.hash: address for address in wanted}
+    if not distinct:
+        return
     blank = select(addresses.c.hash).where(addresses.c.hash.in_(distinct), addresses.c.value.is_(None))
     for digest in (await conn.execute(blank)).scalars().all():
         await conn.execute(update(addresses).where(addresses.c.hash == digest).values(value=distinct[digest].value))
@@ -67,7 +81,7 @@ async def restore_values(conn: AsyncConnection, wanted: Iterable[Address]) -> No
 
 async def find_addresses(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, str]:
     """Hash → id, of the rows there are."""
-    rows = await conn.execute(select(addresses.c.hash, addresses.c.id).where(addresses.c.hash.in_(list(hashes))))
+    rows = await conn.execute(_FOUND, {"ids": list(hashes)})
     return {row.hash: row.id for row in rows}
 
 
@@ -143,17 +157,7 @@ async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -
 
 async def _earliest(conn: AsyncConnection, profile_ids: Collection[str], now: datetime) -> dict[str, datetime | None]:
     """Since when each profile can have what it is given now: after its newest flag, and its making, if not at that."""
-    statement = (
-        select(
-            profiles.c.id,
-            func.max(profiles.c.created_at).label("made"),
-            func.max(consent_states.c.recorded_at).label("said"),
-        )
-        .outerjoin(consent_states, consent_states.c.profile_id == profiles.c.id)
-        .where(profiles.c.id.in_(IDS))
-        .group_by(profiles.c.id)
-    )
-    rows = await rows_by(conn, statement, profile_ids)
+    rows = await rows_by(conn, _EARLIEST, profile_ids)
     tick = timedelta(microseconds=1)
     return {
         row.id: max(

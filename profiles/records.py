@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from profiles.links import Held, held_by
+from store import bulk
 from store.ids import new_id
 from store.parts import IDS, rows_by
 from store.tables import profile_tags, profiles
@@ -54,8 +55,7 @@ async def make(
         }
         for given in fields
     ]
-    if rows:
-        await conn.execute(insert(profiles), rows)
+    await bulk.insert_rows(conn, profiles, rows)
     return [row["id"] for row in rows]
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from store import crash
+from store import crash, onehop
 
 # PostgreSQL's class 40: serialization_failure, deadlock_detected. https://www.postgresql.org/docs/current/errcodes-appendix.html
 _RETRIED = {"40001", "40P01"}
@@ -152,7 +152,13 @@ def _patiently(cursor: Any, statement: str) -> None:
 
 def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int) -> AsyncEngine:
     engine = create_async_engine(
-        url, pool_size=size, max_overflow=0, pool_timeout=30, connect_args={"timeout": 10}, hide_parameters=True
+        url,
+        module=onehop.Driver(),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={"timeout": 10},
+        hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _on_connect_sqlite(pragmas))
 

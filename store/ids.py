@@ -12,6 +12,8 @@ import threading
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # by ten bits: a message makes six ids
+_TENS = range(120, -1, -10)
 _lock = threading.Lock()
 _last = 0
 
@@ -23,8 +25,4 @@ def new_id(prefix: str) -> str:
         fresh = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
         _last = fresh if fresh > _last else _last + 1
         number = _last
-    characters = []
-    for _ in range(26):
-        characters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return f"{prefix}_{''.join(reversed(characters))}"
+    return f"{prefix}_{''.join([_PAIRS[number >> bits & 1023] for bits in _TENS])}"

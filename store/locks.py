@@ -8,12 +8,20 @@ shares the address row, sees all of it or none. On SQLite the write transaction 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Column, select
+from sqlalchemy import Column, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.parts import parts
+from store.parts import among, parts
 from store.tables import addresses, deliveries, profile_addresses, profiles
+
+_LINKS = (
+    select(profile_addresses.c.profile_id, profile_addresses.c.address_id, profile_addresses.c.channel)
+    .where(among(profile_addresses.c.profile_id))
+    .order_by(profile_addresses.c.profile_id, profile_addresses.c.position)
+)
 
 Links = dict[str, list[tuple[str, str]]]  # (address id, channel) by profile, in their order
 
@@ -37,7 +45,12 @@ async def _lock(conn: AsyncConnection, id_: Column[str], ids: Collection[str], *
     if conn.dialect.name == "sqlite":
         return
     for part in parts(ids):
-        await conn.execute(select(id_).where(id_.in_(part)).order_by(id_).with_for_update(read=share))
+        await conn.execute(_locking(id_, share), {"ids": part})
+
+
+@cache
+def _locking(id_: Column[str], share: bool) -> Select[Any]:
+    return select(id_).where(among(id_)).order_by(id_).with_for_update(read=share)
 
 
 async def lock_people(conn: AsyncConnection, profile_ids: Collection[str], *, also: Iterable[str] = ()) -> Links:
@@ -55,12 +68,7 @@ async def lock_their_addresses(
     """The second half of `lock_people`, for who holds the profiles already."""
     found: Links = {profile_id: [] for profile_id in profile_ids}
     for part in parts(profile_ids):
-        rows = await conn.execute(
-            select(profile_addresses.c.profile_id, profile_addresses.c.address_id, profile_addresses.c.channel)
-            .where(profile_addresses.c.profile_id.in_(part))
-            .order_by(profile_addresses.c.profile_id, profile_addresses.c.position)
-        )
-        for row in rows:
+        for row in await conn.execute(_LINKS, {"ids": part}):
             found[row.profile_id].append((row.address_id, row.channel))
     await lock_addresses(conn, {address_id for links in found.values() for address_id, _ in links} | set(also))
     return found

@@ -10,7 +10,7 @@ from types import FrameType
 import aiohttp
 from twilio.request_validator import RequestValidator
 
-from bench.inbound import ACCOUNT, TOKEN, URL, settings_on
+from bench.gateways import ACCOUNT, TOKEN, URL, settings_on
 from gateway import app as gateway_app
 from gateway.door import Door
 

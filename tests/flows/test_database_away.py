@@ -76,8 +76,9 @@ class Away:
         database: Database = self._gateway.house.database
         async with database.write() as conn:
             await conn.exec_driver_sql("PRAGMA busy_timeout = 100")  # instead of ten seconds
-        self._rival = sqlite3.connect(str(database.url.database), isolation_level=None)
-        self._rival.execute("BEGIN IMMEDIATE")
+        self._rival = sqlite3.connect(str(database.url.database), isolation_level=None, check_same_thread=False)
+        # In a thread: a transaction of the gateway may be open, which only this loop can end.
+        await asyncio.to_thread(self._rival.execute, "BEGIN IMMEDIATE")
 
     async def come_back(self) -> None:
         if self._wire is not None:

@@ -9,7 +9,7 @@ from outbox import heed, verdicts
 from profiles import links
 from store.engine import Database
 from store.locks import lock_people
-from store.parts import IDS, PART, parts, rows_by
+from store.parts import IDS, PART, among, parts, rows_by
 from store.tables import profile_tags, profiles
 from tests.acts import NOON
 
@@ -40,3 +40,16 @@ async def test_what_a_stop_reads_of_all_who_share_a_number(database: Database) -
         assert await links.holders(conn, MANY) == {}
         assert await heed.skip_queued(conn, MANY, now=NOON) == 0
         assert await verdicts.on(conn, MANY, now=NOON) == {}
+
+
+async def test_among_finds_the_same_rows_by_the_same_index(database: Database) -> None:
+    async with database.write() as conn:
+        given = {"attributes": {}, "defaults_version": 0, "created_at": NOON, "updated_at": NOON}
+        await conn.execute(insert(profiles), [{"id": id_} | given for id_ in MANY[:2000]])
+        statement = select(profiles.c.id).where(among(profiles.c.id)).order_by(profiles.c.id)
+        assert [row.id for row in await rows_by(conn, statement, MANY[::3])] == MANY[:2000:3]
+        assert await rows_by(conn, statement, []) == []
+        assert [row.id for row in await rows_by(conn, statement, ["pro_'", 'pro_"', "pro_00001"])] == ["pro_00001"]
+        if database.dialect == "sqlite":
+            plan = await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement.compile(dialect=conn.dialect)}", ("[]",))
+            assert any("SEARCH profiles USING" in row.detail for row in plan)
