@@ -172,9 +172,10 @@ class Dispatcher:
             log.exception("send.failed", connection=name, attempt=claim.attempt_id, error=type(error).__name__)
             outcome = InDoubt(f"unexpected {type(error).__name__}")
         crash.point("send.ended")
-        if self._on_ended is not None:
-            self._on_ended(name, outcome, boottime() - began)
+        took = boottime() - began
         await self._write_down(Ending(claim, outcome, name))
+        if self._on_ended is not None:  # last: whoever counts must not come between an end and its being written down
+            self._on_ended(name, outcome, took)
 
     async def _write_down(self, ending: Ending) -> None:
         """Keep how an attempt ended, however long the database is away; the sweep would call it in doubt.

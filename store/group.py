@@ -89,7 +89,8 @@ class GroupCommit(Generic[Item, Result]):
         began = monotonic()
         results = await self._database.transact(lambda conn: self._unit(conn, items))
         if self._on_commit is not None:
-            self._on_commit(len(items), monotonic() - began)
+            # By the loop: were it to fail here, what is committed would be taken for what was not, and done again.
+            asyncio.get_running_loop().call_soon(self._on_commit, len(items), monotonic() - began)
         for (_, future), result in zip(group, results, strict=True):
             if not future.done():  # the one who asked may have gone
                 future.set_result(result)

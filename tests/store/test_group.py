@@ -191,3 +191,21 @@ async def test_drain_waits_until_nothing_is_under_way(database: Database) -> Non
     await group.drain()
     assert task.done() or await task == "A"
     assert await kept(database) == {"a"}
+
+
+async def test_whoever_counts_commits_and_fails_has_none_of_them_done_again(database: Database) -> None:
+    told: list[int] = []
+
+    def broken(items: int, _seconds: float) -> None:
+        told.append(items)
+        raise RuntimeError("no luck")
+
+    group = GroupCommit(database, keep, on_commit=broken)
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context["exception"]))
+    assert await asyncio.gather(*map(group.submit, ("a", "b", "c"))) == ["A", "B", "C"]
+    await group.drain()
+    await asyncio.sleep(0)
+    assert await kept(database) == {"a", "b", "c"}
+    assert sum(told) == 3
+    assert len(complaints) == len(told)
