@@ -36,7 +36,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(f"{status} {type_}")
         self.status = status
-        self.kind = type_
+        self.is_about_key = type_.startswith("idempotency-key")  # of the Idempotency-Key itself, not of what was asked
         self.headers = dict(headers or {})
         self.document: dict[str, Any] = {"type": f"{TYPES}/{type_}", "title": title, "status": status}
         if detail:

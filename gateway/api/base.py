@@ -203,8 +203,8 @@ async def _carried_out_once(call: Call, name: str) -> web.StreamResponse:
                 response = await _carried_out(replace(call, once=once))
             except Exception as error:
                 problem = from_exception(error)
-                if problem is None or not is_kept(problem.status) or "Retry-After" in problem.headers:
-                    raise  # what passes is not the last word
+                if problem is None or not is_kept(problem.status) or problem.is_about_key:
+                    raise  # what passes, or is about another request, is not the last word on this one
                 response = problem.response()
             if once.is_answered or not is_kept(response.status):
                 return response

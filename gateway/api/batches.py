@@ -51,7 +51,7 @@ async def _one(call: Call, index: int, item: Mapping[str, Any]) -> dict[str, Any
         kept, _ = await call.once_only(profiles.putting(call, wanted.external_id, wanted), once)
     except Exception as error:
         problem = from_exception(error)
-        if problem is None or problem.status >= 500 or problem.kind.startswith("idempotency-key"):
+        if problem is None or problem.status >= 500 or problem.is_about_key:
             raise
         return {"index": index, "status": problem.status, "profile": None, "problem": problem.document}
     await heed.settle(call.house.database, kept.closed)

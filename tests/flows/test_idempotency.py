@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text, update
 
 from gateway import idempotency
+from gateway.api.base import Call
 from gateway.settings import Settings
 from outbox import heed
 from store.tables import api_keys
@@ -204,6 +205,26 @@ async def test_a_batch_over_two_replicas_has_each_of_its_effects_once(settings: 
     finally:
         await other.stop()
         await first.stop()
+
+
+async def test_another_body_does_not_take_the_key_of_a_batch_that_is_under_way(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its items have the key already, its answer not yet: who comes with something else is told so, and leaves none."""
+    path, items = "/v1/profiles/batch", [{"external_id": "a"}, {"external_id": "b"}]
+
+    async def cut(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Call, "commit", cut)
+        assert (await post(gateway, path, {"items": items}, name="night")).status == 500
+    other = await post(gateway, path, {"items": [{"external_id": "c"}]}, name="night")
+    assert (other.status, other.json["type"].rpartition("/")[2]) == (409, "idempotency-key-reused")
+    again = await post(gateway, path, {"items": items}, name="night")
+    assert (again.status, is_replay(again)) == (200, False)
+    assert [item["status"] for item in again.json["items"]] == [201, 201]
+    assert sorted(row["external_id"] for row in await gateway.rows("profiles")) == ["a", "b"]
 
 
 async def test_a_first_that_is_still_running_is_not_the_last_word(
