@@ -94,6 +94,12 @@ def _others_stop(asked: FromClause) -> tuple[ColumnElement[bool], ColumnElement[
     )
 
 
+def covers(since: Any, said_at: Any, made_at: Any) -> ColumnElement[bool]:
+    """Whether a channel's yes covers an address that the person has `since` then: what they had when it was said, and
+    of a yes that is older than the profile, what that was made with."""
+    return or_(since <= said_at, since <= made_at)
+
+
 def over(asked: FromClause, *, now: datetime | None = None) -> Select[Any]:
     """The verdict on each row of `asked`: its columns, with `reason` and the address's `version`.
 
@@ -119,8 +125,7 @@ def over(asked: FromClause, *, now: datetime | None = None) -> Select[Any]:
     row3, row4, address_no = stopped(everything, channel, address)
     others_stop, others_no = _others_stop(asked)
     suppressed = row.c.suppressed_at.is_not(None)
-    # Covered is what the person had when it was said; of a yes that is older than the profile, what that was made with.
-    covered = or_(held.c.since <= channel.c.at, held.c.since <= person.c.created_at)
+    covered = covers(held.c.since, channel.c.at, person.c.created_at)
     channel_yes = and_(_is(channel, "yes"), covered)
     address_yes = _is(address, "yes")
     fresh = or_(

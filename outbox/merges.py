@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import exists, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds, reading
+from consent import holds, reading, verdict
 from consent.merging import Said, Side, merged
-from consent.states import Change, Flags, Subject
+from consent.states import Change
 from outbox import heed
 from profiles import links, merges, records
 from profiles.records import Profile
@@ -37,7 +37,7 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
         if profile_id not in found:
             raise Gone(profile_id)
     flags = await reading.flags_of(conn, [into, gone])
-    covered = {profile_id: await _covered(conn, profile_id, flags[profile_id]) for profile_id in (into, gone)}
+    covered = {profile_id: await _covered(conn, profile_id) for profile_id in (into, gone)}
     channels = {address_id: channel for links_ in held.values() for address_id, channel in links_}
     said = merged(Side(flags[into], covered[into]), Side(flags[gone], covered[gone]), channels)
     change_id = new_id("chg")
@@ -57,7 +57,7 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
     ]
     heeded = await heed.record(conn, changes, now=now)
     await _carry_over(conn, found[into], found[gone], held, now=now)
-    await _keep_the_stricter_default(conn, into, gone, alone_in(said), now=now)
+    await _keep_the_stricter_default(conn, into, gone, _alone_in(said), now=now)
     await _carry_pauses(conn, into, gone)
     await _carry_queued(conn, into, gone, now=now)
     await records.remove(conn, gone)
@@ -68,7 +68,7 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
     return heed.Heeded(heeded.lines, touched)
 
 
-def alone_in(said: Sequence[Said]) -> set[str]:
+def _alone_in(said: Sequence[Said]) -> set[str]:
     """The channels whose yes has moved down to addresses."""
     return {w.subject.key for one in said for w in one.wishes if w.to == "not_asked" and w.subject.kind == "channel"}
 
@@ -100,23 +100,20 @@ async def _keep_the_stricter_default(
         await records.change(conn, into, {"defaults_version": 0}, now=now)
 
 
-async def _covered(conn: AsyncConnection, profile_id: str, flags: Flags) -> dict[str, list[str]]:
-    """Channel → the addresses that its yes covers, by the verdict's own rule."""
-    rows = await conn.execute(
-        select(
-            profile_addresses.c.address_id,
-            profile_addresses.c.channel,
-            profile_addresses.c.since,
-            profiles.c.created_at,
-        )
-        .join(profiles, profiles.c.id == profile_addresses.c.profile_id)
-        .where(profiles.c.id == profile_id)
+async def _covered(conn: AsyncConnection, profile_id: str) -> dict[str, list[str]]:
+    """Channel → the addresses that its yes covers."""
+    held, said = profile_addresses.c, verdict.state_alias("said")
+    statement = (
+        select(held.channel, held.address_id)
+        .join(profiles, profiles.c.id == held.profile_id)
+        .join(said, verdict.on(said, held.profile_id, "channel", held.channel))
+        .where(held.profile_id == profile_id, said.c.state == literal_column("'yes'"))
+        .where(verdict.covers(held.since, said.c.at, profiles.c.created_at))
+        .order_by(held.position, held.address_id)
     )
     found: dict[str, list[str]] = {}
-    for row in rows:
-        flag = flags.get(Subject("channel", row.channel))
-        if flag is not None and flag.state == "yes" and row.since <= max(flag.at, row.created_at):
-            found.setdefault(row.channel, []).append(row.address_id)
+    for row in await conn.execute(statement):
+        found.setdefault(row.channel, []).append(row.address_id)
     return found
 
 
