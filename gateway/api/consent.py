@@ -234,7 +234,7 @@ async def profile_history(call: Call) -> web.Response:
 
 
 EVENTS_CHOSEN = (
-    Query("since", "From this time on.", is_time=True),
+    Query("since", "From this time on. What was under way at your last call stands at the time it came.", is_time=True),
     Query("until", "Before this time.", is_time=True),
     Query("source", "By which door it came.", sorted(SOURCES)),
     Query("actor", "Who said it, such as `customer` or `key:crm`."),
