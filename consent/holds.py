@@ -28,6 +28,18 @@ async def unpause(conn: AsyncConnection, profile_id: str, *, channel: str | None
     await conn.execute(delete(pauses).where(pauses.c.profile_id == profile_id, pauses.c.channel == (channel or "")))
 
 
+async def carry_pauses(conn: AsyncConnection, gone: str, into: str) -> None:
+    """Let a person's pauses be another's too; of two of one channel the longer. The caller has locked both."""
+    longest = (
+        select(pauses.c.channel, func.max(pauses.c.until).label("until"))
+        .where(pauses.c.profile_id.in_([gone, into]))
+        .group_by(pauses.c.channel)
+        .order_by(pauses.c.channel)
+    )
+    rows = (await conn.execute(longest)).all()
+    await upsert(conn, pauses, [{"profile_id": into, "channel": row.channel, "until": row.until} for row in rows])
+
+
 async def hold(conn: AsyncConnection, address_ids: Collection[str], *, message_id: str, now: datetime) -> None:
     """Hold marketing to these addresses until somebody has decided what the message meant."""
     await lock_addresses(conn, address_ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import exists, func, literal_column, select, update
+from sqlalchemy import exists, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds, reading, verdict
@@ -18,8 +18,7 @@ from store.engine import Raced
 from store.ids import new_id
 from store.locks import lock_people
 from store.parts import IDS, rows_by
-from store.tables import defaults, deliveries, evidence, pauses, profile_addresses, profiles
-from store.upsert import upsert
+from store.tables import defaults, deliveries, evidence, profile_addresses, profiles
 
 
 class Gone(Exception):
@@ -58,7 +57,7 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
     heeded = await heed.record(conn, changes, now=now)
     await _carry_over(conn, found[into], found[gone], held, now=now)
     await _keep_the_stricter_default(conn, into, gone, _alone_in(said), now=now)
-    await _carry_pauses(conn, into, gone)
+    await holds.carry_pauses(conn, gone, into)
     await _carry_queued(conn, into, gone, now=now)
     await records.remove(conn, gone)
     await merges.note(conn, gone, into, now=now)
@@ -135,18 +134,6 @@ async def _carry_over(
         await records.change(conn, gone.id, {"external_id": None}, now=now)
     await records.change(conn, into.id, names | {"attributes": gone.attributes | into.attributes}, now=now)
     await records.set_tags(conn, into.id, {*into.tags, *gone.tags})
-
-
-async def _carry_pauses(conn: AsyncConnection, into: str, gone: str) -> None:
-    """Of two pauses of a channel the longer."""
-    statement = (
-        select(pauses.c.channel, func.max(pauses.c.until).label("until"))
-        .where(pauses.c.profile_id.in_([into, gone]))
-        .group_by(pauses.c.channel)
-        .order_by(pauses.c.channel)
-    )
-    rows = (await conn.execute(statement)).all()
-    await upsert(conn, pauses, [{"profile_id": into, "channel": row.channel, "until": row.until} for row in rows])
 
 
 async def _carry_queued(conn: AsyncConnection, into: str, gone: str, *, now: datetime) -> None:
