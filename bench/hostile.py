@@ -6,6 +6,7 @@ STOP again and again is taken alone, then among 2,000 connections that say nothi
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import itertools
 import re
@@ -92,7 +93,11 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+
+
+async def main(chosen: argparse.Namespace) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 2 * CROWD), hard), hard))
     with tempfile.TemporaryDirectory() as folder:
@@ -105,21 +110,21 @@ async def main() -> None:
             assert gateway.stdout
             listens = re.search(rb":(\d+)$", (await gateway.stdout.readline()).strip())
             assert listens
-            await measure(int(listens[1]), gateway.pid)
+            await measure(int(listens[1]), gateway.pid, chosen.rounds)
         finally:
             with suppress(ProcessLookupError):
                 gateway.terminate()
             await gateway.wait()
 
 
-async def measure(port: int, pid: int) -> None:
+async def measure(port: int, pid: int, rounds: int) -> None:
     url = f"http://127.0.0.1:{port}/webhooks/sms"
     source = messages()
     await p99(url, source)  # what is made once is made
     print(f"p99 of one client's STOPs among {CROWD} connections, against the same client alone; SQLite")
     for name in WAYS:
         alone, among, grown = [], [], 0
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             alone.append(await p99(url, source))
             memory = rss_bytes(pid)
             async with crowd(port, name):
