@@ -38,19 +38,29 @@ def canonical(value: object) -> str:
     return _ENCODER.encode(value)
 
 
-def plain(value: Mapping[str, object]) -> dict[str, Any]:
-    """The value as a JSON column gives it back, whichever database: times spelled, whole numbers without a point."""
-    result: dict[str, Any] = json.loads(canonical(value), parse_float=_number)
-    return result
+def plain(value: Mapping[str, object]) -> tuple[dict[str, Any], str]:
+    """The value as a JSON column gives it back, whichever database, and its canonical spelling.
 
+    Times are spelled, whole numbers have no point.
+    """
+    spelling, has_points = canonical(value), False
 
-def _number(digits: str) -> float | int:
-    number = float(digits)
-    return int(number) if number.is_integer() else number
+    def number(digits: str) -> float | int:
+        nonlocal has_points
+        has_points, number = True, float(digits)
+        return int(number) if number.is_integer() else number
+
+    body: dict[str, Any] = json.loads(spelling, parse_float=number)
+    return body, canonical(body) if has_points else spelling
 
 
 def evidence_hash(salt: str, body: Mapping[str, object]) -> str:
-    return hashlib.sha256((salt + canonical(body)).encode()).hexdigest()
+    return salted(salt, canonical(body))
+
+
+def salted(salt: str, spelling: str) -> str:
+    """The hash of evidence by its canonical spelling."""
+    return hashlib.sha256((salt + spelling).encode()).hexdigest()
 
 
 def line_hash(event: Event, *, seq: int, position: int, evidence: str, previous: str) -> str:

@@ -5,7 +5,6 @@ Doors do not call this; they call `outbox.heed.record`, which also stops what is
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from consent import chain, reading
 from consent.moves import Refused, transition
 from consent.states import Change, Event
 from store import bulk
-from store.ids import new_id
+from store.ids import new_id, new_salt
 from store.locks import lock_people
 from store.parts import among, rows_by
 from store.tables import addresses, consent_chains, consent_events, consent_states, evidence
@@ -40,7 +39,6 @@ class Line:
 
     event: Event
     seq: int
-    body: dict[str, object]  # the evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +116,13 @@ async def _append(conn: AsyncConnection, drafts: Sequence[tuple[Event, Change]])
     for (event, change), seq in zip(drafts, first, strict=True):
         position, previous = heads.get(event.profile_id, (0, chain.START))
         position += 1
-        salt, body = secrets.token_hex(16), chain.plain(change.evidence)
-        proof = chain.evidence_hash(salt, body)
+        salt, body, spelling = new_salt(), *chain.plain(change.evidence)
+        proof = chain.salted(salt, spelling)
         digest = chain.line_hash(event, seq=seq, position=position, evidence=proof, previous=previous)
         heads[event.profile_id] = (position, digest)
         rows.append(_event_row(event, seq, position, proof, previous, digest))
         bodies.append({"event_id": event.id, "salt": salt, "body": body})
-        lines.append(Line(event, seq, body))
+        lines.append(Line(event, seq))
     await bulk.insert_rows(conn, consent_events, rows)
     await bulk.insert_rows(conn, evidence, bodies)
     await _write_heads(conn, heads)

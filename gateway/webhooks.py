@@ -33,6 +33,7 @@ def open_reports(house: House, metrics: Metrics) -> GroupCommit[Reported, frozen
     return GroupCommit(
         house.database,
         lambda conn, batch: reports.apply(conn, batch, now=house.now()),
+        apart=True,
         on_commit=metrics.committed("reports"),
     )
 
@@ -42,6 +43,7 @@ def open_inbox(house: House, metrics: Metrics) -> GroupCommit[Inbound, Answer]:
     return GroupCommit(
         house.database,
         lambda conn, batch: receive(conn, batch, desk=house.desk, now=house.now()),
+        apart=True,
         on_commit=metrics.committed("inbox"),
     )
 

@@ -14,10 +14,10 @@ import itertools
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store import crash, onehop
+from store.types import as_json
 
 # PostgreSQL's class 40: serialization_failure, deadlock_detected. https://www.postgresql.org/docs/current/errcodes-appendix.html
 _RETRIED = {"40001", "40P01"}
@@ -159,6 +160,7 @@ def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int)
         pool_timeout=30,
         connect_args={"timeout": 10},
         hide_parameters=True,
+        json_serializer=as_json,
     )
     event.listen(engine.sync_engine, "connect", _on_connect_sqlite(pragmas))
 
@@ -176,6 +178,7 @@ def _postgresql_engine(url: URL, *, size: int, idle_seconds: float) -> AsyncEngi
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,
+        json_serializer=as_json,
         hide_parameters=True,  # they hold personal data, and errors are logged
         connect_args={
             "timeout": 5,
@@ -186,6 +189,23 @@ def _postgresql_engine(url: URL, *, size: int, idle_seconds: float) -> AsyncEngi
             },
         },
     )
+
+
+class _Attempt(Generic[T]):
+    """One try at a transaction, which knows how far it has come."""
+
+    def __init__(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> None:
+        self._work = work
+        self.committing = False
+
+    async def run(self, connection: AsyncConnection) -> T:
+        async with connection.begin():
+            crash.point("transaction.opened")
+            result = await self._work(connection)
+            crash.point("transaction.commit")
+            self.committing = True
+        crash.point("transaction.committed")
+        return result
 
 
 class Database:
@@ -238,21 +258,23 @@ class Database:
         async with self._reader.begin() as connection:
             yield connection
 
-    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def transact(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]], *, apart: bool = False) -> T:
         """Run `work` in a write transaction, again while it races or is cut; raises DatabaseAway, chained.
 
-        A commit whose answer is lost may have been made: that is DatabaseAway, never run again.
+        `apart`: the work awaits its connection and nothing else. On SQLite all of it then runs in the connection's own
+        thread, which spares two hops a statement. A commit whose answer is lost may have been made: that is
+        DatabaseAway, never run again.
         """
         until = monotonic() + _RACING_SECONDS
         for tries in itertools.count(1):
-            committing = False
+            attempt = _Attempt(work)
             try:
-                async with self.write() as connection:
-                    result = await work(connection)
-                    committing = True
-                return result
+                async with self._writer.connect() as connection:
+                    if apart and self.dialect == "sqlite":
+                        return await onehop.inside(connection, attempt.run)
+                    return await attempt.run(connection)
             except (Raced, DBAPIError, PoolTimeoutError, OSError) as error:
-                cut = not committing and _was_cut(error) and tries < _TRIES
+                cut = not attempt.committing and _was_cut(error) and tries < _TRIES
                 if is_away(error) and not cut:
                     raise DatabaseAway(_told(error)) from error
                 if not cut and not _is_race(error):

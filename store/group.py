@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 HELD_UP_SECONDS = 0.1  # a group that takes longer waits for somebody
 
-Unit = Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[Result]]]
+Unit = Callable[[AsyncConnection, Sequence[Item]], Coroutine[Any, Any, Sequence[Result]]]
 Noted = Callable[[int, float], None]
 
 
@@ -32,10 +32,17 @@ class GroupCommit(Generic[Item, Result]):
     """`await submit(item)` returns the item's result once the transaction that holds it has committed."""
 
     def __init__(
-        self, database: Database, unit: Unit[Item, Result], *, most: int = 128, on_commit: Noted | None = None
+        self,
+        database: Database,
+        unit: Unit[Item, Result],
+        *,
+        most: int = 128,
+        apart: bool = False,
+        on_commit: Noted | None = None,
     ) -> None:
-        """`on_commit` is told of each commit how many items it held, and its seconds."""
+        """`on_commit` is told of each commit how many items it held, and its seconds; `apart` as in `transact`."""
         self._database = database
+        self._apart = apart
         self._unit = unit
         self._most = most
         self._on_commit = on_commit
@@ -87,7 +94,7 @@ class GroupCommit(Generic[Item, Result]):
     async def _commit(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         items = [item for item, _ in group]
         began = monotonic()
-        results = await self._database.transact(lambda conn: self._unit(conn, items))
+        results = await self._database.transact(lambda conn: self._unit(conn, items), apart=self._apart)
         if self._on_commit is not None:
             # By the loop: were it to fail here, what is committed would be taken for what was not, and done again.
             asyncio.get_running_loop().call_soon(self._on_commit, len(items), monotonic() - began)

@@ -1,16 +1,22 @@
-"""aiosqlite under SQLAlchemy with one hop into its thread for each statement.
+"""aiosqlite under SQLAlchemy with one hop into its thread for each statement, or for a whole transaction.
 
-As it comes there are four: make a cursor, execute, fetch, close. On a busy machine a hop costs more than the SQL.
-The statements are the same, in the same order, in the same thread, and so are their errors; results were held in memory
-before as well. Cursors on the server's side (`stream`) are left as they are.
+As it comes there are four for a statement: make a cursor, execute, fetch, close. On a busy machine a hop costs more
+than the SQL. The statements are the same, in the same order, in the same thread, and so are their errors; results were
+held in memory before as well. Cursors on the server's side (`stream`) are left as they are.
+
+`inside` takes a coroutine into the connection's thread and runs it there to its end: what it awaits of the connection
+is then a call. It cannot await anything else, for there is no event loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import sqlite3
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import (
@@ -18,7 +24,10 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_cursor,
     AsyncAdapt_aiosqlite_dbapi,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import EMPTY_DICT
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -36,6 +45,8 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
     __slots__ = ()
 
+    _adapt_connection: _Connection
+
     def __init__(self, adapt_connection: Any) -> None:
         self._adapt_connection = adapt_connection
         self._connection = adapt_connection._connection
@@ -50,6 +61,9 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         await self._hop(_run_many, operation, seq_of_parameters)
 
     async def _hop(self, work: Any, operation: Any, parameters: Any) -> None:
+        if self._adapt_connection.is_inside:
+            self._cursor, self._rows = work(self._connection._conn, operation, parameters)
+            return
         async with self._adapt_connection._execute_mutex:
             # The way by which aiosqlite itself gets into its thread; it has no public one for several steps at once.
             connection: Any = self._connection
@@ -82,9 +96,54 @@ def _run_many(connection: sqlite3.Connection, operation: str, parameters: Any) -
 
 
 class _Connection(AsyncAdapt_aiosqlite_connection):
-    __slots__ = ()
+    __slots__ = ("is_inside",)
 
     _cursor_cls = _Cursor
+
+    def __init__(self, dbapi: Any, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self.is_inside = False  # whether its user runs in its thread
+
+    def commit(self) -> None:
+        if self.is_inside:
+            self._connection._conn.commit()
+        else:
+            super().commit()
+
+    def rollback(self) -> None:
+        if self.is_inside:
+            self._connection._conn.rollback()
+        elif self._connection._connection and self._connection.in_transaction:  # else there is nothing to roll back
+            super().rollback()
+
+
+async def inside(connection: AsyncConnection, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+    """Run `work` in the thread of a connection of this driver; it may await that connection, and nothing else.
+
+    Cancelled, it waits for the end of the work, which nobody can stop, before it says so.
+    """
+    adapted: Any = connection.sync_connection.connection.dbapi_connection  # type: ignore[union-attr]
+    context = copy_context()
+    running = asyncio.ensure_future(adapted._connection._execute(context.run, _to_its_end, adapted, work(connection)))
+    try:
+        result: T = await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+    return result
+
+
+def _to_its_end(adapted: _Connection, coroutine: Coroutine[Any, Any, T]) -> T:
+    adapted.is_inside = True
+    try:
+        coroutine.send(None)
+        coroutine.close()
+        raise RuntimeError("inside a transaction something else was awaited than its connection")
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+    finally:
+        adapted.is_inside = False
 
 
 class Driver(AsyncAdapt_aiosqlite_dbapi):
