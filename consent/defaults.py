@@ -12,15 +12,17 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.states import CHANNELS
+from store import bulk
 from store.tables import defaults, profiles
 
 PART = 1000  # people in one transaction
-_VERSION = select(func.coalesce(func.max(defaults.c.version), 0))
+_VERSION = select(func.coalesce(func.max(defaults.c.version), 0).label("version"))
 
 
 async def current_version(conn: AsyncConnection) -> int:
     """The version new profiles are made with; 0 where none was ever set."""
-    return int((await conn.execute(_VERSION)).scalar_one())
+    [row] = await bulk.rows(conn, _VERSION)
+    return int(row.version)
 
 
 async def current(conn: AsyncConnection) -> dict[str, str]:

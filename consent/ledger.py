@@ -18,13 +18,15 @@ from consent.moves import Refused, transition
 from consent.states import Change, Event
 from store import bulk
 from store.ids import new_id, new_salt
-from store.locks import lock_people
-from store.parts import among, rows_by
+from store.locks import Links, lock_people
+from store.parts import among
 from store.tables import addresses, consent_chains, consent_events, consent_states, evidence
 from store.upsert import upsert
 
-_LAST_SEQ = select(func.coalesce(func.max(consent_events.c.seq), 0))
-_HEADS = select(consent_chains).where(among(consent_chains.c.profile_id))
+_LAST_SEQ = select(func.coalesce(func.max(consent_events.c.seq), 0).label("seq"))
+_HEADS = select(consent_chains.c.profile_id, consent_chains.c["count"].label("length"), consent_chains.c.head).where(
+    among(consent_chains.c.profile_id)
+)
 _MARK = update(addresses).where(addresses.c.id == bindparam("address")).values(version=bindparam("seq"))
 # Only a word from that very address: about it or its channel, said after the no that it keeps.
 _ABOUT = or_(addresses.c.id == bindparam("about"), addresses.c.channel == bindparam("about"))
@@ -49,18 +51,21 @@ class Recorded:
     closed: frozenset[str]
 
 
-async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datetime) -> Recorded:
+async def record(
+    conn: AsyncConnection, changes: Sequence[Change], *, now: datetime, held: Links | None = None
+) -> Recorded:
     """Grant the changes, in order, and append them to the history; raises Refused for the first that must not be.
 
-    Locks the profiles and their address rows. When the transaction commits, history and flags are on disk together.
+    Locks the profiles and their address rows, but where the caller has done so, and gives what that `held`. When the
+    transaction commits, history and flags are on disk together.
     """
     if not changes:
         return Recorded((), frozenset())
     profile_ids = {change.profile_id for change in changes}
-    links = await lock_people(conn, profile_ids)
+    links = await lock_people(conn, profile_ids) if held is None else {p: held[p] for p in profile_ids}
     named = {wish.subject.key for change in changes for wish in change.wishes if wish.subject.kind == "address"}
     named.update(change.address_id for change in changes if change.address_id is not None)
-    suppressed = await reading.suppressed(conn, _asked_back(changes))
+    suppressed = await reading.suppressed(conn, {c.address_id for c in changes if c.address_id is not None})
     people = await reading.people(conn, links, named=named, suppressed=suppressed, obtained=_told_late(changes))
     before = {profile_id: person.flags for profile_id, person in people.items()}
     preference_links = await reading.linked_preferences(conn)
@@ -88,22 +93,13 @@ async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datet
     ]
     await upsert(conn, consent_states, rows)
     closed = await _mark_addresses(conn, links, lines)
-    await _mark_suppressions(conn, lines)
+    await _mark_suppressions(conn, lines, suppressed)
     return Recorded(tuple(lines), closed)
 
 
 def _told_late(changes: Sequence[Change]) -> bool:
     """Whether a no comes with the time it was said at: then it matters how old the yes is that it meets."""
     return any(change.said_at is not None and any(wish.to == "no" for wish in change.wishes) for change in changes)
-
-
-def _asked_back(changes: Sequence[Change]) -> set[str]:
-    """The addresses from which a yes comes: what it may turn depends on a no left behind on them, and when that was."""
-    return {
-        change.address_id
-        for change in changes
-        if change.address_id is not None and any(wish.to == "yes" for wish in change.wishes)
-    }
 
 
 async def _append(conn: AsyncConnection, drafts: Sequence[tuple[Event, Change]]) -> list[Line]:
@@ -136,13 +132,13 @@ async def _take_seqs(conn: AsyncConnection, count: int) -> list[int]:
             text("SELECT nextval('consent_event_seq') FROM generate_series(1, :count)"), {"count": count}
         )
         return sorted(drawn.scalars())
-    last = (await conn.execute(_LAST_SEQ)).scalar_one()
-    return list(range(last + 1, last + 1 + count))
+    [last] = await bulk.rows(conn, _LAST_SEQ)
+    return list(range(last.seq + 1, last.seq + 1 + count))
 
 
 async def _heads(conn: AsyncConnection, profile_ids: set[str]) -> dict[str, tuple[int, str]]:
-    rows = await rows_by(conn, _HEADS, profile_ids)
-    return {row.profile_id: (row._mapping["count"], row.head) for row in rows}
+    rows = await bulk.rows(conn, _HEADS, ids=sorted(profile_ids))
+    return {row.profile_id: (row.length, row.head) for row in rows}
 
 
 async def _write_heads(conn: AsyncConnection, heads: dict[str, tuple[int, str]]) -> None:
@@ -174,12 +170,12 @@ async def _mark_addresses(
     return frozenset(closed)
 
 
-async def _mark_suppressions(conn: AsyncConnection, lines: Sequence[Line]) -> None:
+async def _mark_suppressions(conn: AsyncConnection, lines: Sequence[Line], suppressed: Mapping[str, datetime]) -> None:
     """Let a word from a suppressed address lift its suppression, or renew it."""
     lifting: list[dict[str, Any]] = []
     renewing: list[dict[str, Any]] = []
     for event in (line.event for line in lines):
-        if event.address_id is None:
+        if event.address_id is None or event.address_id not in suppressed:
             continue
         word = {"address": event.address_id, "about": event.subject.key}
         if event.to_state == "yes" and event.personal and not event.superseded:

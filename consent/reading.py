@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.states import Event, Flag, Flags, Person, Subject, obtained_at
+from store import bulk
 from store.parts import IDS, among, rows_by
 from store.tables import addresses, consent_states, evidence, preferences
 
@@ -24,7 +25,7 @@ _LINKED = select(preferences.c.id, preferences.c.linked_channel).where(preferenc
 async def flags_of(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[str, dict[Subject, Flag]]:
     """The present flags by profile; a subject never asked has none."""
     found: dict[str, dict[Subject, Flag]] = {profile_id: {} for profile_id in profile_ids}
-    for row in await rows_by(conn, _FLAGS, profile_ids):
+    for row in await bulk.rows(conn, _FLAGS, ids=sorted(profile_ids)):
         found[row.profile_id][Subject(row.kind, row.key)] = flag_from(row)
     return found
 
@@ -80,7 +81,7 @@ async def suppressed(conn: AsyncConnection, address_ids: Collection[str]) -> dic
     """Address id → since when, of those that are suppressed."""
     if not address_ids:
         return {}
-    rows = await conn.execute(_SUPPRESSED, {"ids": list(set(address_ids))})
+    rows = await bulk.rows(conn, _SUPPRESSED, ids=sorted(set(address_ids)))
     return {row.id: row.suppressed_at for row in rows}
 
 
@@ -90,8 +91,7 @@ def with_flags(person: Person, flags: Flags) -> Person:
 
 async def linked_preferences(conn: AsyncConnection) -> dict[str, str]:
     """Preference id → the channel it is linked to."""
-    rows = await conn.execute(_LINKED)
-    return {row.id: row.linked_channel for row in rows}
+    return {row.id: row.linked_channel for row in await bulk.rows(conn, _LINKED)}
 
 
 FLAG = tuple(Flag.__dataclass_fields__)  # columns of consent_states by the same names

@@ -19,6 +19,7 @@ from channels.values import Inbound
 from consent import defaults
 from profiles import links, records
 from profiles.addresses import PHONE_CHANNELS, Address, AddressBook, BadAddress
+from store import bulk
 from store.engine import Raced
 from store.ids import new_id
 from store.locks import Links, lock_profiles, lock_their_addresses
@@ -70,8 +71,10 @@ class _Known:
 
 async def resolve(
     conn: AsyncConnection, messages: Sequence[Inbound], *, book: AddressBook, now: datetime
-) -> list[Sender]:
-    """The sender of each message; their profiles and address rows are locked until the transaction ends.
+) -> tuple[list[Sender], Links]:
+    """The sender of each message, and who has what of all these people, as it is now.
+
+    Their profiles and address rows are locked until the transaction ends.
 
     Raises store.engine.Raced when somebody was given an address before its row was locked.
     """
@@ -82,7 +85,7 @@ async def resolve(
     people = _holders(known)
     await lock_profiles(conn, people)
     missing = [address for digest, address in own.items() if digest not in known]
-    ids = await links.ensure_addresses(conn, missing, now=now, lock=False)
+    ids = await links.make_addresses(conn, missing, now=now)
     ids |= {digest: row.address_id for digest, row in known.items()}
     held = await lock_their_addresses(conn, people, also=[ids[digest] for digest in own])
     if conn.dialect.name == "postgresql":
@@ -93,7 +96,7 @@ async def resolve(
     plan = _Plan(known)
     groups = [plan.settle(n) if n else () for n in named]
     await _make(conn, plan, ids, held, now)
-    return [
+    senders = [
         Sender(
             ids[n.own[0].hash],
             group,
@@ -103,6 +106,7 @@ async def resolve(
         else NOBODY
         for n, group in zip(named, groups, strict=True)
     ]
+    return senders, held
 
 
 def _named(message: Inbound, book: AddressBook) -> _Named | None:
@@ -163,12 +167,12 @@ async def _make(conn: AsyncConnection, plan: _Plan, ids: Mapping[str, str], held
         given.append(links.Link(profile_id, ids[address.hash], address.channel, True, len(place), came_at))
         place.append((ids[address.hash], address.channel))
     if given:
-        await links.give(conn, given, now=now)
+        await links.give(conn, given, now=now, made=plan.new)
 
 
 async def _known(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, _Known]:
     """Hash → what there is of the address."""
-    rows = await conn.execute(_KNOWN, {"ids": sorted(hashes)})
+    rows = await bulk.rows(conn, _KNOWN, ids=sorted(hashes))
     found: dict[str, tuple[str, bool, set[str]]] = {}
     for row in rows:
         _, _, holders = found.setdefault(row.hash, (row.id, row.value is None, set()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, HttpAnswer, Inbound
@@ -22,6 +22,7 @@ from rules import replies
 from rules.values import Rule
 from store import bulk, crash
 from store.ids import new_id
+from store.parts import among
 from store.tables import consent_events, profile_addresses, rule_replies
 from store.tables import messages as messages_table
 from store.upsert import upsert
@@ -29,9 +30,8 @@ from store.upsert import upsert
 QUIET = timedelta(minutes=10)  # one reply per address and rule
 
 _RECENT = select(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).where(
-    tuple_(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).in_(
-        bindparam("keys", expanding=True)
-    ),
+    among(rule_replies.c.channel, "channels"),
+    among(rule_replies.c.sender, "senders"),
     rule_replies.c.at > bindparam("since"),
 )
 
@@ -110,7 +110,7 @@ async def _take_in(
 ) -> dict[EventKey, Answer]:
     if not arrivals:
         return {}
-    senders = await identity.resolve(conn, [a.message for a in arrivals], book=desk.book, now=now)
+    senders, held = await identity.resolve(conn, [a.message for a in arrivals], book=desk.book, now=now)
     crash.point("inbound.sender")
     rules = await desk.rules.current(conn)
     changes: list[Change] = []
@@ -118,7 +118,7 @@ async def _take_in(
         arrival.sender = sender
         arrival.rule = _rule(arrival.message, rules)
         changes += _changes(arrival, rules)
-    heeded = await heed.record(conn, changes, now=now)
+    heeded = await heed.record(conn, changes, now=now, held=held)
     crash.point("inbound.heeded")
     recorded = {line.event.change_id for line in heeded.lines}
     stands = {line.event.change_id for line in heeded.lines if not line.event.superseded}
@@ -220,7 +220,8 @@ async def _choose_replies(
     keys = {(a.message.channel, a.message.sender, rule.id) for a, rule in asking}
     if not keys:
         return
-    recent = await conn.execute(_RECENT, {"keys": sorted(keys), "since": now - QUIET})
+    channels, senders = sorted({key[0] for key in keys}), sorted({key[1] for key in keys})
+    recent = await bulk.rows(conn, _RECENT, channels=channels, senders=senders, since=now - QUIET)
     spent = {(row.channel, row.sender, row.rule_id) for row in recent}
     given: set[tuple[str, str, str]] = set()
     for arrival, rule in asking:

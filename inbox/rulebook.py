@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rules.builtin import builtin_rules
 from rules.keywords import Rulebook
 from rules.values import Rule
+from store import bulk
 from store.ids import new_id
 from store.tables import preferences, rules, settings
 from store.upsert import insert_missing, upsert
@@ -147,7 +148,8 @@ class RuleCache:
         self._rules: Rules | None = None
 
     async def current(self, conn: AsyncConnection) -> Rules:
-        version = (await conn.execute(_CURRENT)).scalar_one_or_none()
+        found = await bulk.rows(conn, _CURRENT)
+        version = found[0].value if found else None
         if self._rules is None or self._rules.version != version:
             rows = await read(conn)
             self._rules = Rules(

@@ -24,9 +24,10 @@ from consent.ledger import Line
 from consent.states import Change
 from outbox import verdicts
 from outbox.protocol import SETTLE_POLL_SECONDS, SETTLE_SECONDS
-from store import crash
+from store import bulk, crash
 from store.engine import Database, is_away
-from store.parts import among, rows_by
+from store.locks import Links
+from store.parts import among
 from store.tables import attempts, deliveries
 
 # Literals, so that SQLite sees that the partial indexes serve.
@@ -55,9 +56,14 @@ class Heeded:
         await settle(database, self.closed)
 
 
-async def record(conn: AsyncConnection, changes: Sequence[Change], *, now: datetime) -> Heeded:
-    """Record the changes and skip what is queued and may no longer be sent; raises consent.moves.Refused."""
-    recorded = await ledger.record(conn, changes, now=now)
+async def record(
+    conn: AsyncConnection, changes: Sequence[Change], *, now: datetime, held: Links | None = None
+) -> Heeded:
+    """Record the changes and skip what is queued and may no longer be sent; raises consent.moves.Refused.
+
+    `held`: what `lock_people` gave the caller, where that holds all these people already.
+    """
+    recorded = await ledger.record(conn, changes, now=now, held=held)
     crash.point("heed.recorded")
     await skip_queued(conn, recorded.closed, now=now)
     crash.point("heed.skipped")
@@ -71,7 +77,7 @@ async def skip_queued(conn: AsyncConnection, address_ids: Collection[str], *, no
     """
     if not address_ids:
         return 0
-    ids = [row.id for row in await rows_by(conn, _QUEUED, address_ids)]
+    ids = [row.id for row in await bulk.rows(conn, _QUEUED, ids=sorted(address_ids))]
     if not ids:
         return 0
     rows = (await verdicts.on(conn, ids, now=now)).values()
@@ -143,5 +149,5 @@ _watches: WeakKeyDictionary[Database, _Watch] = WeakKeyDictionary()
 
 async def under_way(database: Database) -> frozenset[str]:
     """The ids of every address, and of every broadcast, to which something is being sent, read from the primary."""
-    async with database.read() as conn:
-        return frozenset(id_ for row in await conn.execute(_SENDING) for id_ in row if id_ is not None)
+    rows = await database.look(lambda conn: bulk.rows(conn, _SENDING))
+    return frozenset(id_ for row in rows for id_ in row if id_ is not None)

@@ -11,6 +11,7 @@ from sqlalchemy import and_, delete, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from profiles.addresses import Address
+from store import bulk
 from store.ids import new_id
 from store.locks import lock_addresses
 from store.parts import IDS, among, rows_by
@@ -52,21 +53,24 @@ async def ensure_addresses(
     if not distinct:
         return {}
     found = await find_addresses(conn, distinct)
-    missing = [address for digest, address in sorted(distinct.items()) if digest not in found]
-    if missing:
-        await insert_missing(
-            conn,
-            addresses,
-            [
-                {"id": new_id("adr"), "channel": a.channel, "value": a.value, "hash": a.hash, "created_at": now}
-                for a in missing
-            ],
-        )
-        found = await find_addresses(conn, distinct)
+    found |= await make_addresses(conn, [a for digest, a in distinct.items() if digest not in found], now=now)
     if lock:
         await lock_addresses(conn, found.values())
         await restore_values(conn, distinct.values())
     return found
+
+
+async def make_addresses(conn: AsyncConnection, missing: Iterable[Address], *, now: datetime) -> dict[str, str]:
+    """Hash → id of a row for each address, none of which was there; a rival may have made it since."""
+    distinct = {address.hash: address for address in missing}
+    if not distinct:
+        return {}
+    rows = [
+        {"id": new_id("adr"), "channel": a.channel, "value": a.value, "hash": a.hash, "created_at": now}
+        for _, a in sorted(distinct.items())
+    ]
+    await insert_missing(conn, addresses, rows)
+    return await find_addresses(conn, distinct)
 
 
 async def restore_values(conn: AsyncConnection, wanted: Iterable[Address]) -> None:
@@ -81,7 +85,7 @@ async def restore_values(conn: AsyncConnection, wanted: Iterable[Address]) -> No
 
 async def find_addresses(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, str]:
     """Hash → id, of the rows there are."""
-    rows = await conn.execute(_FOUND, {"ids": list(hashes)})
+    rows = await bulk.rows(conn, _FOUND, ids=list(hashes))
     return {row.hash: row.id for row in rows}
 
 
@@ -131,13 +135,16 @@ class Link:
     since: datetime | None = None  # of one that is given: since when the person has it; None: now
 
 
-async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -> None:
+async def give(
+    conn: AsyncConnection, links: Sequence[Link], *, now: datetime, made: Collection[str] = frozenset()
+) -> None:
     """Let profiles have addresses they have not yet, since now, and not before anything they have said already.
 
     `now` may be older than the locks: a channel's yes recorded meanwhile must not cover an address given after it,
     and a profile made meanwhile was not made with it. What comes with a yes came when that came: the link's `since`.
+    Those `made` by the caller, in this transaction, have said nothing yet.
     """
-    earliest = await _earliest(conn, {link.profile_id for link in links}, now)
+    earliest = await _earliest(conn, {link.profile_id for link in links} - set(made), now)
     await insert_missing(
         conn,
         profile_addresses,
@@ -148,7 +155,7 @@ async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -
                 "channel": link.channel,
                 "is_primary": link.primary,
                 "position": link.position,
-                "since": max(at for at in (link.since or now, earliest[link.profile_id]) if at is not None),
+                "since": max(at for at in (link.since or now, earliest.get(link.profile_id)) if at is not None),
             }
             for link in links
         ],
@@ -157,7 +164,7 @@ async def give(conn: AsyncConnection, links: Sequence[Link], *, now: datetime) -
 
 async def _earliest(conn: AsyncConnection, profile_ids: Collection[str], now: datetime) -> dict[str, datetime | None]:
     """Since when each profile can have what it is given now: after its newest flag, and its making, if not at that."""
-    rows = await rows_by(conn, _EARLIEST, profile_ids)
+    rows = await bulk.rows(conn, _EARLIEST, ids=sorted(profile_ids)) if profile_ids else []
     tick = timedelta(microseconds=1)
     return {
         row.id: max(

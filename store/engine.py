@@ -258,6 +258,16 @@ class Database:
         async with self._reader.begin() as connection:
             yield connection
 
+    async def look(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
+        """What `work` finds in a transaction that only reads; it awaits its connection and nothing else."""
+
+        async def whole(connection: AsyncConnection) -> T:
+            async with connection.begin():
+                return await work(connection)
+
+        async with self._reader.connect() as connection:
+            return await (onehop.inside(connection, whole) if self.dialect == "sqlite" else whole(connection))
+
     async def transact(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]], *, apart: bool = False) -> T:
         """Run `work` in a write transaction, again while it races or is cut; raises DatabaseAway, chained.
 

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Column, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.parts import among, parts
+from store import bulk
+from store.parts import among
 from store.tables import addresses, deliveries, profile_addresses, profiles
 
 _LINKS = (
@@ -44,8 +45,7 @@ async def lock_deliveries(conn: AsyncConnection, delivery_ids: Collection[str]) 
 async def _lock(conn: AsyncConnection, id_: Column[str], ids: Collection[str], *, share: bool = False) -> None:
     if conn.dialect.name == "sqlite":
         return
-    for part in parts(ids):
-        await conn.execute(_locking(id_, share), {"ids": part})
+    await bulk.rows(conn, _locking(id_, share), ids=sorted(set(ids)))
 
 
 @cache
@@ -67,8 +67,7 @@ async def lock_their_addresses(
 ) -> Links:
     """The second half of `lock_people`, for who holds the profiles already."""
     found: Links = {profile_id: [] for profile_id in profile_ids}
-    for part in parts(profile_ids):
-        for row in await conn.execute(_LINKS, {"ids": part}):
-            found[row.profile_id].append((row.address_id, row.channel))
+    for row in await bulk.rows(conn, _LINKS, ids=sorted(profile_ids)):
+        found[row.profile_id].append((row.address_id, row.channel))
     await lock_addresses(conn, {address_id for links in found.values() for address_id, _ in links} | set(also))
     return found

@@ -24,6 +24,8 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_cursor,
     AsyncAdapt_aiosqlite_dbapi,
 )
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.util import EMPTY_DICT
 
@@ -115,6 +117,40 @@ class _Connection(AsyncAdapt_aiosqlite_connection):
             self._connection._conn.rollback()
         elif self._connection._connection and self._connection.in_transaction:  # else there is nothing to roll back
             super().rollback()
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """SQLite itself, for who runs in its thread: the same statements and errors, without what leads there."""
+
+    _connection: sqlite3.Connection
+    _dialect: Dialect
+
+    def run(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        """The rows of one statement."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._wrapped(sql, error) from error
+
+    def run_many(self, sql: str, values: list[tuple[Any, ...]]) -> None:
+        """A statement for each of these."""
+        try:
+            self._connection.executemany(sql, values)
+        except sqlite3.Error as error:
+            raise self._wrapped(sql, error) from error
+
+    def _wrapped(self, sql: str, error: sqlite3.Error) -> BaseException:
+        return DBAPIError.instance(sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self._dialect)
+
+
+def near(connection: AsyncConnection) -> Near | None:
+    """The way to SQLite for who runs `inside` this connection's thread; None for everybody else."""
+    pooled = connection.sync_connection.connection  # type: ignore[union-attr]
+    adapted = pooled.dbapi_connection
+    if not isinstance(adapted, _Connection) or not adapted.is_inside:
+        return None
+    return Near(adapted._connection._conn, connection.dialect)
 
 
 async def inside(connection: AsyncConnection, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:

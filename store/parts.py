@@ -48,12 +48,12 @@ def _in_json(element: Any, compiler: Any, **how: Any) -> str:
     return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - both are compiled
 
 
-def among(column: Column[str]) -> _Among:
+def among(column: Column[str], name: str = "ids") -> _Among:
     """As `column.in_(IDS)`, for a statement that is run with ever other numbers of ids.
 
     One text serves them all: of the other each number makes a statement of its own, which PostgreSQL plans anew.
     """
-    return _Among(column, bindparam("ids", type_=_Keys()))
+    return _Among(column, bindparam(name, type_=_Keys()))
 
 
 def parts(ids: Iterable[str]) -> Iterator[list[str]]:
