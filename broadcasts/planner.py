@@ -63,7 +63,7 @@ class Planner(tasks.Woken):
             if is_new:
                 await self._database.transact(plan.know_the_tables)
             while not self._stopping and await self._database.transact(
-                lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock())
+                lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock()), apart=True
             ):
                 crash.point("plan.committed")
                 if monotonic() > until:

@@ -61,6 +61,7 @@ _TRIES = 3
 _RACING_SECONDS = 2.0
 # How many write transactions one group commit may have open at once: on SQLite there is one writer.
 _LANES = {"sqlite": 1, "postgresql": 3}
+_TURN_SECONDS = 30.0  # for which one waits to write to SQLite
 
 T = TypeVar("T")
 
@@ -157,7 +158,6 @@ def _sqlite_engine(url: URL, *, begin: str, pragmas: tuple[str, ...], size: int)
         module=onehop.Driver(),
         pool_size=size,
         max_overflow=0,
-        pool_timeout=30,
         connect_args={"timeout": 10},
         hide_parameters=True,
         json_serializer=as_json,
@@ -219,6 +219,7 @@ class Database:
         self.url = normalise_url(url)
         self.dialect = self.url.get_backend_name()
         self.lanes = _LANES[self.dialect]
+        self._turn = asyncio.Lock()  # to write to SQLite
         if self.dialect == "sqlite":
             self._writer = _sqlite_engine(
                 self.url,
@@ -246,11 +247,28 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes: committed at the end, rolled back on an exception."""
-        async with self._writer.begin() as connection:
+        async with self._writing() as connection, connection.begin():
             crash.point("transaction.opened")
             yield connection
             crash.point("transaction.commit")
         crash.point("transaction.committed")
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that writes. On SQLite there is one, and who asked first has it first.
+
+        The pool would give it to whoever asks in the moment it comes back: to the planner with its next chunk, and not
+        to the message that waits. Raises TimeoutError.
+        """
+        if self.dialect == "sqlite":
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._turn.acquire()
+        try:
+            async with self._writer.connect() as connection:
+                yield connection
+        finally:
+            if self.dialect == "sqlite":
+                self._turn.release()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -279,7 +297,7 @@ class Database:
         for tries in itertools.count(1):
             attempt = _Attempt(work)
             try:
-                async with self._writer.connect() as connection:
+                async with self._writing() as connection:
                     if apart and self.dialect == "sqlite":
                         return await onehop.inside(connection, attempt.run)
                     return await attempt.run(connection)

@@ -22,6 +22,17 @@ def as_json(value: Any) -> str:
         return json.dumps(value)
 
 
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(f"a time without a time zone cannot be stored: {value.isoformat()}")
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
+
+
+@lru_cache(1024)  # most of what is written together has the same few times
+def _as_text(value: datetime | None) -> str | None:
+    return None if value is None else _in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """A moment, with microseconds, in UTC. Refuses a time without a zone: nobody knows when that was."""
 
@@ -29,22 +40,14 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a time without a time zone cannot be stored: {value.isoformat()}")
-        return value if value.tzinfo is UTC else value.astimezone(UTC)
+        return None if value is None else _in_utc(value)
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
         """On SQLite the text that SQLAlchemy's own type makes, made in one step: a message has two dozen times."""
         if dialect.name != "sqlite":
             return super().bind_processor(dialect)
 
-        def as_text(value: datetime | None) -> str | None:
-            moment = self.process_bind_param(value, dialect)
-            return None if moment is None else moment.replace(tzinfo=None).isoformat(" ", "microseconds")
-
-        return lru_cache(1024)(as_text)  # most of what is written together has the same few times
+        return _as_text
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         if value is None:

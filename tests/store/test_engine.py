@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -287,3 +288,88 @@ def test_statements_are_shown_without_their_parameters(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/optgate.db")
     assert database._writer.sync_engine.hide_parameters
     assert database._reader.sync_engine.hide_parameters
+
+
+async def test_who_asks_for_sqlite_first_writes_first(tmp_path: Path) -> None:
+    """One who writes again and again lets in whoever asked meanwhile: a planner the message that waits."""
+    database = Database(f"sqlite:///{tmp_path / 'turns.db'}")
+    order: list[str] = []
+    under_way = asyncio.Event()
+
+    async def work(conn: AsyncConnection, name: str) -> None:
+        order.append(name)
+        under_way.set()
+        await conn.execute(text("SELECT 1"))
+
+    async def again_and_again() -> None:
+        for _ in range(3):
+            await database.transact(lambda conn: work(conn, "planner"))
+
+    async def once() -> None:
+        await under_way.wait()
+        await database.transact(lambda conn: work(conn, "message"))
+
+    await asyncio.gather(again_and_again(), once())
+    await database.dispose()
+    assert order == ["planner", "message", "planner", "planner"]
+
+
+async def test_a_transaction_apart_runs_in_the_connections_thread_on_sqlite(database: Database) -> None:
+    where: list[int] = []
+
+    async def work(conn: AsyncConnection) -> int:
+        where.append(threading.get_ident())
+        await put(conn, 3)
+        return await current(conn)
+
+    assert await database.transact(work, apart=True) == 3
+    assert await database.transact(current, apart=True) == 3
+    assert await database.look(current_read) == 3
+    assert (where == [threading.get_ident()]) == (database.dialect == "postgresql")
+
+
+async def test_what_fails_apart_is_undone_and_told(database: Database) -> None:
+    async def fails(conn: AsyncConnection) -> None:
+        await put(conn, 1)
+        await put(conn, 1)
+
+    with pytest.raises(IntegrityError):
+        await database.transact(fails, apart=True)
+    await database.transact(lambda conn: put(conn, 2), apart=True)
+    async with database.read() as conn:
+        assert await current_read(conn) == 2
+
+
+async def test_who_waits_for_something_else_apart_is_told_so(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'apart.db'}")
+
+    async def waits(conn: AsyncConnection) -> None:
+        await conn.execute(text("CREATE TABLE left_over (id INTEGER)"))
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="something else was awaited"):
+        await database.transact(waits, apart=True)
+    names = await database.look(lambda conn: conn.execute(text("SELECT name FROM sqlite_master")))
+    await database.dispose()
+    assert names.all() == []
+
+
+async def test_who_gives_up_a_transaction_apart_gives_it_up_at_its_end(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'apart.db'}")
+    begun, ended = threading.Event(), threading.Event()
+
+    async def slow(conn: AsyncConnection) -> None:
+        await conn.execute(text("CREATE TABLE kept (id INTEGER)"))
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+
+    task = asyncio.create_task(database.transact(slow, apart=True))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+    assert (await database.look(lambda conn: conn.execute(text("SELECT name FROM sqlite_master")))).scalars().all()
+    await database.transact(lambda conn: conn.execute(text("DROP TABLE kept")), apart=True)  # and it works again
+    await database.dispose()
