@@ -97,7 +97,14 @@ async def _imported(
     from store.engine import DatabaseAway
 
     summary, position = importing.Summary(), 0
+
+    async def note(action: str, told: dict[str, Any]) -> None:
+        if not dry_run:
+            noted = {"sha256": sheet.sha256} | told
+            await database.transact(lambda conn: audit.note(conn, "system", action, None, noted, now=utcnow()))
+
     try:
+        await note("people.import_began", {})  # what is cut short is not to be unknown
         async for taken in importing.run(database, sheet, await book_of(database, settings), clock=utcnow, dry=dry_run):
             summary.add(taken.results)
             write(taken.results)
@@ -110,9 +117,7 @@ async def _imported(
         raise Failed(
             f"{words}\nThe rows so far were taken; import the file again, and it goes on with the rest."
         ) from None
-    if not dry_run:
-        noted = {"sha256": sheet.sha256} | dict(summary.outcomes)
-        await database.transact(lambda conn: audit.note(conn, "system", "people.imported", None, noted, now=utcnow()))
+    await note("people.imported", dict(summary.outcomes))
     return summary
 
 

@@ -143,6 +143,10 @@ def test_an_import_is_interrupted_and_goes_on(on_sqlite: Operator) -> None:
     assert 0 < taken <= there < 3000
     summary = json.loads(said(on_sqlite.run("import", "--json", "people.csv"), 0))
     assert (summary["unchanged"], summary["created"]) == (there, 3000 - there)
+    with sqlite3.connect(on_sqlite.folder / "optgate.db") as database:
+        noted = [action for (action,) in database.execute("SELECT action FROM audit ORDER BY id")]
+    began = "people.import_began"
+    assert [action for action in noted if "import" in action] == [began, began, "people.imported"]
 
 
 def test_a_terminal_sees_a_bar_and_a_pipe_does_not(on_sqlite: Operator) -> None:
