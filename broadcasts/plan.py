@@ -91,7 +91,8 @@ async def plan_chunk(conn: AsyncConnection, broadcast_id: str, *, now: datetime,
         return False
     await conn.execute(_statement(conn, audience, chunk, row, now), bounds(audience, chunk) | _moments(row, now))
     await _add_missing(conn, audience, chunk, row, now)
-    await _leave_out_merged(conn, row)
+    if audience.kind != "addresses":  # whose plan has a row per address: a person may have several
+        await _leave_out_merged(conn, row)
     crash.point("plan.inserted")
     await conn.execute(
         update(broadcasts).where(broadcasts.c.id == broadcast_id).values(plan_cursor=chunk.keys[-1], updated_at=now)

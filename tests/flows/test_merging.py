@@ -249,3 +249,13 @@ async def test_who_is_merged_while_a_broadcast_is_planned_has_one_row_in_it(gate
         pass
     rows = [row["profile_id"] for row in await gateway.rows("deliveries")]
     assert sorted(rows) == sorted([people[1]["id"], people[2]["id"]])
+
+
+async def test_a_broadcast_to_addresses_leaves_out_none_of_somebody_who_was_merged_just_before(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    ana, other = [await gateway.person(f"sms:{number}", consent=YES) for number in (ANA, BEN)]
+    await merge(gateway, ana, other)
+    await gateway.sent({"addresses": [ANA, BEN]})
+    assert sorted(line.to for line in twilio.log) == [ANA, BEN]
+    await checks.the_gateways_own_checks_find_nothing(gateway.house.database)
