@@ -10,6 +10,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -28,13 +29,14 @@ from store.tables import (
     profile_addresses,
 )
 from tests.standins.twilio import Request
+from tests.torture import checker_asked
+from tests.torture.persons import FOR_EVER, WORDS, Standing
 from tests.torture.records import Act, Record, Send
 
 MAY_BE_OUT = frozenset({"sending", "in_doubt", "unknown", "accepted", "sent", "delivered", "read", "undelivered"})
 NOT_OUT = frozenset({"unheard of", "not_sent", "abandoned", "rejected"})
 MOST_REPEATS = 3  # of a transactional message
 Attempt = tuple[str, str, str]  # its state, its delivery's status and class
-WORDS = {"stop": "no", "start": "yes"}
 
 
 # --- what the logs tell by themselves -----------------------------------------------------------
@@ -42,41 +44,47 @@ WORDS = {"stop": "no", "start": "yes"}
 
 def of_logs(record: Record, journal: Sequence[Request]) -> Iterator[str]:
     """I2, I3 and I6, and answers that no client should get."""
-    yield from begun_after_a_stop(record, journal)
+    yield from begun_after_a_no(record, journal)
     yield from begun_after_a_pause(record.sends, journal)
     yield from sent_twice(record.sends, journal)
     for replay in record.replays:
         if replay.again != replay.first:
-            yield f"I6: {replay.sid} was answered {replay.first!r}, and when it came again {replay.again!r}"
+            yield f"I6: {replay.name} was answered {replay.first!r}, and when it came again {replay.again!r}"
     for refusal in record.refusals:
         yield f"I5: {refusal}"
 
 
-def begun_after_a_stop(record: Record, journal: Iterable[Request]) -> Iterator[str]:
+def begun_after_a_no(record: Record, journal: Iterable[Request]) -> Iterator[str]:
     """I2: from the answer to a STOP until the next START is sent, no request for that number begins.
 
-    Nor one for the person's other number, unless it is transactional.
+    Nor one for any number of a person who has said no, by whatever door and before a merge or after it, unless it is
+    transactional.
     """
     kinds = {send.text: send.kind for send in record.sends}
+    stopped, standing = closed_by_text(record.acts), Standing(record)
+    for line in journal:
+        spans = list(stopped.get(line.to, ()))
+        if kinds.get(line.body) != "transactional":
+            spans += standing.closed.get(line.to, ())
+        since = [since for since, until in spans if since < line.at_ns < until]
+        if since:
+            late = (line.at_ns - max(since)) / 1e6
+            yield f"I2: {line.body!r} to {line.to} began {late:.1f} ms after the no was answered (tag {line.tag})"
+
+
+def closed_by_text(acts: Iterable[Act]) -> dict[str, list[tuple[int, int]]]:
+    """Number → from when to when its STOP was answered and its next START was not sent yet."""
     closed: dict[str, list[tuple[int, int]]] = defaultdict(list)
     said: dict[str, list[Act]] = defaultdict(list)
-    for act in record.acts:
+    for act in acts:
         if act.channel == "sms" and act.kind in WORDS:
             said[act.number].append(act)
     for number, story in said.items():
         for place, act in enumerate(story):
             if act.kind == "stop" and act.is_acknowledged:
                 starts = [later.sent_ns for later in story[place + 1 :] if later.kind == "start"]
-                closed[number].append((act.answered_ns, min(starts, default=2**63)))
-    first = {second: number for number, second in record.second.items()}
-    for line in journal:
-        spans = list(closed.get(line.to, ()))
-        if kinds.get(line.body) != "transactional":
-            spans += closed.get(first.get(line.to, ""), ())
-        for since, until in spans:
-            if since < line.at_ns < until:
-                late = (line.at_ns - since) / 1e6
-                yield f"I2: {line.body!r} to {line.to} began {late:.1f} ms after the STOP was answered (tag {line.tag})"
+                closed[number].append((act.answered_ns, min(starts, default=FOR_EVER)))
+    return closed
 
 
 def begun_after_a_pause(sends: Iterable[Send], journal: Iterable[Request]) -> Iterator[str]:
@@ -86,7 +94,7 @@ def begun_after_a_pause(sends: Iterable[Send], journal: Iterable[Request]) -> It
         for place, control in enumerate(send.controls):
             if control.answered_ns and control.verb in ("pause", "cancel"):
                 resumed = [c.sent_ns for c in send.controls[place + 1 :] if c.verb == "resume"]
-                until = 2**63 if control.verb == "cancel" else min(resumed, default=2**63)
+                until = FOR_EVER if control.verb == "cancel" else min(resumed, default=FOR_EVER)
                 closed[send.text].append((control.answered_ns, until, control.verb))
     for line in journal:
         for since, until, verb in closed.get(line.body, ()):
@@ -123,6 +131,7 @@ async def of_books(database: Database, record: Record, journal: Sequence[Request
         tags = await _statuses(conn)
         flags = (await conn.execute(select(consent_states))).all()
         channels = {row.id: row.channel for row in await conn.execute(select(addresses.c.id, addresses.c.channel))}
+        found += await checker_asked.of_asked(conn, record)
     found += not_kept(record, kept, {line.change_id for line in events}, known)
     found += not_owned_up_to(journal, tags)
     found += disordered(events, flags, channels)
@@ -217,7 +226,7 @@ async def of_the_end(database: Database, record: Record, journal: Sequence[Reque
         tags = await _statuses(conn)
         open_ = Counter((await conn.execute(select(deliveries.c.status))).scalars())
         last = await ends(conn)
-    found = list(unlike_what_was_said(record.acts, holders, flags))
+    found = list(unlike_what_was_said(record, holders, flags))
     found += unlike_what_was_taken(journal, tags)
     found += [f"I4: {one}" for one in in_doubt_still(last, journal)]
     found += unexplained(last, record, journal)
@@ -226,30 +235,31 @@ async def of_the_end(database: Database, record: Record, journal: Sequence[Reque
 
 
 def said_last(acts: Iterable[Act]) -> dict[tuple[str, str], str]:
-    """(channel, number) → the state its acts come to: by the provider's times where it gives them, a tie is a no;
-    else in the order of the answers, as nobody says a second thing before the first was answered."""
-    last: dict[tuple[str, str], tuple[Any, str]] = {}
+    """(channel, number) → the state that acts come to which tell their time: the last by that; a tie is a no."""
+    last: dict[tuple[str, str], tuple[tuple[datetime, bool], str]] = {}
     for act in acts:
-        if act.kind not in WORDS or not act.is_acknowledged:
-            continue
-        state = WORDS[act.kind]
-        rank = (act.said_at.timestamp() if act.said_at else act.answered_ns, state == "no")
-        place = act.channel, act.number
-        if place not in last or rank >= last[place][0]:
-            last[place] = rank, state
+        if act.kind in WORDS and act.is_acknowledged and act.said_at is not None:
+            state = WORDS[act.kind]
+            now = (act.said_at, state == "no"), state
+            last[act.channel, act.number] = max(last.get((act.channel, act.number), now), now)
     return {place: state for place, (_, state) in last.items()}
 
 
 def unlike_what_was_said(
-    acts: Iterable[Act], holders: dict[tuple[str, str], list[tuple[str, str]]], flags: dict[tuple[str, str, str], str]
+    record: Record, holders: dict[tuple[str, str], list[tuple[str, str]]], flags: dict[tuple[str, str, str], str]
 ) -> Iterator[str]:
     """I5 and I8: everybody who has the number stands where its last word puts them, channel and address."""
-    for (channel, number), state in said_last(acts).items():
+    standing = Standing(record)
+    wanted = {place: {"channel": state, "address": state} for place, state in said_last(record.acts).items()}
+    wanted |= {("sms", number): {"channel": state} for number, state in standing.states.items()}
+    for number, state in standing.numbers.items():
+        wanted.setdefault(("sms", number), {})["address"] = state
+    for (channel, number), states_ in wanted.items():
         if not holders.get((channel, number)):
-            yield f"I5: nobody has {number}, which said {state} to {channel}"
+            yield f"I5: nobody has {number}, which said {max(states_.values())} to {channel}"
         for profile_id, address_id in holders.get((channel, number), ()):
-            for kind, key in (("channel", channel), ("address", address_id)):
-                here = flags.get((profile_id, kind, key), "not_asked")
+            for kind, state in states_.items():
+                here = flags.get((profile_id, kind, address_id if kind == "address" else channel), "not_asked")
                 if here != state:
                     yield f"I8: {number} said {state}, but {kind} {channel} of {profile_id} is {here}"
 

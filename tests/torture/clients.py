@@ -1,4 +1,5 @@
-"""Those who call the gateway while it dies: people by way of the provider, and the marketer; each act is recorded."""
+"""Those who call the gateway while it dies: people by way of the provider, the marketer, and the organisation's other
+system; each act is recorded."""
 
 from __future__ import annotations
 
@@ -13,18 +14,24 @@ import aiohttp
 
 from tests.channels.requests_as_sent import ACCOUNT, FORM, signature
 from tests.torture.nursery import AT, BOX
-from tests.torture.records import Act, Control, Record, Replay, Send, now_ns
+from tests.torture.records import Act, Batch, Control, Merge, Record, Replay, Send, now_ns
 
 OURS = "+14155550100"
 # What a gateway may say to a client whose request was in order; anything else is a finding.
-EXPECTED = {"message": (202, 403), "broadcast": (202,), "control": (200, 202, 204, 409), "webhook": (200, 503)}
+EXPECTED = {
+    "message": (202, 403),
+    "broadcast": (202,),
+    "control": (200, 202, 204, 409),
+    "webhook": (200,),
+    "merge": (200,),
+    "batch": (200,),
+}
 
 
 @dataclass
 class Got:
     status: int | None  # None: the connection ended without an answer
     body: bytes
-    sent_ns: int
     answered_ns: int
 
 
@@ -36,25 +43,29 @@ class Clients:
     record: Record
     gateway_clock: Callable[[], datetime]
 
-    # --- people -----------------------------------------------------------------------------------
-
-    async def say(self, act: Act) -> bool:
-        """Post the message once; whether it is acknowledged. What comes again is held against the first answer."""
-        was = act.is_acknowledged
-        got = await self._post_box(act) if act.channel != "sms" else await self._post_twilio(act)
-        act.sent_ns = act.sent_ns or got.sent_ns
+    async def ask(self, what: Act | Merge | Batch) -> bool:
+        """Post it once; whether it is acknowledged. What comes again is held against the first answer."""
+        what.sent_ns = what.sent_ns or now_ns()
+        got = await self._post(what)
         if got.status == 200:
-            if was or act.is_acknowledged:
-                self.record.replays.append(Replay(act.sid, act.answer, got.body))
+            if what.is_acknowledged:
+                self.record.replays.append(Replay(what.name, what.answer, got.body))
             else:
-                act.answered_ns, act.answer = got.answered_ns, got.body
-        self._expect("webhook", got)
-        return act.is_acknowledged
+                what.answered_ns, what.answer = got.answered_ns, got.body
+        self._expect("webhook" if isinstance(what, Act) else type(what).__name__.lower(), got)
+        return what.is_acknowledged
+
+    async def _post(self, what: Act | Merge | Batch) -> Got:
+        if isinstance(what, Act):
+            return await (self._post_twilio(what) if what.channel == "sms" else self._post_box(what))
+        headers = self._with_key() | {"Idempotency-Key": what.name}
+        return await self._ask("POST", what.path, json.dumps(what.body).encode(), headers)
+
+    # --- people -----------------------------------------------------------------------------------
 
     async def _post_twilio(self, act: Act) -> Got:
         form = {"MessageSid": act.sid, "AccountSid": ACCOUNT, "From": act.number, "To": OURS, "Body": act.body}
         body = urlencode(form | {"NumMedia": "0", "ApiVersion": "2010-04-01"}).encode()
-        act.sent_ns = act.sent_ns or now_ns()
         return await self._ask(
             "POST", "/webhooks/sms", body, {"Content-Type": FORM, "X-Twilio-Signature": signature(body)}
         )
@@ -113,13 +124,12 @@ class Clients:
         return {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
 
     async def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Got:
-        sent = now_ns()
         try:
             async with self.session.request(method, self.url + path, data=body or None, headers=headers) as answer:
                 answered = now_ns()
-                return Got(answer.status, await answer.read(), sent, answered)
+                return Got(answer.status, await answer.read(), answered)
         except (aiohttp.ClientError, OSError, TimeoutError):
-            return Got(None, b"", sent, 0)
+            return Got(None, b"", 0)
 
     def _expect(self, what: str, got: Got) -> None:
         if got.status is not None and got.status not in (*EXPECTED[what], 503):

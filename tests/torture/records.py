@@ -13,18 +13,13 @@ from typing import Any, Literal
 from tests.standins.twilio import Request
 
 Kind = Literal["stop", "start", "plain"]
+State = Literal["yes", "no"]
 
 
-@dataclass
-class Act:
-    """Something that a person writes to us, as often as it takes to be acknowledged."""
+@dataclass(kw_only=True)
+class Repeated:
+    """What is asked of us as often as it takes to be acknowledged."""
 
-    number: str
-    kind: Kind
-    body: str
-    sid: str
-    channel: str = "sms"
-    said_at: datetime | None = None  # by the provider's clock, where it tells
     sent_ns: int = 0  # when it was sent for the first time
     answered_ns: int = 0  # when the first acknowledgement was there; 0: never
     answer: bytes = b""
@@ -34,11 +29,68 @@ class Act:
         return self.answered_ns > 0
 
 
+@dataclass
+class Act(Repeated):
+    """Something that a person writes to us."""
+
+    number: str
+    kind: Kind
+    body: str
+    sid: str
+    channel: str = "sms"
+    said_at: datetime | None = None  # by the provider's clock, where it tells
+
+    @property
+    def name(self) -> str:
+        return self.sid
+
+
+@dataclass
+class Merge(Repeated):
+    """Two profiles are to be one, under an Idempotency-Key."""
+
+    name: str  # the key
+    into: str
+    gone: str
+    numbers: tuple[str, str]  # by which the two are known here
+
+    @property
+    def path(self) -> str:
+        return f"/v1/profiles/{self.into}/merge"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"from": self.gone}
+
+
+@dataclass
+class Item:
+    """Of a batch: what is to be kept of one profile. `mark` is the attribute that it leaves, and is its alone."""
+
+    number: str
+    mark: str
+    to: State | None  # what the person has said of texts
+    body: dict[str, Any]
+
+
+@dataclass
+class Batch(Repeated):
+    """Profiles that another system sends, under an Idempotency-Key."""
+
+    name: str  # the key
+    items: list[Item]
+    path = "/v1/profiles/batch"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"items": [item.body for item in self.items]}
+
+
 @dataclass(frozen=True)
 class Replay:
-    """An acknowledged message that came once more, and what was answered."""
+    """Something acknowledged that came once more, and what was answered."""
 
-    sid: str
+    name: str
     first: bytes
     again: bytes
 
@@ -68,11 +120,18 @@ class Record:
     """Everything that happened to one database, as those outside saw it."""
 
     acts: list[Act] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)  # answers that no client should ever get
     second: dict[str, str] = field(default_factory=dict)  # who texts from the one number may be sent to at the other
     silent: frozenset[str] = frozenset()  # who said yes before all this, and says nothing
+    said_no: frozenset[str] = frozenset()  # who said no before all this
+
+    def owed(self) -> list[Act | Merge | Batch]:
+        """What was asked, and not acknowledged."""
+        return [one for one in (*self.acts, *self.merges, *self.batches) if not one.is_acknowledged]
 
     def write(self, file: Path) -> None:
         """Keep it as evidence."""
@@ -81,7 +140,7 @@ class Record:
                 out.write(json.dumps(line, default=str) + "\n")
 
     def _lines(self) -> Iterable[dict[str, Any]]:
-        for name in ("acts", "replays", "sends"):
+        for name in ("acts", "merges", "batches", "replays", "sends"):
             for entry in getattr(self, name):
                 yield {"what": name} | vars(entry)
         for refusal in self.refusals:

@@ -1,4 +1,7 @@
-"""What the clients do in one round, by seed: people say things, the marketer sends, and both come again."""
+"""What the clients do in one round, by seed: people say things, the marketer sends, another system tells of people.
+
+What was not acknowledged comes again.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.torture.clients import Clients
-from tests.torture.records import Act, Kind, Record, Send
+from tests.torture.crm import Crm
+from tests.torture.persons import WORDS, may
+from tests.torture.records import Act, Batch, Kind, Merge, Record, Send
 
 BODIES: dict[Kind, tuple[str, ...]] = {
     "stop": ("STOP", "stop please", "Unsubscribe"),
@@ -38,10 +43,7 @@ class Script:
     audience: Sequence[str]
     silent: Sequence[str]
     record: Record
-
-    def owed(self) -> list[Act]:
-        """What was said, and not acknowledged."""
-        return [act for act in self.record.acts if not act.is_acknowledged]
+    crm: Crm
 
     def __post_init__(self) -> None:
         self._count = itertools.count(1)
@@ -53,11 +55,14 @@ class Script:
         jobs: list[Coroutine[Any, Any, object]] = [
             self._say(clients, act, times=1 + (chance.random() < 0.2)) for act in self._next_acts()
         ]
-        jobs += [clients.say(act) for act in self._said_before(chance.randrange(3))]
-        jobs += [clients.say(act) for act in self._next_on_box(chance.randrange(3) + everything)]
+        jobs += [clients.ask(act) for act in self._said_before(chance.randrange(3))]
+        jobs += [clients.ask(act) for act in self._next_on_box(chance.randrange(3) + everything)]
+        jobs += [
+            self._say(clients, one, times=1 + (chance.random() < 0.2)) for one in self._next_of_crm(clients, everything)
+        ]
         for _ in range(max(chance.randrange(3), everything)):
             jobs.append(
-                clients.message(self._text(), chance.choice(self.audience), transactional=chance.random() < 0.4)
+                clients.message(self._text(), chance.choice(self._known()), transactional=chance.random() < 0.4)
             )
         if everything or chance.random() < 0.4:
             later = LATER if chance.random() < 0.15 else None
@@ -81,26 +86,32 @@ class Script:
     def _next_acts(self) -> list[Act]:
         """Who says something now: those who were not heard say it again, others say something new."""
         some = self.chance.sample(list(self.people), self.chance.randint(2, 6))
-        owed = {act.number: act for act in self.owed() if act.channel == "sms"}
+        owed = {act.number: act for act in self._owed_acts() if act.channel == "sms"}
         heard = [owed.get(number) or self._act(number) for number in some]
         again = [act for number, act in owed.items() if number not in some]
         return heard + again[:4]
 
+    def _owed_acts(self) -> list[Act]:
+        return [act for act in self.record.acts if not act.is_acknowledged]
+
     def _act(self, number: str) -> Act:
-        kind = self.chance.choices(("stop", "start", "plain"), (4, 4, 2))[0]
+        kind: Kind = self.chance.choices(("stop", "start", "plain"), (4, 4, 2))[0]
+        if kind in WORDS and not may(self.record, number, WORDS[kind]):
+            kind = "plain"
         act = Act(number, kind, self.chance.choice(BODIES[kind]), self._sid())
         self.record.acts.append(act)
         return act
 
-    async def _say(self, clients: Clients, act: Act, times: int) -> None:
-        await asyncio.gather(*(clients.say(act) for _ in range(times)))
+    async def _say(self, clients: Clients, what: Act | Merge | Batch, times: int) -> None:
+        await asyncio.gather(*(clients.ask(what) for _ in range(times)))
 
-    def _said_before(self, count: int) -> list[Act]:
-        said = [act for act in self.record.acts[-200:] if act.is_acknowledged]
+    def _said_before(self, count: int) -> list[Act | Merge | Batch]:
+        asked = (*self.record.acts[-200:], *self.record.merges[-20:], *self.record.batches[-20:])
+        said = [one for one in asked if one.is_acknowledged]
         return self.chance.sample(said, min(count, len(said)))
 
     def _next_on_box(self, count: int) -> list[Act]:
-        acts = [act for act in self.owed() if act.channel == "whatsapp"][:6]
+        acts = [act for act in self._owed_acts() if act.channel == "whatsapp"][:6]
         for _ in range(count):
             kind: Kind = self.chance.choice(("stop", "start"))
             at = self._started + timedelta(seconds=self.chance.randrange(40))  # of so few that many are the same
@@ -109,10 +120,24 @@ class Script:
             acts.append(act)
         return acts
 
+    # --- the other system -------------------------------------------------------------------------
+
+    def _next_of_crm(self, clients: Clients, everything: bool) -> list[Merge | Batch]:
+        """What was not answered, under the same keys, and something new."""
+        asked: list[Merge | Batch] = [one for one in self.record.owed() if not isinstance(one, Act)][:6]
+        if everything or self.chance.random() < 0.4:
+            asked.append(self.crm.batch(clients.gateway_clock()))
+        if (everything or self.chance.random() < 0.3) and (merge := self.crm.merge()) is not None:
+            asked.append(merge)
+        return asked
+
     # --- the marketer -----------------------------------------------------------------------------
 
+    def _known(self) -> list[str]:
+        return [*self.audience, *self.crm.known]  # not before: whom a message makes known is nobody of its batches
+
     def _audience(self) -> dict[str, Any]:
-        some = self.chance.sample(list(self.audience), self.chance.choice((3, 6, 12)))
+        some = self.chance.sample(self._known(), self.chance.choice((3, 6, 12)))
         return {"all": True} if self.chance.random() < 0.05 else {"addresses": some}
 
     async def _broadcast(

@@ -170,12 +170,10 @@ def test_i8_flags_unlike_the_last_word_are_found() -> None:
     record, _ = healthy()
     holders = {("sms", ANA): [("pro_1", "adr_1")]}
     flags = {("pro_1", "channel", "sms"): "yes", ("pro_1", "address", "adr_1"): "yes"}
-    assert list(checker.unlike_what_was_said(record.acts, holders, flags)) == []
-    found = list(checker.unlike_what_was_said(record.acts, holders, flags | {("pro_1", "address", "adr_1"): "no"}))
+    assert list(checker.unlike_what_was_said(record, holders, flags)) == []
+    found = list(checker.unlike_what_was_said(record, holders, flags | {("pro_1", "address", "adr_1"): "no"}))
     assert found == [f"I8: {ANA} said yes, but address sms of pro_1 is no"]
-    assert list(checker.unlike_what_was_said(record.acts, {}, flags)) == [
-        f"I5: nobody has {ANA}, which said yes to sms"
-    ]
+    assert list(checker.unlike_what_was_said(record, {}, flags)) == [f"I5: nobody has {ANA}, which said yes to sms"]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])

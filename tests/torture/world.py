@@ -26,6 +26,7 @@ from tests.campaign.seed import SENT, Seeded, seed
 from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
 from tests.torture import checker
 from tests.torture.clients import OURS, Clients
+from tests.torture.crm import Crm
 from tests.torture.nursery import BOX
 from tests.torture.processes import Life, Nursery, Provider, open_provider
 from tests.torture.provider import OPTED_OUT
@@ -34,6 +35,7 @@ from tests.torture.script import NEWCOMERS, Script
 
 PEOPLE = 100  # a hundred of tests.campaign.seed are of every kind
 A_LIFE_AHEAD = 61.0  # the clock jumps so far from one life to the next: what the dead one held is lost by then
+MERGEABLE = 40  # people who may turn out to be one with another
 SILENT = 4  # people who said yes before, and say nothing
 START_SECONDS = 20.0
 ROUND_SECONDS = 4.0  # an opt-out may wait 1.1 s
@@ -109,9 +111,22 @@ class World:
         alone = [n for n in sendable if households[n] == 1 and not n.endswith(OPTED_OUT)]
         silent = [number for number in alone if number not in self.record.second.values()][-SILENT:]
         self.record.silent = frozenset(silent)
+        self.record.said_no = frozenset(
+            person.numbers[0]
+            for person in seeded.people
+            if person.comes_to == "opted_out_channel" and households[person.numbers[0]] == 1
+        )
         quiet = {*silent, *self.record.second.values()}
         people = [n for n in [*known, *NEWCOMERS[:20]] if n not in quiet and not n.endswith(OPTED_OUT)]
-        return Script(self._chance, self.name, people, sendable + known[::5] + NEWCOMERS[:4], silent, self.record)
+        alive = {
+            person.numbers[0]: person.profile_id
+            for person in seeded.people
+            if len(person.numbers) == 1 and households[person.numbers[0]] == 1 and person.numbers[0] in people
+        }
+        some = dict(self._chance.sample(sorted(alive.items()), MERGEABLE))
+        crm = Crm(self._chance, self.name, some, self.record)
+        audience = sendable + known[::5] + NEWCOMERS[:4] + sorted(some)
+        return Script(self._chance, self.name, people, audience, silent, self.record, crm)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[World]:
@@ -252,13 +267,13 @@ class World:
         await self._first(life, life.listens.wait(), START_SECONDS)
         await asyncio.gather(*self.script.going_on(self.clients))
         while not life.ended.is_set() and asyncio.get_running_loop().time() < until:
-            await asyncio.gather(*(self.clients.say(act) for act in self.script.owed()))
-            if not self.script.owed() and not await self._under_way() and not await self._unsettled():
+            await asyncio.gather(*(self.clients.ask(one) for one in self.record.owed()))
+            if not self.record.owed() and not await self._under_way() and not await self._unsettled():
                 break
             await asyncio.sleep(0.1)
         else:
             self.findings.append(
-                f"I4: not at rest after {seconds} s: {len(self.script.owed())} unanswered, "
+                f"I4: not at rest after {seconds} s: {len(self.record.owed())} unanswered, "
                 f"{await self._under_way()} under way, {await self._unsettled()} not settled"
             )
         await asyncio.sleep(0.2)
