@@ -29,7 +29,7 @@ from store.tables import (
     profile_addresses,
 )
 from tests.standins.twilio import Request
-from tests.torture import checker_asked
+from tests.torture import checker_asked, checker_imports
 from tests.torture.persons import FOR_EVER, WORDS, Standing
 from tests.torture.records import Act, Record, Send
 
@@ -132,6 +132,7 @@ async def of_books(database: Database, record: Record, journal: Sequence[Request
         flags = (await conn.execute(select(consent_states))).all()
         channels = {row.id: row.channel for row in await conn.execute(select(addresses.c.id, addresses.c.channel))}
         found += await checker_asked.of_asked(conn, record)
+        found += await checker_imports.of_rows(conn, record.rows)
     found += not_kept(record, kept, {line.change_id for line in events}, known)
     found += not_owned_up_to(journal, tags)
     found += disordered(events, flags, channels)

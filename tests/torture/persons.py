@@ -20,7 +20,7 @@ Doing = Literal["yes", "no", "merge"]
 
 @dataclass(frozen=True)
 class Word:
-    """A yes or no to texts: by text, which is about the number too, or in a batch."""
+    """A yes or no to texts: by text, which is about the number too, or in a batch or a file."""
 
     number: str
     state: State
@@ -37,6 +37,8 @@ def words(record: Record) -> Iterator[Word]:
         for item in batch.items:
             if item.to is not None:
                 yield Word(item.number, item.to, False, batch.sent_ns, batch.answered_ns)
+    for row in record.rows:
+        yield Word(row.number, row.to, False, row.sent_ns, row.answered_ns)
 
 
 class Families:

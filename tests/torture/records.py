@@ -86,6 +86,18 @@ class Batch(Repeated):
         return {"items": [item.body for item in self.items]}
 
 
+@dataclass
+class Row:
+    """A person in a file that is imported."""
+
+    number: str
+    line: int
+    to: State
+    sent_ns: int = 0
+    answered_ns: int = 0  # when the results of an import told what became of it
+    profile_id: str = ""  # as they told
+
+
 @dataclass(frozen=True)
 class Replay:
     """Something acknowledged that came once more, and what was answered."""
@@ -122,6 +134,7 @@ class Record:
     acts: list[Act] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)  # answers that no client should ever get
@@ -140,7 +153,7 @@ class Record:
                 out.write(json.dumps(line, default=str) + "\n")
 
     def _lines(self) -> Iterable[dict[str, Any]]:
-        for name in ("acts", "merges", "batches", "replays", "sends"):
+        for name in ("acts", "merges", "batches", "rows", "replays", "sends"):
             for entry in getattr(self, name):
                 yield {"what": name} | vars(entry)
         for refusal in self.refusals:

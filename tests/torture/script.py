@@ -134,7 +134,8 @@ class Script:
     # --- the marketer -----------------------------------------------------------------------------
 
     def _known(self) -> list[str]:
-        return [*self.audience, *self.crm.known]  # not before: whom a message makes known is nobody of its batches
+        """Whom may be sent to; of a batch or a file not before it was told: a message would make others of them."""
+        return [*self.audience, *self.crm.known, *(row.number for row in self.record.rows if row.answered_ns)]
 
     def _audience(self) -> dict[str, Any]:
         some = self.chance.sample(self._known(), self.chance.choice((3, 6, 12)))

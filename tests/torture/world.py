@@ -27,6 +27,7 @@ from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
 from tests.torture import checker
 from tests.torture.clients import OURS, Clients
 from tests.torture.crm import Crm
+from tests.torture.imports import Importer
 from tests.torture.nursery import BOX
 from tests.torture.processes import Life, Nursery, Provider, open_provider
 from tests.torture.provider import OPTED_OUT
@@ -36,6 +37,7 @@ from tests.torture.script import NEWCOMERS, Script
 PEOPLE = 100  # a hundred of tests.campaign.seed are of every kind
 A_LIFE_AHEAD = 61.0  # the clock jumps so far from one life to the next: what the dead one held is lost by then
 MERGEABLE = 40  # people who may turn out to be one with another
+IMPORTS = 0.15  # of the lives have an import beside them that is to die, too
 SILENT = 4  # people who said yes before, and say nothing
 START_SECONDS = 20.0
 ROUND_SECONDS = 4.0  # an opt-out may wait 1.1 s
@@ -102,6 +104,7 @@ class World:
         self._log = folder / "gateway.log"
         self._logged = 0
         self.script = self._script(template.seeded)
+        self._importer = Importer(folder, self.url, self._chance, self.record)
 
     def _script(self, seeded: Seeded) -> Script:
         self.record.second = {p.numbers[0]: p.numbers[1] for p in seeded.people if len(p.numbers) == 2}
@@ -146,6 +149,7 @@ class World:
             is_file = self.url.startswith("sqlite")
             self._books = Database(f"sqlite:///{self.folder / 'copy.db'}" if is_file else self.url, pool_size=2)
             ending.push_async_callback(self._books.dispose)
+            ending.push_async_callback(self._importer.ended)
             yield self
         self._template.drop(self.name)
 
@@ -159,6 +163,8 @@ class World:
         """
         instead = None if everything else f"any:{self._chance.randint(1, 40)}"
         life = await self._bear(crash, instead)
+        if not self._importer.is_through and self._chance.random() < IMPORTS:
+            await self._importer.start(f"any:{self._chance.randint(1, 16)}")
         for place in range(ROUNDS if everything else SHORT_ROUNDS):
             if life.ended.is_set() or not await self._first(life, life.listens.wait(), START_SECONDS):
                 break
@@ -209,7 +215,8 @@ class World:
     async def _end(self, life: Life, crash: str | None) -> Death:
         life.kill()
         await life.ended.wait()
-        death = Death(crash, life.died_at)
+        await self._importer.ended()
+        death = Death(crash, life.died_at, [*self._importer.findings])
         if not life.died_at and life.exit_code != -9:
             death.findings.append(f"the gateway ended by itself with {life.exit_code}")
         death.findings += self._complaints() + await self._check()
@@ -265,10 +272,19 @@ class World:
         life = await self._bear(None)
         until = asyncio.get_running_loop().time() + seconds
         await self._first(life, life.listens.wait(), START_SECONDS)
+        await self._importer.start(None)
         await asyncio.gather(*self.script.going_on(self.clients))
+        await self._importer.ended()
+        if not self._importer.is_through:
+            self.findings.append("I5: an import that nothing happened to has left out rows")
         while not life.ended.is_set() and asyncio.get_running_loop().time() < until:
             await asyncio.gather(*(self.clients.ask(one) for one in self.record.owed()))
-            if not self.record.owed() and not await self._under_way() and not await self._unsettled():
+            if (
+                not self.record.owed()
+                and self._importer.is_through
+                and not await self._under_way()
+                and not await self._unsettled()
+            ):
                 break
             await asyncio.sleep(0.1)
         else:
