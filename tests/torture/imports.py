@@ -1,4 +1,7 @@
-"""`optgate import` beside the gateways: a process that dies, and is run again with the same file to its end."""
+"""`optgate import` beside the gateways: a process that dies, and is run again with the same file to its end.
+
+python -m tests.torture.imports AHEAD_SECONDS ARGUMENTS      `optgate ARGUMENTS`, by a clock that is so far ahead
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import os
 import random
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from datetime import timedelta
 from pathlib import Path
 
+from store import clock
 from store.crash import VARIABLE
 from tests.channels.requests_as_sent import ORIGIN
 from tests.torture.processes import ROOT
@@ -17,7 +22,6 @@ from tests.torture.records import Record, Row, now_ns
 
 PEOPLE = [f"+1415558{n:04d}" for n in range(100, 170) if n % 100 != 90]  # nobody but the file knows them
 PATIENCE_SECONDS = 60.0
-COMMAND = "import sys; from gateway.cli import main; sys.exit(main())"
 
 
 class Importer:
@@ -26,6 +30,7 @@ class Importer:
     def __init__(self, folder: Path, database_url: str, chance: random.Random, record: Record) -> None:
         self.findings: list[str] = []
         self._folder, self._url, self._record = folder, database_url, record
+        self._file, self._config = folder / "people.csv", folder / "optgate.toml"
         self._runs = 0
         self._process: Process | None = None
         record.rows = [
@@ -36,19 +41,27 @@ class Importer:
     def is_through(self) -> bool:
         return all(row.answered_ns for row in self._record.rows)
 
-    async def start(self, crash: str | None) -> None:
-        """Begin to import the file, and die at that crash point; what is under way already goes on."""
+    async def start(self, crash: str | None, ahead_seconds: float = 0.0) -> None:
+        """Begin to import the file, by the gateway's clock, and die at that crash point; what is under way goes on."""
         if self._process is not None:
             return
         self._write()
         self._runs += 1
         for row in self._record.rows:
             row.sent_ns = row.sent_ns or now_ns()
-        arguments = ("import", "people.csv", "--config", "optgate.toml", "--results", self._results.name)
+        arguments = ["import", self._file, "--config", self._config, "--results", self._results]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OPTGATE_")}
-        kept |= {"PYTHONPATH": str(ROOT)} | ({VARIABLE: crash} if crash else {})
+        kept |= {VARIABLE: crash} if crash else {}
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", COMMAND, *arguments, cwd=self._folder, env=kept, stdout=DEVNULL, stderr=PIPE
+            sys.executable,
+            "-m",
+            "tests.torture.imports",
+            str(ahead_seconds),
+            *map(str, arguments),
+            cwd=ROOT,
+            env=kept,
+            stdout=DEVNULL,
+            stderr=PIPE,
         )
 
     async def ended(self) -> None:
@@ -67,10 +80,8 @@ class Importer:
         self._read()
 
     def _write(self) -> None:
-        (self._folder / "optgate.toml").write_text(
-            f'[server]\npublic_url = "{ORIGIN}"\n[database]\nurl = "{self._url}"\n'
-        )
-        with (self._folder / "people.csv").open("w", newline="") as opened:
+        self._config.write_text(f'[server]\npublic_url = "{ORIGIN}"\n[database]\nurl = "{self._url}"\n')
+        with self._file.open("w", newline="") as opened:
             writer = csv.writer(opened)
             writer.writerow(("sms", "consent.sms", "obtained_at", "how"))
             for row in self._record.rows:
@@ -96,3 +107,11 @@ class Importer:
                 self.findings.append(
                     f"I6: line {row.line}, which was taken, was {told['outcome']} by the same file again"
                 )
+
+
+if __name__ == "__main__":
+    ahead, real = timedelta(seconds=float(sys.argv.pop(1))), clock.utcnow
+    clock.utcnow = lambda: real() + ahead
+    from gateway.cli import main
+
+    sys.exit(main())

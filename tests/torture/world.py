@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import shutil
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,23 +21,19 @@ from gateway.settings import Settings
 from store.clock import utcnow
 from store.engine import Database
 from store.tables import broadcasts, deliveries
-from tests.campaign.seed import SENT, Seeded, seed
+from tests.campaign.seed import Seeded, seed
 from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
 from tests.torture import checker
+from tests.torture.casting import cast
 from tests.torture.clients import OURS, Clients
-from tests.torture.crm import Crm
 from tests.torture.imports import Importer
 from tests.torture.nursery import BOX
 from tests.torture.processes import Life, Nursery, Provider, open_provider
-from tests.torture.provider import OPTED_OUT
 from tests.torture.records import JournalReader, Record
-from tests.torture.script import NEWCOMERS, Script
 
 PEOPLE = 100  # a hundred of tests.campaign.seed are of every kind
 A_LIFE_AHEAD = 61.0  # the clock jumps so far from one life to the next: what the dead one held is lost by then
-MERGEABLE = 40  # people who may turn out to be one with another
 IMPORTS = 0.15  # of the lives have an import beside them that is to die, too
-SILENT = 4  # people who said yes before, and say nothing
 START_SECONDS = 20.0
 ROUND_SECONDS = 4.0  # an opt-out may wait 1.1 s
 TAIL_SECONDS = 0.4  # for what goes on when the clients are done
@@ -103,33 +98,8 @@ class World:
         self._chance = random.Random(f"{seed} {name}")
         self._log = folder / "gateway.log"
         self._logged = 0
-        self.script = self._script(template.seeded)
+        self.script = cast(template.seeded, self._chance, name, self.record)
         self._importer = Importer(folder, self.url, self._chance, self.record)
-
-    def _script(self, seeded: Seeded) -> Script:
-        self.record.second = {p.numbers[0]: p.numbers[1] for p in seeded.people if len(p.numbers) == 2}
-        known = sorted({number for person in seeded.people for number in person.numbers})
-        sendable = sorted({person.sent_at for person in seeded.people if person.comes_to == SENT and person.sent_at})
-        households = Counter(number for person in seeded.people for number in person.numbers)
-        alone = [n for n in sendable if households[n] == 1 and not n.endswith(OPTED_OUT)]
-        silent = [number for number in alone if number not in self.record.second.values()][-SILENT:]
-        self.record.silent = frozenset(silent)
-        self.record.said_no = frozenset(
-            person.numbers[0]
-            for person in seeded.people
-            if person.comes_to == "opted_out_channel" and households[person.numbers[0]] == 1
-        )
-        quiet = {*silent, *self.record.second.values()}
-        people = [n for n in [*known, *NEWCOMERS[:20]] if n not in quiet and not n.endswith(OPTED_OUT)]
-        alive = {
-            person.numbers[0]: person.profile_id
-            for person in seeded.people
-            if len(person.numbers) == 1 and households[person.numbers[0]] == 1 and person.numbers[0] in people
-        }
-        some = dict(self._chance.sample(sorted(alive.items()), MERGEABLE))
-        crm = Crm(self._chance, self.name, some, self.record)
-        audience = sendable + known[::5] + NEWCOMERS[:4] + sorted(some)
-        return Script(self._chance, self.name, people, audience, silent, self.record, crm)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[World]:
@@ -164,7 +134,7 @@ class World:
         instead = None if everything else f"any:{self._chance.randint(1, 40)}"
         life = await self._bear(crash, instead)
         if not self._importer.is_through and self._chance.random() < IMPORTS:
-            await self._importer.start(f"any:{self._chance.randint(1, 16)}")
+            await self._importer.start(f"any:{self._chance.randint(1, 16)}", self._ahead)
         for place in range(ROUNDS if everything else SHORT_ROUNDS):
             if life.ended.is_set() or not await self._first(life, life.listens.wait(), START_SECONDS):
                 break
@@ -272,19 +242,14 @@ class World:
         life = await self._bear(None)
         until = asyncio.get_running_loop().time() + seconds
         await self._first(life, life.listens.wait(), START_SECONDS)
-        await self._importer.start(None)
+        await self._importer.start(None, self._ahead)
         await asyncio.gather(*self.script.going_on(self.clients))
         await self._importer.ended()
         if not self._importer.is_through:
             self.findings.append("I5: an import that nothing happened to has left out rows")
         while not life.ended.is_set() and asyncio.get_running_loop().time() < until:
             await asyncio.gather(*(self.clients.ask(one) for one in self.record.owed()))
-            if (
-                not self.record.owed()
-                and self._importer.is_through
-                and not await self._under_way()
-                and not await self._unsettled()
-            ):
+            if not self.record.owed() and not await self._under_way() and not await self._unsettled():
                 break
             await asyncio.sleep(0.1)
         else:
