@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tests.torture.persons import families, may
+from tests.torture.persons import Standing, families, may
 from tests.torture.records import Batch, Item, Merge, Record, State
 
 ITS_OWN = [f"+1415557{n:04d}" for n in range(100, 160) if n % 100 != 90]  # they are known by it alone
@@ -58,6 +58,12 @@ class Crm:
         if len(free) < 2:
             return None
         into, gone = self._chance.sample(free, 2)
+        states = Standing(self._record).states
+        unlike = [number for number in free if states.get(number) != states.get(into)]
+        if (
+            unlike and self._chance.random() < 0.5
+        ):  # those of whom the merge must let a no win, more often than by chance
+            gone = self._chance.choice(unlike)
         both = one_person.of(into), one_person.of(gone)
         if all(family & set(ITS_OWN) for family in both):
             return None  # of two external ids one would be nobody's: who comes under it next is somebody new

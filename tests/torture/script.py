@@ -134,12 +134,17 @@ class Script:
     # --- the marketer -----------------------------------------------------------------------------
 
     def _known(self) -> list[str]:
-        """Whom may be sent to; of a batch or a file not before it was told: a message would make others of them."""
-        return [*self.audience, *self.crm.known, *(row.number for row in self.record.rows if row.answered_ns)]
+        """Who may be sent to, those who were merged more often than others.
+
+        Of a batch or a file nobody before it was told: a message would make others of them.
+        """
+        merged = [number for merge in self.record.merges for number in merge.numbers]
+        told = [row.number for row in self.record.rows if row.answered_ns]
+        return [*self.audience, *self.crm.known, *told, *merged, *merged]
 
     def _audience(self) -> dict[str, Any]:
         some = self.chance.sample(self._known(), self.chance.choice((3, 6, 12)))
-        return {"all": True} if self.chance.random() < 0.05 else {"addresses": some}
+        return {"all": True} if self.chance.random() < 0.05 else {"addresses": list(dict.fromkeys(some))}
 
     async def _broadcast(
         self, clients: Clients, audience: dict[str, Any], *, then_cancel: bool, later: timedelta | None
