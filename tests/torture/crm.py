@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,13 +57,7 @@ class Crm:
         free = [number for number in self._alive if may(self._record, number, "merge")]
         if len(free) < 2:
             return None
-        into, gone = self._chance.sample(free, 2)
-        states = Standing(self._record).states
-        unlike = [number for number in free if states.get(number) != states.get(into)]
-        if (
-            unlike and self._chance.random() < 0.5
-        ):  # those of whom the merge must let a no win, more often than by chance
-            gone = self._chance.choice(unlike)
+        into, gone = self._two_of(free)
         both = one_person.of(into), one_person.of(gone)
         if all(family & set(ITS_OWN) for family in both):
             return None  # of two external ids one would be nobody's: who comes under it next is somebody new
@@ -71,6 +65,15 @@ class Crm:
         merge = Merge(name, self._alive[into], self._alive.pop(gone), (into, gone))
         self._record.merges.append(merge)
         return merge
+
+    def _two_of(self, free: Sequence[str]) -> tuple[str, str]:
+        """Half the time two who stand differently, if there are such: a no must win more often than by chance."""
+        into, gone = self._chance.sample(free, 2)
+        states = Standing(self._record).states
+        unlike = [number for number in free if states.get(number) != states.get(into)]
+        if unlike and self._chance.random() < 0.5:
+            gone = self._chance.choice(unlike)
+        return into, gone
 
     def _read_answers(self) -> None:
         """Whom its batches made: they may be merged from now on."""
