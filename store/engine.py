@@ -191,6 +191,15 @@ def _postgresql_engine(url: URL, *, size: int, idle_seconds: float) -> AsyncEngi
     )
 
 
+@asynccontextmanager
+async def _transaction(connection: AsyncConnection) -> AsyncIterator[None]:
+    async with connection.begin():
+        crash.point("transaction.opened")
+        yield
+        crash.point("transaction.commit")
+    crash.point("transaction.committed")
+
+
 class _Attempt(Generic[T]):
     """One try at a transaction, which knows how far it has come."""
 
@@ -199,12 +208,9 @@ class _Attempt(Generic[T]):
         self.committing = False
 
     async def run(self, connection: AsyncConnection) -> T:
-        async with connection.begin():
-            crash.point("transaction.opened")
+        async with _transaction(connection):
             result = await self._work(connection)
-            crash.point("transaction.commit")
             self.committing = True
-        crash.point("transaction.committed")
         return result
 
 
@@ -247,11 +253,8 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes: committed at the end, rolled back on an exception."""
-        async with self._writing() as connection, connection.begin():
-            crash.point("transaction.opened")
+        async with self._writing() as connection, _transaction(connection):
             yield connection
-            crash.point("transaction.commit")
-        crash.point("transaction.committed")
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
