@@ -1,0 +1,117 @@
+"""Pages as people see them: in a real Chromium, wide and narrow, light and dark; and a machine looks for barriers.
+
+Chromium is the system's own: nothing is fetched for a test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+
+from tests.flows.running import Gateway
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+NO_CHROMIUM = "no Chromium, no look at the pages (on Debian: apt-get install --no-install-recommends chromium)"
+# Chromium refuses its sandbox to root; a container may have little shared memory.
+OPTIONS = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A screen, in CSS pixels, and the colours that its owner prefers."""
+
+    width: int
+    height: int
+    colours: Literal["light", "dark"]
+
+    def __str__(self) -> str:
+        return f"{self.width}-{self.colours}"
+
+    @property
+    def is_wide(self) -> bool:
+        return self.width > 1000
+
+
+WIDE, WIDE_DARK = Look(1280, 900, "light"), Look(1280, 900, "dark")
+NARROW, NARROW_DARK = Look(390, 844, "light"), Look(390, 844, "dark")
+
+
+@pytest.fixture
+def dialect() -> str:
+    """One database: what is written through a page is tried on each in the other flows."""
+    return "sqlite"
+
+
+@pytest.fixture(params=[WIDE, WIDE_DARK, NARROW, NARROW_DARK], ids=str)
+def look(request: pytest.FixtureRequest) -> Look:
+    """Each screen in its turn; fewer with `parametrize("look", [WIDE], indirect=True, ids=str)`."""
+    found: Look = request.param
+    return found
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip(NO_CHROMIUM)
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=program, args=OPTIONS)
+        yield browser
+        await browser.close()
+
+
+class Screen:
+    """A window of the browser on the gateway, and all that was amiss in it."""
+
+    def __init__(self, page: Page, gateway: Gateway) -> None:
+        self.page = page
+        self._gateway = gateway
+        self._amiss: list[str] = []  # on the page that is shown now
+        page.on("console", lambda said: said.type in ("error", "warning") and self._amiss.append(said.text))
+        page.on("pageerror", lambda error: self._amiss.append(str(error)))
+        page.on("requestfailed", lambda request: self._amiss.append(f"failed: {request.url}"))
+        page.on("request", lambda request: self._ours(request.url) or self._amiss.append(f"elsewhere: {request.url}"))
+
+    def _ours(self, url: str) -> bool:
+        return url.startswith((f"{self._gateway.url}/", "data:"))
+
+    async def open(self, path: str) -> Page:
+        self._amiss.clear()
+        answer = await self.page.goto(self._gateway.url + path)
+        assert answer
+        assert answer.ok, answer.status
+        return self.page
+
+    async def show(self, html: str) -> Page:
+        """A page of the test's own."""
+        self._amiss.clear()
+        await self.page.set_content(html, wait_until="networkidle")
+        return self.page
+
+    async def must_be_sound(self, *, but: Sequence[str] = ()) -> None:
+        """No barrier that axe finds, by all its rules `but` these; nothing said on the console, nobody else asked;
+        and all of it is on the screen without scrolling sideways."""
+        rules = {"target-size": {"enabled": True}} | {rule: {"enabled": False} for rule in but}
+        found = await Axe().run(self.page, options={"resultTypes": ["violations"], "rules": rules})
+        assert [_barrier(one) for one in found.response["violations"]] == []
+        assert self._amiss == []
+        assert await self.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def _barrier(found: dict[str, Any]) -> str:
+    return f"{found['id']}: {found['help']}: " + ", ".join(str(node["html"]) for node in found["nodes"][:5])
+
+
+@pytest.fixture
+async def screen(browser: Browser, gateway: Gateway, look: Look) -> AsyncIterator[Screen]:
+    size = ViewportSize(width=look.width, height=look.height)
+    context = await browser.new_context(viewport=size, color_scheme=look.colours)
+    yield Screen(await context.new_page(), gateway)
+    await context.close()
