@@ -19,6 +19,7 @@ from gateway.api.base import Route
 from gateway.api.openapi import document, resolved
 
 _HERE = Path(__file__).parent / "pages"
+LINE_CHARS = 60  # of an example
 
 
 def mount(app: web.Application, routes: Sequence[Route], *, public_url: str) -> None:
@@ -51,6 +52,7 @@ def _page(whole: Mapping[str, Any]) -> tuple[str, str]:
         "prose": prose,
         "type": partial(_type, whole=whole),
         "fields": partial(_fields, whole=whole),
+        "laid_out": laid_out,
         "anchor": lambda text: re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-"),
     }
     page = pages.get_template("reference.html").render(api=whole, style=Markup(style), sections=_sections(whole))  # noqa: S704 - ours
@@ -72,6 +74,20 @@ def prose(text: str) -> Markup:
     shown = re.sub(r"`([^`]+)`", r"<code>\1</code>", shown)
     shown = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", shown)
     return Markup("".join(f"<p>{part}</p>" for part in shown.split("\n\n")))  # noqa: S704 - escaped above
+
+
+def laid_out(value: Any, indent: str = "") -> str:
+    """JSON as somebody would write it by hand: what is short stays on its line."""
+    flat = json.dumps(value, ensure_ascii=False)
+    if len(indent + flat) <= LINE_CHARS or not isinstance(value, dict | list):
+        return flat
+    deeper = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(name, ensure_ascii=False)}: {laid_out(one, deeper)}" for name, one in value.items()]
+    else:
+        parts = [laid_out(one, deeper) for one in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{closing}"
 
 
 def _fields(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -58,6 +59,7 @@ class Route:
     query: Sequence[Query] = ()
     answers: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)  # of a success, by status
     files: Sequence[str] = ()  # as which other media types a success may come
+    example: Mapping[str, Any] | None = None  # a body as somebody would send it
     problems: Sequence[int] = ()  # the statuses that are its own; those that any operation may answer are added
 
 

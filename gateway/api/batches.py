@@ -59,5 +59,18 @@ async def _one(call: Call, index: int, item: Mapping[str, Any]) -> dict[str, Any
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/profiles/batch", upsert, "profiles:write", BatchIn, answers={200: shapes.Batch}),
+    Route(
+        "POST",
+        "/v1/profiles/batch",
+        upsert,
+        "profiles:write",
+        BatchIn,
+        example={
+            "items": [
+                {"external_id": "crm-1042", "first_name": "Ana", "phones": ["+14155550123"]},
+                {"external_id": "crm-1043", "first_name": "Ben", "tags": ["friends"]},
+            ]
+        },
+        answers={200: shapes.Batch},
+    ),
 )

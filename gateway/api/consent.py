@@ -304,6 +304,13 @@ ROUTES: Sequence[Route] = (
         patch,
         "consent:write",
         ConsentIn,
+        example={
+            "by": {"kind": "agent", "name": "Maria"},
+            "channels": {"sms": "yes"},
+            "preferences": {"Drama": "yes"},
+            "wording": "May we text you about new plays?",
+            "evidence": {"how": "at the box office", "obtained_at": "2026-03-14T18:40:00Z"},
+        },
         answers={200: shapes.Changed},
         problems=(404, 409),
     ),

@@ -60,6 +60,7 @@ ROUTES: Sequence[Route] = (
         merge,
         "profiles:write",
         MergeIn,
+        example={"from": "pro_01kaz3v8m2q6w0x4y9b7c5d1ef"},
         answers={200: shapes.Profile},
         problems=(404,),
     ),

@@ -247,7 +247,21 @@ async def sandbox_messages(call: Call) -> web.Response:
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/messages", create, "send", MessageIn, answers={202: shapes.Queued}, problems=(403,)),
+    Route(
+        "POST",
+        "/v1/messages",
+        create,
+        "send",
+        MessageIn,
+        example={
+            "channel": "sms",
+            "connection": "sms",
+            "to": {"address": "+14155550123"},
+            "content": {"body": "Two seats for tonight are free again: row 12, seats 4 and 5."},
+        },
+        answers={202: shapes.Queued},
+        problems=(403,),
+    ),
     Route(
         "GET",
         "/v1/messages",
@@ -268,6 +282,7 @@ ROUTES: Sequence[Route] = (
         resend,
         "send",
         ResendIn,
+        example={"accept_duplicate": True},
         answers={202: shapes.Queued},
         problems=(403, 404, 409),
     ),

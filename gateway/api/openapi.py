@@ -89,7 +89,8 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.scope is not None:
         told["x-scope"] = route.scope
     if route.body is not None:
-        told["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}
+        content = {"schema": _ref(route.body), "example": route.example}
+        told["requestBody"] = {"required": True, "content": {"application/json": content}}
     return told
 
 

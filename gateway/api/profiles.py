@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -244,9 +244,39 @@ async def delete(call: Call) -> web.Response:
     return await call.commit(work)
 
 
+_NEW: Mapping[str, Any] = {
+    "external_id": "crm-1042",
+    "first_name": "Ana",
+    "last_name": "García",
+    "locale": "es",
+    "timezone": "America/Los_Angeles",
+    "tags": ["season-2026"],
+    "addresses": [{"channel": "sms", "value": "+14155550123"}, {"channel": "email", "value": "ana@example.org"}],
+    "consent": {
+        "by": {"kind": "customer"},
+        "channels": {"sms": "yes"},
+        "wording": "Yes, text me about new plays.",
+        "evidence": {"form": "https://example.org/season"},
+    },
+}
+_KNOWN: Mapping[str, Any] = {
+    "first_name": "Ana",
+    "last_name": "García Ruiz",
+    "phones": ["(415) 555-0123"],
+    "attributes": {"seats": "balcony"},
+}
+_CHANGED: Mapping[str, Any] = {"tags": ["season-2026", "friends"], "attributes": {"row": 12, "seats": None}}
+
 ROUTES: Sequence[Route] = (
     Route(
-        "POST", "/v1/profiles", create, "profiles:write", NewProfileIn, answers={201: shapes.Profile}, problems=(409,)
+        "POST",
+        "/v1/profiles",
+        create,
+        "profiles:write",
+        NewProfileIn,
+        example=_NEW,
+        answers={201: shapes.Profile},
+        problems=(409,),
     ),
     Route("GET", "/v1/profiles", search, "profiles:read", query=(*SEARCHED, *PAGE), answers={200: shapes.Profiles}),
     Route(
@@ -255,6 +285,7 @@ ROUTES: Sequence[Route] = (
         put_by_external_id,
         "profiles:write",
         NewProfileIn,
+        example=_KNOWN,
         answers={200: shapes.Profile, 201: shapes.Profile},
         problems=(409,),
     ),
@@ -265,6 +296,7 @@ ROUTES: Sequence[Route] = (
         patch,
         "profiles:write",
         ProfileIn,
+        example=_CHANGED,
         answers={200: shapes.Profile},
         problems=(404, 409),
     ),

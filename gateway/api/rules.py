@@ -253,10 +253,41 @@ def trial_shown(trial: Trial) -> dict[str, Any]:
 
 
 ROUTES: Sequence[Route] = (
-    Route("POST", "/v1/rules", create, "configure", RuleIn, answers={201: shapes.Rule}),
+    Route(
+        "POST",
+        "/v1/rules",
+        create,
+        "configure",
+        RuleIn,
+        example={
+            "channel": "sms",
+            "keyword": "DRAMA",
+            "action": "opt_in",
+            "subject": {"kind": "preference", "name": "Drama"},
+            "reply": "You will hear of every new play. Reply STOP to hear no more.",
+        },
+        answers={201: shapes.Rule},
+    ),
     Route("GET", "/v1/rules", listed, "configure", query=PAGE, answers={200: shapes.Rules}),
-    Route("POST", "/v1/rules/test", test, "configure", TestIn, answers={200: shapes.Trial}),
+    Route(
+        "POST",
+        "/v1/rules/test",
+        test,
+        "configure",
+        TestIn,
+        example={"channel": "sms", "text": "stop it, please"},
+        answers={200: shapes.Trial},
+    ),
     Route("GET", "/v1/rules/{id}", get, "configure", answers={200: shapes.Rule}, problems=(404,)),
-    Route("PATCH", "/v1/rules/{id}", patch, "configure", RulePatch, answers={200: shapes.Rule}, problems=(404, 409)),
+    Route(
+        "PATCH",
+        "/v1/rules/{id}",
+        patch,
+        "configure",
+        RulePatch,
+        example={"reply": "Drama it is. Reply STOP to hear no more.", "match": "exact"},
+        answers={200: shapes.Rule},
+        problems=(404, 409),
+    ),
     Route("DELETE", "/v1/rules/{id}", delete, "configure", answers={204: None}, problems=(404, 409)),
 )

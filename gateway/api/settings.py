@@ -136,7 +136,15 @@ async def list_preferences(call: Call) -> web.Response:
 
 ROUTES: Sequence[Route] = (
     Route("GET", "/v1/settings/defaults", get_defaults, "configure", answers={200: shapes.Defaults}),
-    Route("PATCH", "/v1/settings/defaults", patch_defaults, "configure", DefaultsIn, answers={200: shapes.Defaults}),
+    Route(
+        "PATCH",
+        "/v1/settings/defaults",
+        patch_defaults,
+        "configure",
+        DefaultsIn,
+        example={"post": "yes"},
+        answers={200: shapes.Defaults},
+    ),
     Route("POST", "/v1/settings/defaults/apply", apply_defaults, "admin", answers={200: shapes.DefaultsApplied}),
     Route(
         "POST",
@@ -144,6 +152,7 @@ ROUTES: Sequence[Route] = (
         create_preference,
         "configure",
         PreferenceIn,
+        example={"name": "Drama", "text": "New plays, about once a month", "linked_channel": "sms"},
         answers={201: shapes.Preference},
         problems=(409,),
     ),

@@ -253,6 +253,8 @@ class DefaultsApplied(Shape):
 
 
 class Queued(Shape):
+    """It waits for its turn to be sent."""
+
     id: str
     status: Literal["queued"]
     resend_of: str | None = None

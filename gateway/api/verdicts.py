@@ -133,5 +133,18 @@ ROUTES: Sequence[Route] = (
         answers={200: shapes.Verdict},
         problems=(404,),
     ),
-    Route("POST", "/v1/verdicts", of_addresses, "consent:read", VerdictsIn, answers={200: shapes.Verdicts}),
+    Route(
+        "POST",
+        "/v1/verdicts",
+        of_addresses,
+        "consent:read",
+        VerdictsIn,
+        example={
+            "items": [
+                {"channel": "sms", "address": "+14155550123", "preference": "Drama"},
+                {"channel": "sms", "address": "+14155550124"},
+            ]
+        },
+        answers={200: shapes.Verdicts},
+    ),
 )

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from html import unescape
 from typing import Any
+
+import jsonschema_rs
+import pytest
 
 from gateway.api.openapi import document
 from gateway.app import ROUTES
-from tests.flows.running import Gateway
+from tests.flows.running import ANA, Gateway
+from tests.flows.test_resends import REFUSED
+from tests.flows.test_single_messages import ended
+from tests.standins.twilio import TwilioStandIn
 
 WHOLE = document(ROUTES, public_url="http://127.0.0.1:8080")
+TAGS = [tag["name"] for tag in WHOLE["tags"]]
 
 
 async def test_it_needs_no_key(gateway: Gateway) -> None:
@@ -64,6 +74,54 @@ def test_every_operation_says_what_it_does_and_what_it_answers() -> None:
 def test_every_reference_is_to_something_that_is_there() -> None:
     known = set(WHOLE["components"]["schemas"])
     assert set(_refs(WHOLE)) == {f"#/components/schemas/{name}" for name in known}
+
+
+# --- examples ----------------------------------------------------------------------------------
+
+
+def examples() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path, and the media type of what is sent: its schema and its example."""
+    for path, operations in WHOLE["paths"].items():
+        for method, told in operations.items():
+            if "requestBody" in told:
+                yield method.upper(), path, told["requestBody"]["content"]["application/json"]
+
+
+def test_every_example_is_what_its_schema_asks_for() -> None:
+    found = list(examples())
+    assert len(found) > 10
+    for method, path, content in found:
+        fits = jsonschema_rs.validator_for(content["schema"] | {"components": WHOLE["components"]})
+        assert content["example"], (method, path)
+        fits.validate(content["example"])
+        with pytest.raises(jsonschema_rs.ValidationError):
+            fits.validate(content["example"] | {"unheard_of": 1})
+
+
+async def test_every_example_is_on_the_page(gateway: Gateway) -> None:
+    page = (await gateway.send("GET", "/docs")).body.decode()
+    shown = [json.loads(unescape(one)) for one in re.findall("<pre><code>(.*?)</code></pre>", page, re.DOTALL)]
+    by_section = sorted(examples(), key=lambda one: TAGS.index(WHOLE["paths"][one[1]][one[0].lower()]["tags"][0]))
+    assert shown == [content["example"] for _, _, content in by_section]
+
+
+async def test_the_examples_can_be_carried_out_one_after_another(gateway: Gateway, twilio: TwilioStandIn) -> None:
+    """Only what others are told by their ids is filled in; and the message fails, so that it can be sent again."""
+    twilio.on[ANA] = REFUSED
+    made: dict[str, Any] = {}
+    preferences_first = sorted(examples(), key=lambda one: one[1] != "/v1/preferences")
+    for method, path, content in preferences_first:
+        example = dict(content["example"])
+        if path.endswith("/merge"):
+            example["from"] = made["/v1/profiles/batch"]["items"][1]["profile"]["id"]
+        if path.endswith("/resend"):
+            await ended(gateway, made["/v1/messages"]["id"])
+        collection, has_id, _ = path.partition("/{id}")
+        filled = path.replace("{id}", made[collection]["id"] if has_id else "").replace("{external_id}", "crm-1042")
+        answer = await gateway.api(method, filled, json=example)
+        made.setdefault(path, answer)
+    assert [one["status"] for one in made["/v1/profiles/batch"]["items"]] == [200, 201]
+    assert made["/v1/verdicts"]["items"][0] == {"allowed": True, "reason": "opted_in", "address": ANA}
 
 
 def _refs(value: Any) -> list[str]:
