@@ -8,5 +8,6 @@ SCOPES = (
     "send",
     "send:transactional",
     "configure",
+    "metrics",  # nothing but GET /metrics
     "admin",  # includes every other
 )
