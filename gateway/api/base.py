@@ -100,7 +100,9 @@ class Call:
             if name in found:
                 raise invalid(name, "given more than once")
             check_text(value, name)
-            if value != "" or known[name].is_time:  # a script's empty variable must not mean all of it
+            if (
+                value != "" or known[name].is_time or known[name].choices
+            ):  # a script's empty variable must not mean all of it
                 found[name] = with_plus(value) if name == "address" else value
         for name, query in known.items():
             if query.choices and found.get(name, query.choices[0]) not in query.choices:

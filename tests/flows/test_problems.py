@@ -173,6 +173,15 @@ async def test_odd_values_inside_what_is_free_form_are_kept_or_refused(gateway: 
         assert got.status in (200, 422), (at, got)
 
 
+async def test_a_choice_that_is_left_empty_is_refused_and_does_not_mean_them_all(gateway: Gateway) -> None:
+    for route in ROUTES:
+        for query in route.query:
+            if query.choices:
+                path = route.path.replace("{id}", "nobody")
+                got = await gateway.ask("GET", f"{path}?{query.name}=", key=await gateway.key("admin"))
+                assert (got.status, got.json["errors"][0]["field"]) == (422, query.name), path
+
+
 async def test_no_query_and_no_path_is_a_5xx(gateway: Gateway) -> None:
     ana = (await gateway.person(f"sms:{ANA}"))["id"]
     odd = (
