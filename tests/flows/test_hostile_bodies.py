@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
+import pytest
+
 from gateway.api.bodies import BYTES as BODY_BYTES
 from gateway.webhooks import BODY_BYTES as WEBHOOK_BYTES
 from tests.channels.requests_as_sent import FORM, ORIGIN, TOKEN, signature
@@ -97,7 +99,8 @@ def signable(body: bytes) -> bool:
         return False
 
 
-async def test_no_body_on_any_route_is_a_5xx_and_none_is_kept_in_memory(gateway: Gateway) -> None:
+@pytest.mark.timeout(300)  # twenty seconds of work, on a machine that may have more to do
+async def test_no_body_on_any_route_is_a_5xx_and_none_is_kept_in_memory(gateway: Gateway, dialect: str) -> None:
     ana = await gateway.person(f"sms:{ANA}")
     [address] = [
         row["id"] for row in await gateway.rows("addresses") if row["value"] == ANA and row["channel"] == "sms"
@@ -106,9 +109,10 @@ async def test_no_body_on_any_route_is_a_5xx_and_none_is_kept_in_memory(gateway:
     routes = {(method, path) for method, path in paths(gateway, ids) if method != "HEAD"}
     sent = list(bodies(gateway))
     assert await round_of_all(gateway, ids, sent) == len(routes) * len(sent)
-    gc.collect()
-    before = rss_bytes()
-    await round_of_all(gateway, ids, sent)
-    gc.collect()
-    assert rss_bytes() - before < GROWN_BYTES
+    if dialect == "sqlite":  # what is kept of a body is kept whatever the database
+        gc.collect()
+        before = rss_bytes()
+        await round_of_all(gateway, ids, sent)
+        gc.collect()
+        assert rss_bytes() - before < GROWN_BYTES
     assert (await gateway.text_in("START", ANA)).status == 200
