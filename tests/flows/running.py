@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from aiohttp import web_app
 from sqlalchemy import select
 from yarl import URL
 
@@ -117,6 +118,8 @@ class Gateway:
         """As SIGTERM does: drained."""
         await self._session.close()
         await self.door.close()
+        # aiohttp keeps the last thousand applications that had middlewares, and each of them a whole gateway.
+        web_app._cached_build_middleware.cache_clear()
 
     async def restart(self, **sections: Any) -> None:
         """Stop, and start again on the same database, with these sections of the settings changed."""
