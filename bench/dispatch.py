@@ -12,11 +12,14 @@ import json
 import tempfile
 import time
 import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import people, processes
 from bench.databases import KINDS, Databases, databases
-from bench.figures import median, ratio, show
+from bench.figures import Figure, figure, median, ratio, show
 from bench.gateways import gateway, settings_on, write_config
 from bench.plan import call
 from bench.processes import Process
@@ -28,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, default=4000)
     parser.add_argument("--on", nargs="+", choices=KINDS, default=("sqlite",))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", type=Path, help="another checkout: its gateway takes part too")
+    parser.add_argument("--without-direct", action="store_true", help="leave out the gateway without the library")
 
 
 async def _rate(stub: Process, count: int) -> float:
@@ -48,17 +53,33 @@ async def _bare(count: int) -> float:
         return await _rate(stub, count)
 
 
-async def _gateway(made: Databases, like: str, key: str, count: int, folder: Path, otherwise: str | None) -> float:
-    url = made.new(like)
-    with (
-        processes.running("bench.stub", str(count)) as stub,
-        gateway(write_config(folder, url, stub.url), otherwise) as server,
-    ):
-        body = {"name": "bench", "channel": "sms", "content": {"body": "Hello"}, "audience": {"all": True}}
-        call(server, key, "/v1/broadcasts", body)
-        rate = await _rate(stub, count)
-    made.drop(url)
-    return rate
+@dataclass
+class Runs:
+    """Rounds of one broadcast, by who sends it."""
+
+    made: Databases
+    folder: Path
+    like: str  # the database that each round has a copy of
+    key: str
+    count: int
+    rates: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    cpu: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # us a message, with its plan
+
+    async def bare(self) -> None:
+        self.rates["bare"].append(await _bare(self.count))
+
+    async def gateway(self, name: str, otherwise: str | None = None, root: Path = processes.ROOT) -> None:
+        url = self.made.new(self.like)
+        with (
+            processes.running("bench.stub", str(self.count)) as stub,
+            gateway(write_config(self.folder, url, stub.url), otherwise, root=root) as server,
+        ):
+            body = {"name": "bench", "channel": "sms", "content": {"body": "Hello"}, "audience": {"all": True}}
+            before = server.cpu_seconds()
+            call(server, self.key, "/v1/broadcasts", body)
+            self.rates[name].append(await _rate(stub, self.count))
+            self.cpu[name].append((server.cpu_seconds() - before) / self.count * 1e6)
+        self.made.drop(url)
 
 
 async def main(chosen: argparse.Namespace) -> None:
@@ -66,15 +87,26 @@ async def main(chosen: argparse.Namespace) -> None:
         with databases(on) as made, tempfile.TemporaryDirectory() as where:
             folder, like = Path(where), made.new()
             key = await people.fill(like, settings_on(like), chosen.people, all_say_yes=True)
-            rates: dict[str, list[float]] = {"bare": [], "twilio": [], "direct": []}
+            runs = Runs(made, folder, like, key, chosen.people)
             for _ in range(chosen.rounds):
-                rates["bare"].append(await _bare(chosen.people))
-                for name, otherwise in (("twilio", None), ("direct", "direct")):
-                    rates[name].append(await _gateway(made, like, key, chosen.people, folder, otherwise))
-        notes = {name: f"{median(of):.0f}/s of {median(rates['bare']):.0f}/s" for name, of in rates.items()}
-        figures = [
-            ratio("twilio's library, of a bare client", rates["twilio"], rates["bare"], ">= 0.55", notes["twilio"]),
-            ratio("posted directly, of a bare client", rates["direct"], rates["bare"], note=notes["direct"]),
-            ratio("posted directly, of the library", rates["direct"], rates["twilio"]),
-        ]
-        show(f"dispatch of {chosen.people:,}, {on}, {chosen.rounds} rounds", figures, chosen.json)
+                await runs.bare()
+                await runs.gateway("twilio")
+                if not chosen.without_direct:
+                    await runs.gateway("direct", "direct")
+                if chosen.before:
+                    await runs.gateway("before", root=chosen.before.resolve())
+            title = f"dispatch of {chosen.people:,}, {on}, {chosen.rounds} rounds"
+            show(title, list(_figures(runs)), chosen.json)
+
+
+def _figures(runs: Runs) -> Iterator[Figure]:
+    rates = runs.rates
+    notes = {name: f"{median(of):.0f}/s of {median(rates['bare']):.0f}/s" for name, of in rates.items()}
+    yield ratio("twilio's library, of a bare client", rates["twilio"], rates["bare"], ">= 0.55", notes["twilio"])
+    yield figure("twilio's library, processor us a message", runs.cpu["twilio"])
+    if "direct" in rates:
+        yield ratio("posted directly, of a bare client", rates["direct"], rates["bare"], note=notes["direct"])
+        yield ratio("posted directly, of the library", rates["direct"], rates["twilio"])
+    if "before" in rates:
+        note = f"before {notes['before']}, {median(runs.cpu['before']):.0f} us"
+        yield ratio("twilio's library, of before", rates["twilio"], rates["before"], note=note)
