@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -157,6 +158,7 @@ async def get(session: aiohttp.ClientSession, url: str, *, headers: Mapping[str,
     return exchange
 
 
+@cache
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
 
@@ -168,9 +170,9 @@ async def _keep(answer: aiohttp.ClientResponse, exchange: Exchange) -> None:
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
-    body = bytearray()
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) > ANSWER_BYTES:
-            raise AnswerTooLarge
-    return bytes(body)
+    body = await content.readany()
+    while len(body) <= ANSWER_BYTES and not content.at_eof():
+        body += await content.readany()
+    if len(body) > ANSWER_BYTES:
+        raise AnswerTooLarge
+    return body

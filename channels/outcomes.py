@@ -35,10 +35,12 @@ def of_exchange(exchange: Exchange, now: datetime | None = None) -> Outcome | No
     """How the send ended by what was seen on the wire; None for a 2xx read to its end: the provider's to read."""
     if exchange.status is None:
         return of_error(exchange.error or RuntimeError("nothing happened"), began=exchange.began)
-    headers = exchange.headers
-    outcome = of_status(exchange.status, headers.get("Retry-After"), now or their_clock(headers))
-    if outcome is None and exchange.error is not None:
-        return InDoubt(f"HTTP {exchange.status}, then {_name(exchange.error)}")
+    outcome = None
+    if not 200 <= exchange.status < 300:
+        headers = exchange.headers
+        outcome = of_status(exchange.status, headers.get("Retry-After"), now or their_clock(headers))
+    elif exchange.error is not None:
+        outcome = InDoubt(f"HTTP {exchange.status}, then {_name(exchange.error)}")
     return outcome
 
 

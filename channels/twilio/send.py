@@ -12,7 +12,7 @@ from channels.http import Exchange
 from channels.lease import LeaseOver
 from channels.outcomes import of_exchange
 from channels.twilio import codes
-from channels.twilio.client import seen
+from channels.twilio.client import Seen, seen
 from channels.twilio.inbound import WHATSAPP
 from channels.values import Accepted, InDoubt, Outbound, Outcome, Rejected
 
@@ -33,6 +33,8 @@ async def send(client: Client, message: Outbound, sending_as: Mapping[str, str],
             **sending_as,
             **_content(message),
         )
+    except Seen:
+        pass
     except LeaseOver:
         raise
     except Exception as error:

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from channels import lease
 from channels.http import open_session
 from channels.twilio.adapter import Twilio
+from channels.twilio.client import form
 from channels.values import Accepted, InDoubt, NotSent, Outbound, Rejected
 from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
 from tests.standins import twilio as standin
@@ -63,6 +66,11 @@ async def test_a_name_or_tag_with_odd_characters_stays_one_parameter(connect, pr
     await connect(name="a b/c").send(Outbound("x&y=z ü", "sms", TO, "x"))
     assert urlsplit(provider.log[0].form["StatusCallback"]).path == "/webhooks/a%20b%2Fc/status"
     assert provider.log[0].tag == "x&y=z ü"
+
+
+@given(data=st.dictionaries(st.text(max_size=20), st.text(max_size=60), max_size=4))
+def test_a_form_is_written_as_the_standard_library_writes_it(data):
+    assert form(data) == urlencode(data, errors="replace").encode()
 
 
 async def test_a_messaging_service_chooses_the_number(connect, provider):
