@@ -52,11 +52,15 @@ class GroupCommit(Generic[Item, Result]):
 
     async def submit(self, item: Item) -> Result:
         """Raises DatabaseAway when nothing was committed, else whatever the unit raised for this item."""
+        return await self.hand_in(item)
+
+    def hand_in(self, item: Item) -> asyncio.Future[Result]:
+        """The same for who goes on meanwhile: what `submit` returns or raises, once it is known."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
-        return await future
+        return future
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
