@@ -32,6 +32,7 @@ class Needs:
 
     uses: frozenset[str] = frozenset()
     preferences: frozenset[str] = frozenset()
+    is_plain: bool = False  # nothing: it says the same to everyone
 
 
 def on_channel(content: Content, channel: str) -> Content:
@@ -55,6 +56,7 @@ def check(content: Content) -> Needs:
     return Needs(
         frozenset().union(*(template.uses for template in templates.values())),
         frozenset().union(*(template.preferences for template in templates.values())),
+        all(template.is_plain for template in templates.values()),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnClause,
+    Update,
     bindparam,
     func,
     literal_column,
@@ -32,18 +33,67 @@ from outbox import lastlook, pace, statuses, verdicts
 from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
 from outbox.pace import Allowance, Room
 from outbox.policy import Policy
-from outbox.sources import Source, due, order, sources
+from outbox.sources import Source, due, given, sources
 from store import crash
+from store.bulk import run as run_for_each
 from store.ids import new_id
 from store.locks import lock_addresses
+from store.parts import among
 from store.tables import attempts, broadcasts, deliveries
-from store.upsert import insert_for
+from store.upsert import insert_missing
 
 _TIMEOUTS = text(
     "SELECT set_config('statement_timeout', '500', true),"
     " set_config('idle_in_transaction_session_timeout', '500', true)"
 )
 _IN_DOUBT: ColumnClause[str] = literal_column("'in_doubt'")
+# Statements are made once for all: to make one takes longer than to run it.
+_DUE = {
+    of_broadcast: due(
+        deliveries.c.id,
+        deliveries.c.broadcast_id,
+        deliveries.c.profile_id,
+        deliveries.c.address_id,
+        deliveries.c.channel,
+        deliveries.c.connection,
+        deliveries.c["class"].label("class_"),
+        deliveries.c.preference_id,
+        deliveries.c.content,
+        deliveries.c.not_after,
+        deliveries.c.quiet_hours,
+        deliveries.c.tries,
+        of_broadcast=of_broadcast,
+    ).with_for_update(skip_locked=True)
+    for of_broadcast in (False, True)
+}
+_HELD = (
+    select(broadcasts.c.id, broadcasts.c.content, broadcasts.c.not_after, broadcasts.c.quiet_hours)
+    .where(among(broadcasts.c.id), broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
+    .order_by(broadcasts.c.id)
+    .with_for_update(read=True)
+)
+_FIRST_IN_DOUBT = (
+    select(attempts.c.delivery_id, func.min(func.coalesce(attempts.c.tag, attempts.c.id)).label("first"))
+    .where(among(attempts.c.delivery_id), attempts.c.state == _IN_DOUBT)
+    .group_by(attempts.c.delivery_id)
+)
+_BEGUN = select(attempts.c.id).where(among(attempts.c.id))
+_BEGUN_COUNT = select(func.count()).select_from(attempts).where(among(attempts.c.id))
+_NOW_SENDING = (
+    update(deliveries)
+    .where(among(deliveries.c.id))
+    .values(status="sending", tries=deliveries.c.tries + 1, updated_at=bindparam("moment"))
+)
+
+
+def _changing(**values: Any) -> Update:
+    of = deliveries.c.id == bindparam("delivery")
+    return update(deliveries).where(of).values(**values, updated_at=bindparam("moment")).inline()
+
+
+_SKIPPED = _changing(status="skipped", reason=bindparam("what"))
+_LATE = _changing(due_at=bindparam("what"))
+_BROKEN = _changing(status=statuses.failed(), error=bindparam("what"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +147,13 @@ async def claim(
     await lock_addresses(conn, {row.address_id for row in rows.values()}, share=True)
     answers = await verdicts.on(conn, list(rows), now=now)
     crash.point("claim.verdict")
-    asked = [_asked(row, answers[id_].value, held) for id_, row in rows.items() if _may(answers.get(id_))]
+    stopped = {id_: _reason(answers.get(id_)) for id_ in rows if not _may(answers.get(id_))}
+    asked = [_asked(row, answers[id_].value, held) for id_, row in rows.items() if id_ not in stopped]
     looks = await lastlook.look(conn, asked, policy=policy, room=Room([allowance, *taken.rated]), now=now)
     tags = await _tags_in_doubt(conn, list(rows.values()))
     made = [_claim(rows[a.id], a, look, tags) for a in asked if isinstance(look := looks.get(a.id), Go)]
-    versions = {id_: answer.version for id_, answer in answers.items()}
-    begun = await _begin(conn, made, versions, owner, now)
+    begun = await _begin(conn, made, answers, owner, now)
     crash.point("claim.begun")
-    stopped = {id_: _reason(answers.get(id_)) for id_ in rows if not _may(answers.get(id_))}
     stopped |= {c.delivery_id: "duplicate_address" for c in made if c.attempt_id not in begun}
     claims = [c for c in made if c.attempt_id in begun]
     await _mark(conn, claims, stopped, looks, now)
@@ -143,40 +192,25 @@ async def _take(conn: AsyncConnection, connection: str, *, limit: int, bulk: int
 
 
 async def _lock_due(conn: AsyncConnection, connection: str, source: Source, room: int, now: datetime) -> Sequence[Any]:
-    return (
-        await conn.execute(
-            select(deliveries)
-            .where(*due(connection, source, now))
-            .order_by(*order(source))
-            .limit(room)
-            .with_for_update(skip_locked=True)
-        )
-    ).all()
+    statement = _DUE[source.broadcast_id is not None]
+    rows: Sequence[Any] = (await conn.execute(statement, given(connection, source, now, most=room))).all()
+    return rows
 
 
 async def _hold_broadcasts(conn: AsyncConnection, ids: Collection[str]) -> dict[str, Any]:
     """Those broadcasts that are sending still, held against pause and cancel until the commit."""
     if not ids:
         return {}
-    rows = await conn.execute(
-        select(broadcasts.c.id, broadcasts.c.content, broadcasts.c.not_after, broadcasts.c.quiet_hours)
-        .where(broadcasts.c.id.in_(sorted(ids)), broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
-        .order_by(broadcasts.c.id)
-        .with_for_update(read=True)
-    )
+    rows = await conn.execute(_HELD, {"ids": sorted(ids)})
     return {row.id: row for row in rows}
 
 
 async def _tags_in_doubt(conn: AsyncConnection, rows: Sequence[Any]) -> dict[str, str]:
     """Delivery → the tag of its first attempt in doubt: a transactional message is repeated under the same tag."""
-    repeated = [row.id for row in rows if row.tries and row._mapping["class"] == "transactional"]
+    repeated = [row.id for row in rows if row.tries and row.class_ == "transactional"]
     if not repeated:
         return {}
-    found = await conn.execute(
-        select(attempts.c.delivery_id, func.min(func.coalesce(attempts.c.tag, attempts.c.id)).label("first"))
-        .where(attempts.c.delivery_id.in_(sorted(repeated)), attempts.c.state == _IN_DOUBT)
-        .group_by(attempts.c.delivery_id)
-    )
+    found = await conn.execute(_FIRST_IN_DOUBT, {"ids": sorted(repeated)})
     return {row.delivery_id: row.first for row in found}
 
 
@@ -200,7 +234,7 @@ def _asked(row: Any, address: str, held: dict[str, Any]) -> Asked:
         address=address,
         channel=row.channel,
         connection=row.connection,
-        class_=row._mapping["class"],
+        class_=row.class_,
         content=row.content if row.content is not None or broadcast is None else broadcast.content,
         broadcast_id=row.broadcast_id,
         not_after=row.not_after if broadcast is None else broadcast.not_after,
@@ -229,13 +263,11 @@ def _claim(row: Any, asked: Asked, go: Go, tags: dict[str, str]) -> Claim:
 
 
 async def _begin(
-    conn: AsyncConnection, made: Sequence[Claim], versions: dict[str, int], owner: str, now: datetime
+    conn: AsyncConnection, made: Sequence[Claim], answers: dict[str, Any], owner: str, now: datetime
 ) -> set[str]:
     """Insert the attempts; returns the ids of those that no earlier attempt forbids (invariant I3)."""
     if not made:
         return set()
-    # Rows as parameters: as values of the statement each number of them would be another statement, made anew.
-    statement = insert_for(conn, attempts).on_conflict_do_nothing().returning(attempts.c.id)
     rows = [
         {
             "id": c.attempt_id,
@@ -246,7 +278,7 @@ async def _begin(
             "channel": c.channel,
             "class": c.class_,
             "preference_id": c.preference_id,
-            "consent_version": versions[c.delivery_id],
+            "consent_version": answers[c.delivery_id].version,
             "state": "sending",
             "owner": owner,
             "at": now,
@@ -255,29 +287,21 @@ async def _begin(
         }
         for c in made
     ]
-    return set((await conn.execute(statement, rows)).scalars())
+    await insert_missing(conn, attempts, rows)
+    ids = {c.attempt_id for c in made}
+    if (await conn.execute(_BEGUN_COUNT, {"ids": list(ids)})).scalar_one() == len(ids):
+        return ids
+    return set((await conn.execute(_BEGUN, {"ids": list(ids)})).scalars())
 
 
 async def _mark(
     conn: AsyncConnection, claims: Sequence[Claim], stopped: dict[str, str], looks: dict[str, Look], now: datetime
 ) -> None:
     if claims:
-        await conn.execute(
-            update(deliveries)
-            .where(deliveries.c.id.in_([c.delivery_id for c in claims]))
-            .values(status="sending", tries=deliveries.c.tries + 1, updated_at=now)
-        )
+        await conn.execute(_NOW_SENDING, {"ids": sorted(c.delivery_id for c in claims), "moment": now})
     stopped = stopped | {id_: look.reason for id_, look in looks.items() if isinstance(look, Skip)}
     late = {id_: look.until for id_, look in looks.items() if isinstance(look, Wait)}
     broken = {id_: look.error for id_, look in looks.items() if isinstance(look, Broken)}
-    changes: tuple[tuple[dict[str, Any], Mapping[str, Any]], ...] = (
-        ({"status": "skipped", "reason": bindparam("what")}, stopped),
-        ({"due_at": bindparam("what")}, late),
-        ({"status": statuses.failed(), "error": bindparam("what")}, broken),
-    )
-    for values, of in changes:
-        if of:
-            await conn.execute(
-                update(deliveries).where(deliveries.c.id == bindparam("delivery")).values(**values, updated_at=now),
-                [{"delivery": id_, "what": of[id_]} for id_ in sorted(of)],
-            )
+    changes: tuple[tuple[Update, Mapping[str, Any]], ...] = ((_SKIPPED, stopped), (_LATE, late), (_BROKEN, broken))
+    for statement, of in changes:
+        await run_for_each(conn, statement, [{"delivery": id_, "what": of[id_], "moment": now} for id_ in sorted(of)])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, exists, literal_column, select, true, update
+from sqlalchemy import Update, bindparam, exists, literal_column, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import NotSent, Outcome
@@ -18,11 +19,25 @@ from outbox.protocol import ABANDONED_AFTER_SECONDS
 from outbox.statuses import among, below, failed
 from profiles.links import mark_undeliverable
 from store import crash
+from store.bulk import run as run_for_each
 from store.locks import lock_addresses, lock_deliveries
 from store.tables import attempts, broadcasts, deliveries
 
 UNKNOWN_AFTER = timedelta(hours=24)
 FIRST_QUESTION = timedelta(seconds=5)  # after which a provider is asked what became of an attempt in doubt
+
+_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt"]))
+    .values(
+        state=bindparam("to"),
+        provider_id=bindparam("provider"),
+        error=bindparam("why"),
+        ended_at=bindparam("moment"),
+        ask_at=bindparam("ask"),
+    )
+    .inline()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +76,16 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
     queued = {e.claim.address_id for e, r in rulings if r.delivery == "queued"}
     await lock_addresses(conn, queued | unreachable, share=not unreachable)
     await mark_undeliverable(conn, unreachable)
-    await conn.execute(
-        update(attempts)
-        .where(attempts.c.id == bindparam("attempt"), among(attempts.c.state, ["sending", "in_doubt"]))
-        .values(
-            state=bindparam("to"),
-            provider_id=bindparam("provider"),
-            error=bindparam("why"),
-            ended_at=now,
-            ask_at=bindparam("ask"),
-        ),
+    await run_for_each(
+        conn,
+        _ATTEMPT,
         [
             {
                 "attempt": e.claim.attempt_id,
                 "to": r.attempt,
                 "provider": r.provider_id,
                 "why": r.error,
+                "moment": now,
                 "ask": now + FIRST_QUESTION if r.attempt == "in_doubt" else None,
             }
             for e, r in rulings
@@ -107,36 +116,42 @@ async def _move(conn: AsyncConnection, status: str, rulings: Sequence[tuple[Endi
     Of a transactional message another attempt may be under way then, or accepted: this one's end is not the last word.
     Nor has it failed while an attempt before is in doubt: the person may have got it then.
     """
-    allowed = ["sending", "in_doubt"] if status == "queued" else below("accepted" if status == "failed" else status)
-    others = exists().where(attempts.c.delivery_id == deliveries.c.id, attempts.c.state == literal_column("'sending'"))
-    statement = (
-        update(deliveries)
-        .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, allowed))
-        .where(~others if status in ("queued", "failed", "in_doubt") else true())
-        .values(
-            status=failed() if status == "failed" else status,
-            error=bindparam("why"),
-            provider_id=bindparam("provider"),
-            due_at=bindparam("due"),
-            tries=deliveries.c.tries - bindparam("uncounted"),
-            updated_at=now,
-        )
-    )
     rows: list[dict[str, Any]] = [
         {
             "delivery": e.claim.delivery_id,
             "why": r.error,
             "provider": r.provider_id,
-            "due": now + timedelta(seconds=r.again_in_seconds or 0.0),
+            "due": now + timedelta(seconds=r.again_in_seconds) if r.again_in_seconds else now,
             "uncounted": int(r.attempt == "abandoned"),
+            "moment": now,
         }
         for e, r in rulings
     ]
-    await conn.execute(statement, rows)
+    await run_for_each(conn, _moving(status), rows)
     if status == "queued":
         # What was claimed when its person opted out was passed over by that opt-out: it is decided now.
         await heed.skip_queued(conn, {e.claim.address_id for e, _ in rulings}, now=now)
         await _reopen(conn, {e.claim.broadcast_id for e, _ in rulings if e.claim.broadcast_id}, now)
+
+
+@cache
+def _moving(status: str) -> Update:
+    allowed = ["sending", "in_doubt"] if status == "queued" else below("accepted" if status == "failed" else status)
+    others = exists().where(attempts.c.delivery_id == deliveries.c.id, attempts.c.state == literal_column("'sending'"))
+    return (
+        update(deliveries)
+        .where(deliveries.c.id == bindparam("delivery"), among(deliveries.c.status, allowed))
+        .where(~others if status in ("queued", "failed", "in_doubt") else true())
+        .values(
+            status=failed() if status == "failed" else literal_column(f"'{status}'"),
+            error=bindparam("why"),
+            provider_id=bindparam("provider"),
+            due_at=bindparam("due"),
+            tries=deliveries.c.tries - bindparam("uncounted"),
+            updated_at=bindparam("moment"),
+        )
+        .inline()
+    )
 
 
 async def _reopen(conn: AsyncConnection, broadcast_ids: Collection[str], now: datetime) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -125,11 +125,22 @@ def _must_be_in_window(row: Asked) -> bool:
 def _composed(row: Asked, person: Mapping[str, Any], facts: _Facts, policy: Policy) -> Go:
     if row.class_ == "service":
         return Go(dict(row.content), composition.weight(row.content, row.channel))
+    tells = row.class_ == "marketing" and row.channel == "sms" and _tells_how_to_stop(row, facts, policy)
+    answers = policy.manner(row.connection).answers
+    if not facts.needs[id(row.content)].is_plain or (tells and not answers):
+        return _filled(row, person, policy, tells=tells)
+    alike = (id(row.content), row.channel, tells, person.get("locale") if tells else None)
+    if (go := facts.alike.get(alike)) is None:
+        go = facts.alike[alike] = _filled(row, person, policy, tells=tells)
+    return go
+
+
+def _filled(row: Asked, person: Mapping[str, Any], policy: Policy, *, tells: bool) -> Go:
+    """What it says to this person; `tells`: how to opt out as well."""
     part = composition.on_channel(row.content, row.channel)
     links = {"unsubscribe": policy.unsubscribe_link(row.address_id, row.channel)}
     content = composition.fill_in(part, {**person, "channel": row.channel, "links": links})
-    has_link = links["unsubscribe"] in (content.get("body") or "")
-    if row.class_ == "marketing" and row.channel == "sms" and not has_link and _tells_how_to_stop(row, facts, policy):
+    if tells and links["unsubscribe"] not in (content.get("body") or ""):
         link = None if policy.manner(row.connection).answers else links["unsubscribe"]
         content["body"] = with_notice(content["body"], locale=person.get("locale"), link=link)
     composition.check_length(content)
@@ -193,6 +204,8 @@ class _Facts:
     recent: defaultdict[str, int]  # marketing messages within the cap's time, by profile
     busy: frozenset[str]  # profiles that another claim counts for just now
     texted: frozenset[str]  # profiles that were sent a marketing SMS before
+    needs: Mapping[int, Needs]  # by the identity of the content
+    alike: dict[Any, Go] = field(default_factory=dict)  # what says the same to many
 
 
 async def _facts(conn: AsyncConnection, rows: Sequence[Asked], policy: Policy, now: datetime) -> _Facts:
@@ -218,6 +231,7 @@ async def _facts(conn: AsyncConnection, rows: Sequence[Asked], policy: Policy, n
         recent=await _recent(conn, counted, policy, now),
         busy=frozenset(marketed) - counted,
         texted=await _texted(conn, first),
+        needs=needs,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import floor
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.protocol import LEASE_SECONDS
@@ -19,6 +19,9 @@ from store.tables import paces
 from store.upsert import insert_missing
 
 _BURST_SECONDS = 0.5 * LEASE_SECONDS  # what is claimed at once could all begin within this
+
+_FREE_AT = select(paces.c.free_at).where(paces.c.name == bindparam("pace")).with_for_update()
+_SPENT = update(paces).where(paces.c.name == bindparam("pace")).values(free_at=bindparam("until"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,10 @@ def _burst(rate: float) -> float:
 
 async def look(conn: AsyncConnection, name: str, rate: float, *, now: datetime) -> Allowance:
     """Lock the pace and see how many segments may begin now."""
-    asked = select(paces.c.free_at).where(paces.c.name == name).with_for_update()
-    free_at = (await conn.execute(asked)).scalar_one_or_none()
+    free_at = (await conn.execute(_FREE_AT, {"pace": name})).scalar_one_or_none()
     if free_at is None:
         await insert_missing(conn, paces, [{"name": name, "free_at": now}])
-        free_at = (await conn.execute(asked)).scalar_one()
+        free_at = (await conn.execute(_FREE_AT, {"pace": name})).scalar_one()
     free_at = max(free_at, now)
     ahead = (free_at - now).total_seconds()
     return Allowance(name, rate, free_at, max(0, floor((_burst(rate) - ahead) * rate + 1e-6)))
@@ -75,7 +77,7 @@ async def spend(conn: AsyncConnection, allowance: Allowance, segments: int) -> N
     """Count what begins; more than the allowance is paid for by a longer wait."""
     if segments:
         until = allowance.free_at + timedelta(seconds=segments / allowance.rate)
-        await conn.execute(update(paces).where(paces.c.name == allowance.name).values(free_at=until))
+        await conn.execute(_SPENT, {"pace": allowance.name, "until": until})
 
 
 async def forget(conn: AsyncConnection, names: Collection[str]) -> None:

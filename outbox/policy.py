@@ -32,6 +32,9 @@ class Manner:
     answers: bool = True  # the sender can be replied to; an alphanumeric one cannot, and gets a link instead
 
 
+_PLAIN = Manner()
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     unsubscribe_link: UnsubscribeLink
@@ -41,4 +44,4 @@ class Policy:
     cap: Cap | None = None
 
     def manner(self, connection: str) -> Manner:
-        return self.manners.get(connection, Manner())
+        return self.manners.get(connection, _PLAIN)

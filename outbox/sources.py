@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnClause, ColumnElement, literal_column, select
+from sqlalchemy import ColumnClause, Integer, Select, bindparam, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import broadcasts, deliveries
 
 _QUEUED: ColumnClause[str] = literal_column("'queued'")
+_SENDING = (
+    select(broadcasts.c.id, broadcasts.c.rate, broadcasts.c.routes)
+    .where(broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
+    .order_by(broadcasts.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +32,40 @@ class Source:
 
 async def sources(conn: AsyncConnection, connection: str) -> list[Source]:
     """The parts of the queue that this connection sends from, in order."""
-    sending = await conn.execute(
-        select(broadcasts.c.id, broadcasts.c.rate, broadcasts.c.routes)
-        .where(broadcasts.c.status == "sending", broadcasts.c.held.is_(None))
-        .order_by(broadcasts.c.id)
-    )
+    sending = await conn.execute(_SENDING)
     used = [row for row in sending if any(route["connection"] == connection for route in row.routes)]
     return [Source(), *(Source(row.id, row.rate) for row in used)]
 
 
-def due(connection: str, source: Source, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """The rows of a source that may be claimed, by the partial index of its kind."""
-    of = (
-        deliveries.c.broadcast_id.is_(None)
-        if source.broadcast_id is None
-        else deliveries.c.broadcast_id == source.broadcast_id
+def due(*columns: Any, of_broadcast: bool) -> Select[Any]:
+    """The rows of a source that may be claimed, who goes first at first, by the partial index of its kind.
+
+    A reply goes before a single message; else who is due first. Takes what `given` gives.
+    """
+    of = deliveries.c.broadcast_id == bindparam("broadcast") if of_broadcast else deliveries.c.broadcast_id.is_(None)
+    first = () if of_broadcast else (deliveries.c.priority,)
+    return (
+        select(*columns)
+        .where(deliveries.c.connection == bindparam("by"), deliveries.c.status == _QUEUED)
+        .where(deliveries.c.due_at <= bindparam("moment"), of)
+        .order_by(*first, deliveries.c.due_at, deliveries.c.id)
+        .limit(bindparam("most", type_=Integer()))
     )
-    return (deliveries.c.connection == connection, deliveries.c.status == _QUEUED, deliveries.c.due_at <= now, of)
 
 
-def order(source: Source) -> tuple[ColumnElement[Any], ...]:
-    """Who goes first: a reply before a single message; else who is due first. As the index has it."""
-    first = () if source.broadcast_id is not None else (deliveries.c.priority,)
-    return (*first, deliveries.c.due_at, deliveries.c.id)
+def given(connection: str, source: Source, now: datetime, *, most: int) -> dict[str, Any]:
+    """The parameters of `due`."""
+    of = {} if source.broadcast_id is None else {"broadcast": source.broadcast_id}
+    return {"by": connection, "moment": now, "most": most} | of
 
 
-async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime) -> bool:
-    """Whether a claim on this connection could find something."""
-    for source in await sources(conn, connection):
-        found = await conn.execute(select(deliveries.c.id).where(*due(connection, source, now)).limit(1))
-        if found.first() is not None:
+_ANY = {of_broadcast: due(deliveries.c.id, of_broadcast=of_broadcast) for of_broadcast in (False, True)}
+
+
+async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime, of_broadcasts: bool = True) -> bool:
+    """Whether a claim on this connection could find something, of single messages at least."""
+    for source in await sources(conn, connection) if of_broadcasts else [Source()]:
+        statement = _ANY[source.broadcast_id is not None]
+        if (await conn.execute(statement, given(connection, source, now, most=1))).first() is not None:
             return True
     return False

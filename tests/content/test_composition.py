@@ -18,7 +18,8 @@ def test_what_it_needs_is_known_before_it_is_filled_in() -> None:
     assert needs.uses == {"first_name", "preferences"}
     assert needs.preferences == {"Drama", "Opera"}
     assert composition.preferences_by_field(WHOLE) == {"body": {"Drama"}, "template.variables.2": {"Opera"}}
-    assert composition.check({"body": "plain"}) == composition.Needs()
+    assert not needs.is_plain
+    assert composition.check({"body": "plain"}) == composition.Needs(is_plain=True)
 
 
 def test_each_channel_takes_its_part() -> None:
