@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from bench.gateways import ACCOUNT, ORIGIN, OUR_NUMBER
-from outbox.dispatch import CONCURRENCY
+from outbox.lines import CONCURRENCY
 
 
 async def main() -> None:

@@ -36,7 +36,8 @@ from gateway.services import House, adapters_for, policy_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.receive import Desk
-from outbox.dispatch import CONCURRENCY, Dispatcher, Noted
+from outbox.dispatch import Dispatcher, Noted
+from outbox.lines import CONCURRENCY
 from outbox.optout_links import OptOutLinks
 from outbox.protocol import FROZEN_SECONDS
 from outbox.sandbox import SandboxOutbox

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from gateway.connections import Limits
 from gateway.door import Door, room_for_clients
 from gateway.errors import CannotServe
 from gateway.settings import Settings
-from outbox.dispatch import CONCURRENCY
+from outbox.lines import CONCURRENCY
 from outbox.protocol import FROZEN_SECONDS
 from store import crash
 from store.clock import utcnow
@@ -38,6 +39,7 @@ async def serve(settings: Settings, *, with_first_steps: bool = False) -> None:
         await door.start()
         try:
             port = await _listen(door, settings)
+            _keep_what_is_there()
             stopping = _on_signal()
             shown = f"http://{_bracketed(settings.server.host)}:{port}"
             print(f"Optgate listens on {shown}", flush=True)  # noqa: T201 - where it is, for whoever started it
@@ -59,12 +61,19 @@ async def work(settings: Settings) -> None:
         async with open_session(CONCURRENCY * max(1, len(settings.connections)), crash.point) as session:
             house = await gateway_app.open_house(database, settings, session, utcnow)
             scheduler = await gateway_app.start_loops(house)
+            _keep_what_is_there()
             print("Optgate's worker is at work", flush=True)  # noqa: T201
             await _on_signal().wait()
             scheduler.shutdown(wait=False)
             await house.stop_work()
     finally:
         await database.dispose()
+
+
+def _keep_what_is_there() -> None:
+    """Let the garbage collector pass by what was made for the life of the process: most of what it would look at."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _listen(door: Door, settings: Settings) -> int:

@@ -2,13 +2,15 @@
 
 One loop per connection. No lock is held across the network; a claim may begin to send only while its lease
 lasts, and the connector asks last (`channels.lease`). Where leases end unused, or a claim takes too long, the next ones
-are smaller: what is too much to begin in time would else be claimed and given back for ever.
+are smaller: what is too much to begin in time would else be claimed and given back for ever. How sends ended is written
+down in groups, while the next ones go out.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +20,7 @@ from channels.values import Adapter, InDoubt, Outbound, Outcome
 from outbox import claims, endings
 from outbox.claims import Claim, Claimed
 from outbox.endings import Ending
+from outbox.lines import REFILL_SECONDS, Line
 from outbox.outcomes import Abandoned
 from outbox.policy import Policy
 from outbox.protocol import ABANDONED_AFTER_SECONDS, LEASE_SECONDS
@@ -33,8 +36,6 @@ log = structlog.get_logger("outbox")
 # What is told of each attempt that ended: the connection, how, and the seconds it took.
 Noted = Callable[[str, Outcome | Abandoned, float], None]
 IDLE_SECONDS = 0.5  # between looks at an empty queue; whoever fills it in this process wakes us at once
-CONCURRENCY = 64  # requests under way per connection
-RESERVED = 8  # of them for what a person waits for, however much of a broadcast is under way
 
 
 class Dispatcher:
@@ -55,101 +56,92 @@ class Dispatcher:
         self._policy = policy
         self._clock = clock
         self._on_ended = on_ended
-        self._most = dict.fromkeys(adapters, CONCURRENCY)  # claimed at once
-        self._wakes = {name: asyncio.Event() for name in adapters}
+        self._lines = {name: Line(name, partial(self._send, name)) for name in adapters}
         self._stopping = asyncio.Event()
-        self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=200)
+        self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=500)
+        self._again: set[asyncio.Task[None]] = set()  # endings that the database did not take at first
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._loops = [tasks.start(self._run(name), f"dispatch {name}") for name in self._adapters]
+        self._loops = [tasks.start(self._run(line), f"dispatch {name}") for name, line in self._lines.items()]
 
     def wake(self) -> None:
         """Look at the queue now."""
-        for event in self._wakes.values():
-            event.set()
+        for line in self._lines.values():
+            line.wake()
 
     async def stop(self) -> None:
         """Claim no more, wait until what is under way has ended and is written down."""
         self._stopping.set()
         self.wake()
         await tasks.ended(self._loops)
-        await self._endings.drain()
+        for name, line in self._lines.items():
+            self._give_back(name, line.give_back())
+            await line.emptied()
+        while any(line.unwritten for line in self._lines.values()):
+            await self._endings.drain()
+            await tasks.ended(list(self._again))
+            await asyncio.sleep(0.01)  # let those that are told of their end hear it
 
     @property
     def is_running(self) -> bool:
         """Whether every connection is served."""
         return tasks.all_run(self._loops)
 
-    async def _record(self, conn: AsyncConnection, batch: Sequence[Ending]) -> list[None]:
-        await endings.record(conn, batch, now=self._clock())
-        return [None] * len(batch)
+    # --- claims ---------------------------------------------------------------------------------
 
-    async def _run(self, name: str) -> None:
-        under_way: set[asyncio.Task[None]] = set()
+    async def _run(self, line: Line) -> None:
         pause = IDLE_SECONDS
         while not self._stopping.is_set():
-            narrowed = bool(under_way)  # the look sees less than there may be: it takes what there is room for
             try:
-                claimed = await self._fill(name, under_way)
-                taken, pause = claimed.looked_at, min(IDLE_SECONDS, claimed.wait_seconds or IDLE_SECONDS)
+                pause = await self._fill(line)
             except Exception as error:
-                taken, narrowed = 0, False
-                self._claim_less(name)
+                line.is_hungry = False
+                line.claim_less()
                 pause = min(max(pause, IDLE_SECONDS) * 2, 10.0)
                 level = log.warning if is_away(error) else log.exception
-                level("dispatch.failed", connection=name, error=type(error).__name__, again_in_seconds=pause)
-            if taken or under_way or not narrowed:  # else all ended during the look: now there is room
-                await self._wait(name, under_way, taken, pause)
-        if under_way:
-            await asyncio.wait(under_way)
+                level("dispatch.failed", connection=line.name, error=type(error).__name__, again_in_seconds=pause)
+            if pause > 0:
+                await line.rest(pause)
+            late = line.give_back(now=boottime())
+            if late:
+                line.claim_less()
+                self._give_back(line.name, late)
 
-    async def _wait(self, name: str, under_way: set[asyncio.Task[None]], taken: int, pause: float) -> None:
-        """Until there is room for more, or something may be due."""
-        if taken and len(under_way) < CONCURRENCY:
-            return
-        if under_way:
-            busy = len(under_way) >= CONCURRENCY
-            await asyncio.wait(under_way, timeout=None if busy else pause, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0)  # let those that end together end together
-            return
-        wake = self._wakes[name]
-        try:
-            await asyncio.wait_for(wake.wait(), pause)
-        except TimeoutError:
-            return
-        finally:
-            wake.clear()
+    async def _fill(self, line: Line) -> float:
+        """Claim what there is room for and start to send it; returns for how long nothing else is to be done."""
+        limit, bulk = line.room()
+        if limit == 0:
+            return IDLE_SECONDS
+        if not (line.is_hungry and line.is_roomy):  # a look costs less than a claim, and keeps nobody waiting
+            async with self._database.read() as conn:
+                if not await is_any_due(conn, line.name, now=self._clock(), of_broadcasts=bulk > 0):
+                    line.is_hungry = line.is_hungry and bulk == 0
+                    return IDLE_SECONDS
+        claimed = await self._claim(line, limit, bulk)
+        # Whoever looked for single messages alone has not seen whether there are others.
+        line.is_hungry = claimed.looked_at > 0 or (line.is_hungry and bulk == 0)
+        if 2 * claimed.looked_at >= limit and line.is_roomy:
+            return 0.0
+        return min(IDLE_SECONDS, max(claimed.wait_seconds, REFILL_SECONDS)) if claimed.wait_seconds else IDLE_SECONDS
 
-    async def _fill(self, name: str, under_way: set[asyncio.Task[None]]) -> Claimed:
-        """Claim as many as can begin now and start to send them."""
-        free = CONCURRENCY - len(under_way)
-        if free <= 0:
-            return Claimed()
-        limit = min(free, self._most[name])
-        async with self._database.read() as conn:
-            if not await is_any_due(conn, name, now=self._clock()):
-                return Claimed()
+    async def _claim(self, line: Line, limit: int, bulk: int) -> Claimed:
         began = boottime()  # before the transaction: the lease covers the claim's own time
         async with self._database.write() as conn:
             claimed = await claims.claim(
                 conn,
-                name,
+                line.name,
                 limit=limit,
-                bulk=max(0, min(limit, free - RESERVED)),
+                bulk=bulk,
                 owner=self.owner,
                 policy=self._policy,
                 now=self._clock(),
             )
         crash.point("claim.committed")
-        for claim in claimed.claims:
-            task = tasks.start(self._send(name, claim, began + LEASE_SECONDS), f"send {claim.attempt_id}")
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
+        line.add(claimed.claims, began + LEASE_SECONDS)
         return claimed
 
-    def _claim_less(self, name: str) -> None:
-        self._most[name] = max(1, self._most[name] // 2)
+    # --- sends ----------------------------------------------------------------------------------
 
     async def _send(self, name: str, claim: Claim, until: float) -> None:
         outcome: Outcome | Abandoned
@@ -161,23 +153,51 @@ class Dispatcher:
             template=claim.content.get("template"),
         )
         began = boottime()
+        took = 0.0
         try:
             with lease(until):
                 outcome = await self._adapters[name].send(message)
-                self._most[name] = min(CONCURRENCY, self._most[name] + 1)
+                took = boottime() - began
+                self._lines[name].took(took)
         except LeaseOver:
             outcome = Abandoned()
-            self._claim_less(name)
+            self._lines[name].claim_less()
         except Exception as error:
             log.exception("send.failed", connection=name, attempt=claim.attempt_id, error=type(error).__name__)
             outcome = InDoubt(f"unexpected {type(error).__name__}")
         crash.point("send.ended")
-        took = boottime() - began
-        await self._write_down(Ending(claim, outcome, name))
-        if self._on_ended is not None:  # last: whoever counts must not come between an end and its being written down
-            self._on_ended(name, outcome, took)
+        self._ended(Ending(claim, outcome, name), took or boottime() - began)
 
-    async def _write_down(self, ending: Ending) -> None:
+    def _give_back(self, name: str, late: Sequence[Claim]) -> None:
+        for claim in late:
+            self._ended(Ending(claim, Abandoned(), name), 0.0)
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def _ended(self, ending: Ending, took: float) -> None:
+        """Have it written down with all others that end meanwhile."""
+        self._lines[ending.connection].unwritten += 1
+        self._endings.hand_in(ending).add_done_callback(partial(self._written, ending, took))
+
+    def _written(self, ending: Ending, took: float, future: asyncio.Future[None]) -> None:
+        error = future.exception()
+        if error is None:
+            self._kept(ending, took)
+            return
+        task = tasks.start(self._write_again(ending, took, error), f"ending {ending.claim.attempt_id}")
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
+
+    def _kept(self, ending: Ending, took: float) -> None:
+        crash.point("ending.committed")
+        self._told(ending, took)
+
+    def _told(self, ending: Ending, took: float) -> None:
+        self._lines[ending.connection].unwritten -= 1
+        if self._on_ended is not None:  # last: whoever counts must not come between an end and its being written down
+            self._on_ended(ending.connection, ending.outcome, took)
+
+    async def _write_again(self, ending: Ending, took: float, error: BaseException) -> None:
         """Keep how an attempt ended, however long the database is away; the sweep would call it in doubt.
 
         What the database refuses for as long as the sweep waits is left to the sweep, and blocks the line no more.
@@ -185,16 +205,22 @@ class Dispatcher:
         pause = 0.2
         until = boottime() + ABANDONED_AFTER_SECONDS
         while True:
+            hopeless = boottime() > until and not is_away(error)
+            if hopeless or (self._stopping.is_set() and pause > 2):
+                log.error("ending.lost", attempt=ending.claim.attempt_id, error=type(error).__name__)
+                self._told(ending, took)
+                return
+            log.warning("ending.waits", attempt=ending.claim.attempt_id, error=type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 10.0)
             try:
                 await self._endings.submit(ending)
-                crash.point("ending.committed")
-            except Exception as error:
-                hopeless = boottime() > until and not is_away(error)
-                if hopeless or (self._stopping.is_set() and pause > 2):
-                    log.error("ending.lost", attempt=ending.claim.attempt_id, error=type(error).__name__)
-                    return
-                log.warning("ending.waits", attempt=ending.claim.attempt_id, error=type(error).__name__)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 10.0)
+            except Exception as again:
+                error = again
             else:
+                self._kept(ending, took)
                 return
+
+    async def _record(self, conn: AsyncConnection, batch: Sequence[Ending]) -> list[None]:
+        await endings.record(conn, batch, now=self._clock())
+        return [None] * len(batch)

@@ -19,7 +19,7 @@ from gateway.connections import Limits
 from gateway.door import BACKLOG, DRAIN_SECONDS, RESERVED_FILES
 from gateway.settings import Settings, load
 from gateway.webhooks import BODY_BYTES as WEBHOOK_BYTES
-from outbox.dispatch import CONCURRENCY
+from outbox.lines import CONCURRENCY
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"

@@ -13,6 +13,7 @@ from sqlalchemy import event, func, select
 from channels.http import open_session
 from channels.twilio.adapter import Twilio
 from outbox.dispatch import Dispatcher
+from outbox.lines import CONCURRENCY, RESERVED
 from outbox.protocol import LEASE_SECONDS
 from store.clock import utcnow
 from store.engine import Database
@@ -76,15 +77,27 @@ async def test_a_send_whose_lease_is_over_goes_back_to_the_queue_and_is_sent_lat
         assert set((await conn.execute(select(deliveries.c.tries))).scalars()) == {1}  # such tries are not counted
 
 
+async def test_who_stops_gives_back_at_once_what_waits_for_a_place(database: Database, planned: Planned) -> None:
+    people = [f"sms:+1415555{n:04d}" for n in range(CONCURRENCY)]
+    await planned(*people)
+    async with dispatching(database, lines=CONCURRENCY, slow_seconds=0.5) as standin, asyncio.timeout(60):
+        while len(standin.log) < CONCURRENCY - RESERVED:
+            await asyncio.sleep(0.01)
+    statuses, states = await tally(database)
+    assert set(states) <= {"accepted", "abandoned"}  # nothing is left behind as under way
+    assert statuses["accepted"] == states["accepted"] == len(standin.log)
+    assert statuses.get("queued", 0) == len(people) - len(standin.log)
+
+
 async def test_a_claim_that_takes_too_long_for_its_lease_is_made_smaller(database: Database, planned: Planned) -> None:
     """On a database that is so slow that forty claims take longer than a lease lasts, twenty do not."""
     people = [f"sms:+1415555{n:04d}" for n in range(40)]
     await planned(*people)
     claimed: list[int] = []
 
-    def slow(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        if statement.startswith("UPDATE deliveries SET status=") and "tries" in statement and " IN " in statement:
-            claimed.append(statement.count("?") + statement.count("$") - 2 if isinstance(parameters, tuple) else 0)
+    def slow(_conn: Any, _cursor: Any, statement: str, rows: Any, _context: Any, _many: bool) -> None:
+        if statement.startswith("INSERT INTO attempts"):
+            claimed.append(len(rows))
             time.sleep(0.035 * claimed[-1])
 
     event.listen(database._writer.sync_engine, "before_cursor_execute", slow)
