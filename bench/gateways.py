@@ -88,7 +88,7 @@ def _alone() -> None:
 
         async def submit(self, item: Any) -> Any:
             async with self._turns:
-                return (await self._database.transact(lambda conn: self._unit(conn, [item])))[0]
+                return (await self._database.transact(lambda conn: self._unit(conn, [item]), apart=self._apart))[0]
 
     from gateway import webhooks
 

@@ -58,7 +58,7 @@ class Dispatcher:
         self._on_ended = on_ended
         self._lines = {name: Line(name, partial(self._send, name)) for name in adapters}
         self._stopping = asyncio.Event()
-        self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=500)
+        self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=500, apart=True)
         self._again: set[asyncio.Task[None]] = set()  # endings that the database did not take at first
         self._loops: list[asyncio.Task[None]] = []
 
@@ -114,10 +114,10 @@ class Dispatcher:
         if limit == 0:
             return IDLE_SECONDS
         if not (line.is_hungry and line.is_roomy):  # a look costs less than a claim, and keeps nobody waiting
-            async with self._database.read() as conn:
-                if not await is_any_due(conn, line.name, now=self._clock(), of_broadcasts=bulk > 0):
-                    line.is_hungry = line.is_hungry and bulk == 0
-                    return IDLE_SECONDS
+            now = self._clock()
+            if not await self._database.look(lambda c: is_any_due(c, line.name, now=now, of_broadcasts=bulk > 0)):
+                line.is_hungry = line.is_hungry and bulk == 0
+                return IDLE_SECONDS
         claimed = await self._claim(line, limit, bulk)
         # Whoever looked for single messages alone has not seen whether there are others.
         line.is_hungry = claimed.looked_at > 0 or (line.is_hungry and bulk == 0)
@@ -127,8 +127,9 @@ class Dispatcher:
 
     async def _claim(self, line: Line, limit: int, bulk: int) -> Claimed:
         began = boottime()  # before the transaction: the lease covers the claim's own time
-        async with self._database.write() as conn:
-            claimed = await claims.claim(
+
+        async def work(conn: AsyncConnection) -> Claimed:
+            return await claims.claim(
                 conn,
                 line.name,
                 limit=limit,
@@ -137,6 +138,8 @@ class Dispatcher:
                 policy=self._policy,
                 now=self._clock(),
             )
+
+        claimed = await self._database.transact(work, apart=True)
         crash.point("claim.committed")
         line.add(claimed.claims, began + LEASE_SECONDS)
         return claimed

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from sqlalchemy import event, func, select
 
@@ -95,12 +94,29 @@ async def test_a_claim_that_takes_too_long_for_its_lease_is_made_smaller(databas
     await planned(*people)
     claimed: list[int] = []
 
-    def slow(_conn: Any, _cursor: Any, statement: str, rows: Any, _context: Any, _many: bool) -> None:
+    def slow(statement: str, rows: int) -> None:
         if statement.startswith("INSERT INTO attempts"):
-            claimed.append(len(rows))
-            time.sleep(0.035 * claimed[-1])
+            claimed.append(rows)
+            time.sleep(0.035 * rows)
 
-    event.listen(database._writer.sync_engine, "before_cursor_execute", slow)
+    def traced(statement: str) -> None:
+        """Of SQLite, which tells of every row."""
+        if statement.startswith("BEGIN"):
+            claimed.append(0)
+        elif statement.startswith("INSERT INTO attempts"):
+            claimed[-1] += 1
+            time.sleep(0.035)
+
+    async with database._writer.connect() as conn:
+        raw = (await conn.get_raw_connection()).driver_connection
+    if database.dialect == "sqlite":
+        await raw.set_trace_callback(traced)
+    else:
+        event.listen(
+            database._writer.sync_engine,
+            "before_cursor_execute",
+            lambda _conn, _cursor, statement, rows, _context, _many: slow(statement, len(rows)),
+        )
     async with dispatching(database, lines=64) as standin:
         await all_accepted(database, len(people))
     assert max(claimed) * 0.035 > LEASE_SECONDS
