@@ -45,7 +45,8 @@ from store.tables import addresses, broadcasts, deliveries, messages, profile_me
 from store.types import Key, UTCDateTime
 
 MOST_KEPT = 8  # statements of broadcasts that are planned at the same time
-CHUNK = 1000  # people per transaction: some 20 ms of the writer's time on SQLite
+CHUNK = 1000  # people per transaction: some 35 ms of the writer's time on SQLite, twice that with a million people
+LEAST = 125  # where others wait to write
 
 
 async def know_the_tables(conn: AsyncConnection) -> None:

@@ -33,6 +33,7 @@ class Planner(tasks.Woken):
         self._database = database
         self._clock = clock
         self._on_planned = on_planned
+        self._size = plan.CHUNK
 
     async def look(self) -> None:
         """Plan, start and finish; a broadcast whose plan takes long is left for the next look after a second."""
@@ -63,9 +64,10 @@ class Planner(tasks.Woken):
             if is_new:
                 await self._database.transact(plan.know_the_tables)
             while not self._stopping and await self._database.transact(
-                lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock()), apart=True
+                lambda conn: plan.plan_chunk(conn, broadcast_id, now=self._clock(), size=self._size), apart=True
             ):
                 crash.point("plan.committed")
+                self._suit()
                 if monotonic() > until:
                     self.wake()
                     return
@@ -75,6 +77,13 @@ class Planner(tasks.Woken):
             if is_away(error):
                 raise
             log.exception("plan.failed", broadcast=broadcast_id, error=type(error).__name__)
+
+    def _suit(self) -> None:
+        """Take less at a time while others wait to write, such as whoever texts, and all again when nobody does."""
+        if self._database.is_waited_for:
+            self._size = max(plan.LEAST, self._size // 2)
+        else:
+            self._size = min(plan.CHUNK, self._size * 2)
 
     async def _close(self) -> None:
         now = self._clock()

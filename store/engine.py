@@ -226,6 +226,7 @@ class Database:
         self.dialect = self.url.get_backend_name()
         self.lanes = _LANES[self.dialect]
         self._turn = asyncio.Lock()  # to write to SQLite
+        self._waiting = 0  # for that
         if self.dialect == "sqlite":
             self._writer = _sqlite_engine(
                 self.url,
@@ -263,15 +264,26 @@ class Database:
         The pool would give it to whoever asks in the moment it comes back: to the planner with its next chunk, and not
         to the message that waits. Raises TimeoutError.
         """
-        if self.dialect == "sqlite":
+        if self.dialect != "sqlite":
+            async with self._writer.connect() as connection:
+                yield connection
+            return
+        self._waiting += 1
+        try:
             async with asyncio.timeout(_TURN_SECONDS):
                 await self._turn.acquire()
+        finally:
+            self._waiting -= 1
         try:
             async with self._writer.connect() as connection:
                 yield connection
         finally:
-            if self.dialect == "sqlite":
-                self._turn.release()
+            self._turn.release()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for a turn to write: who has much to write then takes less of it at a time."""
+        return self._waiting > 0
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -373,3 +373,18 @@ async def test_who_gives_up_a_transaction_apart_gives_it_up_at_its_end(tmp_path:
     assert (await database.look(lambda conn: conn.execute(text("SELECT name FROM sqlite_master")))).scalars().all()
     await database.transact(lambda conn: conn.execute(text("DROP TABLE kept")), apart=True)  # and it works again
     await database.dispose()
+
+
+async def test_whether_somebody_waits_to_write_is_known_on_sqlite(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'turns.db'}")
+    seen: list[bool] = []
+
+    async def look(_conn: AsyncConnection) -> None:
+        seen.append(database.is_waited_for)
+        await asyncio.sleep(0)
+        seen.append(database.is_waited_for)
+
+    await asyncio.gather(database.transact(look), database.transact(look))
+    await database.dispose()
+    assert seen == [True, True, False, False]
+    assert not database.is_waited_for
