@@ -53,6 +53,8 @@ class Metrics:
         self._attempts = count("attempts_total", "Attempts to send that ended here", "connection", "outcome")
         self._attempt_seconds = spread("attempt_seconds", "How long the provider took", "connection")
         # Each is found once: to look a series up by its labels takes longer than to count.
+        self._answers: Callable[[str, str, str], Counter] = cache(self._requests.labels)
+        self._answered_in: Callable[[str, str], Histogram] = cache(self._request_seconds.labels)
         self._ends: Callable[[str, Any], Counter] = cache(
             lambda connection, outcome: self._attempts.labels(connection, _word(outcome))
         )
@@ -73,8 +75,8 @@ class Metrics:
     def answered(self, method: str, route: str, status: str, seconds: float) -> None:
         """A request was answered; its client may have gone meanwhile (`gone`)."""
         method = method if method in _METHODS else "other"
-        self._requests.labels(method, route, status).inc()
-        self._request_seconds.labels(method, route).observe(seconds)
+        self._answers(method, route, status).inc()
+        self._answered_in(method, route).observe(seconds)
 
     def kept(self, connection: str, channel: str, count: int) -> None:
         """Messages came in and are on disk."""

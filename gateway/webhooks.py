@@ -105,11 +105,12 @@ async def status(request: web.Request) -> web.Response:
 
 async def _body(request: web.Request) -> bytes:
     """At most BODY_BYTES, decompressed ones counted; raises Problem 413."""
-    received = bytearray()
-    async for part in request.content.iter_any():
-        received += part
-        if len(received) > BODY_BYTES:
-            raise Problem(413, "too-large", "The request is too large", f"at most {BODY_BYTES} bytes")
+    content = request.content
+    received = bytearray(await content.readany())  # mostly the whole
+    while len(received) <= BODY_BYTES and not content.at_eof():
+        received += await content.readany()
+    if len(received) > BODY_BYTES:
+        raise Problem(413, "too-large", "The request is too large", f"at most {BODY_BYTES} bytes")
     return bytes(received)
 
 

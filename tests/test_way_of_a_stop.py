@@ -53,11 +53,16 @@ async def test_a_stop_enters_the_files_that_the_architecture_names_in_that_order
                 if place.split("/")[0] in ROOMS:
                     entered.setdefault(place)
 
+        async with app[gateway_app.base.HOUSE].database._writer.connect() as conn:
+            sqlite = (await conn.get_raw_connection()).driver_connection
+        assert sqlite is not None
+        await sqlite._execute(sys.setprofile, note)  # in its thread, where the transaction runs
         sys.setprofile(note)
         try:
             answer = await text_in(url, "SM2", "+14155550102", "STOP")
         finally:
             sys.setprofile(None)
+            await sqlite._execute(sys.setprofile, None)
     finally:
         await door.close()
     assert "unsubscribed" in answer
