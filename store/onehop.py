@@ -16,6 +16,8 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
+from threading import get_ident
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -98,13 +100,18 @@ def _run_many(connection: sqlite3.Connection, operation: str, parameters: Any) -
 
 
 class _Connection(AsyncAdapt_aiosqlite_connection):
-    __slots__ = ("is_inside",)
+    __slots__ = ("inside",)
 
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
-        self.is_inside = False  # whether its user runs in its thread
+        self.inside: int | None = None  # its thread, while its user runs there
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether who asks is its user, in its thread; whoever else has a word for it waits for its turn there."""
+        return self.inside == get_ident()
 
     def commit(self) -> None:
         if self.is_inside:
@@ -156,21 +163,28 @@ def near(connection: AsyncConnection) -> Near | None:
 async def inside(connection: AsyncConnection, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T:
     """Run `work` in the thread of a connection of this driver; it may await that connection, and nothing else.
 
-    Cancelled, it waits for the end of the work, which nobody can stop, before it says so.
+    Cancelled, however often, it waits for the end of the work, which nobody can stop, before it says so: who comes next
+    to the connection would meet a transaction that is under way.
     """
     adapted: Any = connection.sync_connection.connection.dbapi_connection  # type: ignore[union-attr]
-    context = copy_context()
-    running = asyncio.ensure_future(adapted._connection._execute(context.run, _to_its_end, adapted, work(connection)))
-    try:
-        result: T = await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
-    return result
+    # No task: an event loop that is given up cancels every task, and would not wait for the thread.
+    ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    running = partial(copy_context().run, _to_its_end, adapted, work(connection))
+    adapted._connection._tx.put_nowait((ended, running))
+    cancelled: asyncio.CancelledError | None = None
+    while not ended.done():
+        try:
+            await asyncio.wait([ended])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        ended.exception()  # nobody is there to be told
+        raise cancelled
+    return ended.result()
 
 
 def _to_its_end(adapted: _Connection, coroutine: Coroutine[Any, Any, T]) -> T:
-    adapted.is_inside = True
+    adapted.inside = get_ident()
     try:
         coroutine.send(None)
         coroutine.close()
@@ -179,7 +193,7 @@ def _to_its_end(adapted: _Connection, coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = ended.value
         return result
     finally:
-        adapted.is_inside = False
+        adapted.inside = None
 
 
 class Driver(AsyncAdapt_aiosqlite_dbapi):
