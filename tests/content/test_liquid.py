@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from content.liquid import BadTemplate, compiled
+from content.liquid import _RENDER_SECONDS, BadTemplate, compiled
 
 ANA: dict[str, Any] = {
     "first_name": "Ana",
@@ -124,3 +124,12 @@ def test_no_rendering_takes_long() -> None:
     with pytest.raises(BadTemplate, match="too"):
         template.render(ANA)
     assert time.monotonic() - began < 2.0
+
+
+def test_time_in_which_others_run_is_no_cost_of_a_rendering() -> None:
+    class Held:
+        def __str__(self) -> str:
+            time.sleep(2 * _RENDER_SECONDS)  # as while another thread has the interpreter
+            return "Ana"
+
+    assert compiled("{{ first_name | upcase | strip }}").render({"first_name": Held()}) == "ANA"
