@@ -28,9 +28,14 @@ def _in_utc(value: datetime) -> datetime:
     return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
-@lru_cache(1024)  # most of what is written together has the same few times
 def _as_text(value: datetime | None) -> str | None:
-    return None if value is None else _in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
+    # In UTC first: on the wall two that are an hour apart can be equal, when the clocks go back.
+    return None if value is None else _spelled(_in_utc(value))
+
+
+@lru_cache(1024)  # most of what is written together has the same few times
+def _spelled(value: datetime) -> str:
+    return value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class UTCDateTime(TypeDecorator[datetime]):

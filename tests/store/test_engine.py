@@ -9,6 +9,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -203,6 +204,17 @@ async def test_times_of_different_precision_are_compared_as_times(database: Data
         assert list(ordered.scalars()) == times
         below = select(settings_table.c.key).where(settings_table.c.updated_at < times[2])
         assert sorted((await conn.execute(below)).scalars()) == ["0", "1"]
+
+
+async def test_the_two_times_of_an_hour_that_comes_twice_are_two(database: Database) -> None:
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+    second = first.replace(fold=1)
+    assert first == second  # on the wall
+    async with database.write() as conn:
+        for key, at in (("first", first), ("second", second)):
+            await conn.execute(insert(settings_table).values(key=key, value=1, updated_at=at))
+        kept = await conn.execute(select(settings_table.c.updated_at).order_by(settings_table.c.key))
+        assert [at.isoformat() for at in kept.scalars()] == ["2026-10-25T00:30:00+00:00", "2026-10-25T01:30:00+00:00"]
 
 
 async def test_a_time_without_a_zone_is_refused(database: Database) -> None:
