@@ -52,7 +52,9 @@ class Line:
         """How many may be claimed now, and how many of them of broadcasts."""
         if self.unwritten > MOST_UNWRITTEN:
             return 0, 0
-        free = CONCURRENCY + self._ahead() - self._sending - len(self._first) - len(self._bulk)
+        places = CONCURRENCY - self._sending - len(self._first)
+        # What a person waits for goes before all of a broadcast that waits, which may be more than is wanted by now.
+        free = max(places, places + self._ahead() - len(self._bulk))
         bulk = CONCURRENCY - RESERVED + self._ahead() - self._sending_bulk - len(self._bulk)
         limit = max(0, min(free, self._most))
         return limit, max(0, min(limit, free - RESERVED, bulk))

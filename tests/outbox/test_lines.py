@@ -106,6 +106,17 @@ async def test_no_more_is_claimed_ahead_than_begins_soon(sends: Sends, seconds: 
     assert ahead * seconds <= AHEAD_SECONDS * CONCURRENCY
 
 
+async def test_a_broadcast_that_waits_for_a_provider_grown_slow_leaves_room_for_what_a_person_waits_for(
+    sends: Sends,
+) -> None:
+    for _ in range(1000):
+        sends.line.took(0.001)
+    await sends.add(*(claim(n) for n in range(sends.line.room()[1])))
+    for _ in range(1000):
+        sends.line.took(10.0)
+    assert sends.line.room() == (RESERVED, 0)
+
+
 async def test_claims_that_could_not_begin_make_the_next_ones_smaller(sends: Sends) -> None:
     for left in (32, 16, 8, 4, 2, 1, 1):
         sends.line.claim_less()
