@@ -77,6 +77,7 @@ class Dispatcher:
         await tasks.ended(self._loops)
         for name, line in self._lines.items():
             self._give_back(name, line.give_back())
+        for line in self._lines.values():
             await line.emptied()
         while any(line.unwritten for line in self._lines.values()):
             await self._endings.drain()

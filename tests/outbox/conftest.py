@@ -23,9 +23,9 @@ Claimed = Callable[..., Awaitable[list[Claim]]]
 
 @pytest.fixture
 def planned(database: Database) -> Planned:
-    """Opt people in and plan a broadcast to all: `await planned("sms:+14155550101", …)`."""
+    """Opt people in and plan a broadcast to all: `await planned("sms:+14155550101", …, connection="sms")`."""
 
-    async def plan_for(*tagged: str) -> None:
+    async def plan_for(*tagged: str, connection: str = "sms") -> None:
         for address in tagged:
             await add_person(database, address)
             await text_in(database, address, "yes")
@@ -34,7 +34,7 @@ def planned(database: Database) -> Planned:
                 conn,
                 Draft(
                     name="Autumn",
-                    routes=[{"channel": "sms", "connection": "sms"}],
+                    routes=[{"channel": "sms", "connection": connection}],
                     content={"body": "On sale."},
                     audience=Audience("all"),
                 ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy import event, func, select
@@ -33,21 +33,34 @@ async def tally(database: Database) -> tuple[dict[str, int], dict[str, int]]:
 
 
 @asynccontextmanager
-async def dispatching(database: Database, *, lines: int, slow_seconds: float = 0.0) -> AsyncIterator[TwilioStandIn]:
-    """A dispatcher at work, with so many lines to a provider that takes so long."""
+async def dispatching(
+    database: Database,
+    *,
+    lines: int,
+    slow_seconds: float = 0.0,
+    quick_seconds: float | None = None,
+    connections: Sequence[str] = ("sms",),
+) -> AsyncIterator[TwilioStandIn]:
+    """A dispatcher at work, with so many lines to a provider that takes so long, and was quicker until now."""
     async with TwilioStandIn(ACCOUNT, TOKEN) as standin, open_session(connections=lines) as session:
         standin.default = accepted(slow_seconds)
-        twilio = Twilio(
-            name="sms",
-            channel="sms",
-            account_sid=ACCOUNT,
-            auth_token=TOKEN,
-            public_url=ORIGIN,
-            session=session,
-            sender="+14155550100",
-            api_url=standin.url,
-        )
-        dispatcher = Dispatcher(database, {"sms": twilio}, policy=POLICY, clock=utcnow)
+        adapters = {
+            name: Twilio(
+                name=name,
+                channel="sms",
+                account_sid=ACCOUNT,
+                auth_token=TOKEN,
+                public_url=ORIGIN,
+                session=session,
+                sender="+14155550100",
+                api_url=standin.url,
+            )
+            for name in connections
+        }
+        dispatcher = Dispatcher(database, adapters, policy=POLICY, clock=utcnow)
+        if quick_seconds is not None:
+            for line in dispatcher._lines.values():
+                line.took(quick_seconds)
         dispatcher.start()
         try:
             yield standin
@@ -86,6 +99,24 @@ async def test_who_stops_gives_back_at_once_what_waits_for_a_place(database: Dat
     assert set(states) <= {"accepted", "abandoned"}  # nothing is left behind as under way
     assert statuses["accepted"] == states["accepted"] == len(standin.log)
     assert statuses.get("queued", 0) == len(people) - len(standin.log)
+
+
+async def test_who_stops_gives_back_at_once_what_waits_on_any_connection(database: Database, planned: Planned) -> None:
+    """Whoever stops a process may not wait for the slowest of its requests, and what is left then stays in doubt."""
+    connections = ("sms", "other")
+    await planned(*(f"sms:+1415555{n:04d}" for n in range(CONCURRENCY)))
+    await planned(connection="other")
+
+    async def under_way(per_connection: int) -> float:
+        async with asyncio.timeout(20):
+            while (await tally(database))[1].get("sending") != len(connections) * per_connection:
+                await asyncio.sleep(0.01)
+        return time.monotonic()
+
+    async with dispatching(database, lines=200, slow_seconds=3.0, quick_seconds=0.001, connections=connections):
+        await under_way(CONCURRENCY)
+        given_back = asyncio.create_task(under_way(CONCURRENCY - RESERVED))
+    assert await given_back < time.monotonic() - 1.0  # while all that had begun still went on
 
 
 async def test_a_claim_that_takes_too_long_for_its_lease_is_made_smaller(database: Database, planned: Planned) -> None:
