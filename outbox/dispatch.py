@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.lease import LeaseOver, boottime, lease
-from channels.values import Adapter, InDoubt, Outbound, Outcome
+from channels.values import Adapter, InDoubt, NotSent, Outbound, Outcome
 from outbox import claims, endings
 from outbox.claims import Claim, Claimed
 from outbox.endings import Ending
@@ -171,6 +171,8 @@ class Dispatcher:
             outcome = InDoubt(f"unexpected {type(error).__name__}")
         crash.point("send.ended")
         self._ended(Ending(claim, outcome, name), took or boottime() - began)
+        if isinstance(outcome, NotSent) and outcome.slow_down:  # what waits goes when the connection's rest is over
+            self._give_back(name, self._lines[name].give_back())
 
     def _give_back(self, name: str, late: Sequence[Claim]) -> None:
         for claim in late:

@@ -6,20 +6,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from sqlalchemy import event, func, select
 
 from channels.http import open_session
 from channels.twilio.adapter import Twilio
 from outbox.dispatch import Dispatcher
-from outbox.lines import CONCURRENCY, RESERVED
+from outbox.lines import AHEAD, CONCURRENCY, RESERVED
+from outbox.policy import Manner, Policy
 from outbox.protocol import LEASE_SECONDS
 from store.clock import utcnow
 from store.engine import Database
 from store.tables import attempts, deliveries
 from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
 from tests.outbox.conftest import POLICY, Planned
-from tests.standins.twilio import TwilioStandIn, accepted
+from tests.standins.twilio import Answer, TwilioStandIn, accepted
 
 PEOPLE = [f"sms:+1415555010{n}" for n in range(4)]
 
@@ -39,9 +41,11 @@ async def dispatching(
     lines: int,
     slow_seconds: float = 0.0,
     quick_seconds: float | None = None,
+    sends: int = 1,
+    policy: Policy = POLICY,
     connections: Sequence[str] = ("sms",),
 ) -> AsyncIterator[TwilioStandIn]:
-    """A dispatcher at work, with so many lines to a provider that takes so long, and was quicker until now."""
+    """A dispatcher at work, with so many lines to a provider that takes so long, and was quicker for some sends."""
     async with TwilioStandIn(ACCOUNT, TOKEN) as standin, open_session(connections=lines) as session:
         standin.default = accepted(slow_seconds)
         adapters = {
@@ -57,10 +61,11 @@ async def dispatching(
             )
             for name in connections
         }
-        dispatcher = Dispatcher(database, adapters, policy=POLICY, clock=utcnow)
+        dispatcher = Dispatcher(database, adapters, policy=policy, clock=utcnow)
         if quick_seconds is not None:
             for line in dispatcher._lines.values():
-                line.took(quick_seconds)
+                for _ in range(sends):
+                    line.took(quick_seconds)
         dispatcher.start()
         try:
             yield standin
@@ -87,6 +92,23 @@ async def test_a_send_whose_lease_is_over_goes_back_to_the_queue_and_is_sent_lat
     assert len({request.to for request in standin.log}) == len(PEOPLE)
     async with database.read() as conn:
         assert set((await conn.execute(select(deliveries.c.tries))).scalars()) == {1}  # such tries are not counted
+
+
+async def test_a_provider_that_asks_to_slow_down_gets_nothing_of_what_waits(
+    database: Database, planned: Planned
+) -> None:
+    await planned(*(f"sms:+1415555{n:04d}" for n in range(300)))
+    fast = replace(POLICY, manners={"sms": Manner(rate=100_000)})
+    async with dispatching(database, lines=CONCURRENCY, quick_seconds=0.0, sends=AHEAD, policy=fast) as standin:
+        standin.default = Answer("busy", 429, headers={"Retry-After": "3600"})
+        async with asyncio.timeout(60):
+            while (await tally(database))[1].get("not_sent", 0) < 1:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+        asked = len(standin.log)
+        statuses, _ = await tally(database)
+    assert asked <= CONCURRENCY  # what was under way when the first was refused
+    assert statuses == {"queued": 300}
 
 
 async def test_who_stops_gives_back_at_once_what_waits_for_a_place(database: Database, planned: Planned) -> None:
