@@ -39,11 +39,12 @@ class Query:
     choices: Sequence[str] = ()
     is_time: bool = False
     is_needed: bool = False
+    may_be_empty: bool = False  # and then says nothing
 
 
 PAGE = (
     Query("limit", f"How many to list, at most {MOST_LISTED}; 50 when absent."),
-    Query("cursor", "The `next` of an earlier answer, to go on behind it."),
+    Query("cursor", "The `next` of an earlier answer, to go on behind it.", may_be_empty=True),
 )
 
 
@@ -100,10 +101,10 @@ class Call:
             if name in found:
                 raise invalid(name, "given more than once")
             check_text(value, name)
-            if (
-                value != "" or known[name].is_time or known[name].choices
-            ):  # a script's empty variable must not mean all of it
+            if value != "":
                 found[name] = with_plus(value) if name == "address" else value
+            elif not known[name].may_be_empty:  # a script's empty variable must not mean all of it
+                raise invalid(name, "it is empty: leave it out, or say which")
         for name, query in known.items():
             if query.choices and found.get(name, query.choices[0]) not in query.choices:
                 raise invalid(name, f"use one of {', '.join(query.choices)}")

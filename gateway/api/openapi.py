@@ -117,7 +117,9 @@ def _query_schema(query: Query) -> dict[str, Any]:
         return {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
     if query.choices:
         return {"type": "string", "enum": list(query.choices)}
-    return {"type": "string"} | ({"format": "date-time"} if query.is_time else {})
+    if query.is_time:
+        return {"type": "string", "format": "date-time"}
+    return {"type": "string"} | ({} if query.may_be_empty else {"minLength": 1})
 
 
 def _responses(route: Route) -> dict[str, Any]:

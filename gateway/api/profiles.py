@@ -32,7 +32,7 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_white
 MOST_ADDRESSES = 100
 MOST_WORDS = 10
 SEARCHED = (
-    Query("q", "Words in a name, an external id or an address, whatever their case."),
+    Query("q", "Words in a name, an external id or an address, whatever their case.", may_be_empty=True),
     Query("address", "Who has it, such as `sms:+14155550123`."),
     Query("external_id", "Whose key in your own system it is."),
     Query("tag", "Who has the tag."),
