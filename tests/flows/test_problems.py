@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from gateway.api.bodies import BYTES as BODY_BYTES
@@ -182,6 +183,18 @@ async def test_what_is_left_empty_is_refused_and_does_not_mean_them_all(gateway:
                 path = route.path.replace("{id}", "nobody")
                 got = await gateway.ask("GET", f"{path}?{query.name}=", key=admin)
                 assert (got.status, got.json["errors"][0]["field"]) == (422, query.name), path
+
+
+async def test_others_are_served_while_a_huge_body_is_read(gateway: Gateway) -> None:
+    key = await gateway.key()
+    huge = b'{"attributes": {"a": [' + b"0," * 3_500_000 + b"0]}}"
+    asked = asyncio.create_task(gateway.ask("POST", "/v1/profiles", data=huge, key=key))
+    served = 0
+    while not asked.done():
+        assert (await gateway.send("GET", "/healthz")).status == 200
+        served += 1
+    assert (await asked).status == 422
+    assert served > 40, "it was waited for"
 
 
 async def test_to_search_for_no_words_is_to_list_everybody(gateway: Gateway) -> None:
