@@ -15,6 +15,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from gateway.problems import Problem
+
 if TYPE_CHECKING:
     from gateway.door import Door
 
@@ -109,6 +111,20 @@ class Connection(web.RequestHandler):
         self._body, self._writer = EMPTY_PAYLOAD, None
         self.came = 0
         self._door.moves(self, State.WAITING)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What is no HTTP, or cannot be unpacked: a problem document, which repeats nothing of it."""
+        super().handle_error(request, status, exc, message)  # which logs it
+        if status < 500:
+            words = "it is no HTTP/1.1, or comes in an encoding that is not known here"
+            response = Problem(status, "malformed", "The request cannot be read", words).response()
+        else:
+            response = Problem(status, "internal", "Something went wrong here", "it was logged").response()
+        response.headers.update({"Server": "optgate", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
+        response.force_close()
+        return response
 
     def resume_writing(self) -> None:
         self._stuck_since = None

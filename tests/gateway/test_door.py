@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import socket
 import time
@@ -118,6 +119,32 @@ async def test_a_request_that_does_not_come_to_the_end_of_its_headers_is_closed_
     assert seconds < SOON.head_seconds + SLACK
     assert heard[9:].startswith(told), heard
     assert (await gateway.send("GET", "/healthz")).status == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"CANARY no HTTP\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nX-Canary: \x00CANARY\r\n\r\n",
+        b"GET /" + b"CANARY" * 2000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        head("POST", "/v1/profiles", "Content-Encoding: zstd", "Content-Length: 6") + b"CANARY",
+        head("POST", "/v1/profiles", "Transfer-Encoding: chunked") + b"CANARY\r\n",
+    ],
+    ids=["no HTTP", "a NUL", "a long line", "an unknown encoding", "no chunk"],
+)
+async def test_what_cannot_be_read_is_answered_by_a_problem_that_repeats_nothing(
+    opened: Callable[[Limits], Awaitable[Gateway]], said: bytes
+) -> None:
+    gateway = await opened(Limits())
+    async with client(gateway) as odd:
+        odd.say(said)
+        _, heard = await odd.closed()
+    answered, _, body = heard.partition(b"\r\n\r\n")
+    assert json.loads(body)["type"].endswith("/malformed")
+    assert answered.split(b" ")[1] == b"400"
+    assert b"application/problem+json" in answered
+    assert b"aiohttp" not in heard
+    assert b"CANARY" not in heard
 
 
 async def test_a_second_request_is_given_no_more_time_than_the_first(
