@@ -51,12 +51,14 @@ async def prepare(database: Database, settings: Settings, *, now: datetime) -> A
 
 
 @asynccontextmanager
-async def prepared(settings: Settings, *, now: datetime) -> AsyncIterator[Database]:
-    """The database, made where there is none, and brought up to date."""
+async def prepared(settings: Settings, *, now: datetime) -> AsyncIterator[tuple[Database, str]]:
+    """The database, made where there is none, and brought up to date; and what to say where it was made."""
     database = Database(settings.database.url)
     try:
+        mishaps.must_be_usable(database.url)
+        is_new = not exists(database) or await standing(database) == "empty"
         await prepare(database, settings, now=now)
-        yield database
+        yield database, f"A new database was made at {_place(database)}.\n{_ELSEWHERE}." if is_new else ""
     finally:
         await database.dispose()
 
@@ -78,10 +80,8 @@ _ELSEWHERE = "If yours is elsewhere, name its configuration with --config FILE o
 async def _must_be_current(database: Database) -> None:
     at = mishaps.shown(database.url)
     if not exists(database):
-        here = f" in {os.getcwd()}" if not os.path.isabs(str(database.url.database)) else ""
-        raise NotReady(
-            f"there is no database at {at}{here}.\n{_ELSEWHERE}; `optgate migrate` or `optgate serve` makes a new one."
-        )
+        words = "`optgate migrate` or `optgate serve` makes a new one"
+        raise NotReady(f"there is no database at {_place(database)}.\n{_ELSEWHERE}; {words}.")
     mishaps.must_be_usable(database.url)
     found = await standing(database)
     if found == "empty":
@@ -90,6 +90,12 @@ async def _must_be_current(database: Database) -> None:
         raise NotReady(f"the database at {at} is of an older Optgate: run `optgate migrate` first")
     if found == "newer":
         raise NotReady(f"the database at {at} is of a newer Optgate than this one: use that one")
+
+
+def _place(database: Database) -> str:
+    """Where it is; of a file that is named by its folder, which folder that is."""
+    is_relative = mishaps.sqlite_file(database.url) is not None and not os.path.isabs(str(database.url.database))
+    return mishaps.shown(database.url) + (f" in {os.getcwd()}" if is_relative else "")
 
 
 def exists(database: Database) -> bool:

@@ -81,12 +81,15 @@ def with_database(settings: Settings, work: Callable[[Database], Awaitable[T]]) 
 
 
 def with_prepared(settings: Settings, work: Callable[[Database], Awaitable[T]]) -> T:
-    """Do it with a database that is made where there is none, and brought up to date."""
+    """Do it with a database that is brought up to date; where there is none it is made, which is said on standard
+    error: in the wrong folder it is not the gateway's."""
     from gateway.prepare import prepared
     from store.clock import utcnow
 
     async def worked() -> T:
-        async with prepared(settings, now=utcnow()) as database:
+        async with prepared(settings, now=utcnow()) as (database, made):
+            if made:
+                click.echo(made, err=True)
             return await work(database)
 
     return run(settings, worked())

@@ -236,6 +236,15 @@ def test_a_wrong_configuration_ends_every_command_with_two(on_sqlite: Operator) 
     assert "No such command" in said(on_sqlite.run("serv"), 2)
 
 
+def test_a_key_for_a_database_that_is_new_says_so_and_where(on_sqlite: Operator) -> None:
+    """In the wrong folder it would be a key that opens nothing of the gateway's."""
+    made = on_sqlite.run("key", "create", "crm")
+    assert made.stdout.startswith("og_"), made
+    assert f"A new database was made at sqlite:///optgate.db in {on_sqlite.folder}" in made.stderr
+    assert "--config FILE" in made.stderr
+    assert on_sqlite.run("key", "create", "another").stderr == ""
+
+
 def test_a_key_that_cannot_be_makes_nothing(on_sqlite: Operator) -> None:
     for name in (" ", "x" * 101, "crm for sadie", "two\tparts", "two\nlines", b"a\xff", "\u202ecrm"):
         assert "a key needs a name" in said(on_sqlite.run("key", "create", name), 2), name
