@@ -17,15 +17,18 @@ from typing import Any, NoReturn
 from audience.spreadsheet import Record, Unreadable, separated
 from consent.states import BASES, CHANNELS, EVERYTHING, STATES, State, Subject
 from profiles.addresses import Address, AddressBook, BadAddress
-from profiles.records import NAMES, merged
+from profiles.records import MOST_CHARACTERS as MOST_OF_ATTRIBUTES
+from profiles.records import NAMES, AttributesTooLarge, merged
 from profiles.zones import is_zone
 
 TERMS = ("obtained_at", "how", "wording", "basis", "expires_at")
 PLAIN = ("profile_id", *NAMES, "tags", "attributes", "phone", *CHANNELS, "consent.addresses", *TERMS)
 ABOUT = ("everything", *CHANNELS)  # with preference.NAME: what stands behind `consent.` and `obtained_at.`
-MOST = {"external_id": 255, "how": 1000, "wording": 10_000}  # characters
+# What the API takes, a file takes: what is exported must come in again, or a no in it would be lost.
+MOST = {"external_id": 255, "how": 65_536, "wording": 65_536}  # characters
 MOST_CHARACTERS = 500  # of any other name
-MOST_ITEMS = 100  # in one cell
+MOST_TAGS = 1000
+MOST_ITEMS = 100  # in any other cell
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", re.ASCII)
 _OF_ADDRESS = re.compile(
     r"(?P<to>yes|no|not_asked)(?: at (?P<at>\S+))?(?: as (?P<basis>\S+))?(?: until (?P<until>\S+))? (?P<of>[a-z]+:.+)"
@@ -153,7 +156,11 @@ def _attributes(cells: Mapping[str, str]) -> dict[str, Any]:
         if not isinstance(found, dict) or not _can_be_stored(found):
             raise BadRow("attributes", "it must be a JSON object, of what can be stored")
     own = {name.partition(".")[2]: cell for name, cell in cells.items() if name.startswith("attributes.")}
-    return merged({}, found | own)  # null would take away
+    try:
+        return merged({}, found | own)  # null would take away
+    except AttributesTooLarge:
+        words = f"all of them together, as JSON, hold at most {MOST_OF_ATTRIBUTES:,} characters"
+        raise BadRow("attributes", words) from None
 
 
 def _can_be_stored(value: Mapping[str, Any]) -> bool:
@@ -170,15 +177,15 @@ def _not_finite(_: str) -> NoReturn:
 
 
 def _tags(cell: str) -> tuple[str, ...]:
-    tags = _few("tags", separated(cell))
+    tags = _few("tags", separated(cell), MOST_TAGS)
     if any(len(tag) > 100 for tag in tags):
         raise BadRow("tags", "a tag has at most 100 characters")
     return tuple(dict.fromkeys(tags))
 
 
-def _few(column: str, items: list[str]) -> list[str]:
-    if len(items) > MOST_ITEMS:
-        raise BadRow(column, f"at most {MOST_ITEMS} in one cell")
+def _few(column: str, items: list[str], most: int = MOST_ITEMS) -> list[str]:
+    if len(items) > most:
+        raise BadRow(column, f"at most {most} in one cell")
     return items
 
 

@@ -13,7 +13,7 @@ from channels.values import Forged, Malformed
 from consent.moves import Refused
 from consent.preferences import NameTaken, UnknownPreference
 from inbox.rulebook import Builtin
-from profiles.records import ExternalIdTaken
+from profiles.records import MOST_CHARACTERS, AttributesTooLarge, ExternalIdTaken
 from store.engine import DatabaseAway, is_away
 
 MOST_NAMED = 1000  # fields
@@ -149,6 +149,8 @@ def from_exception(error: Exception) -> Problem | None:
                 f"it is {error}",
                 profile_id=str(error),
             )
+        case AttributesTooLarge():
+            return invalid("attributes", f"all of them together, as JSON, hold at most {MOST_CHARACTERS:,} characters")
         case NameTaken():
             return Problem(409, "name-taken", "The name is taken", "another preference has this name")
         case UnknownPreference():
@@ -159,13 +161,17 @@ def from_exception(error: Exception) -> Problem | None:
             )
         case DatabaseAway():
             return away()
-        case web.RequestPayloadError():
-            return Problem(400, "malformed", "The body cannot be read", "its encoding is broken")
-        case web.HTTPException():
-            names_the_limit = isinstance(error, web.HTTPRequestEntityTooLarge)
-            detail = (error.text or "") if names_the_limit else ""
-            return Problem(error.status, "http", error.reason, detail, headers=_kept(error))
+        case web.RequestPayloadError() | web.HTTPException():
+            return _of_http(error)
     return away() if is_away(error) else None
+
+
+def _of_http(error: web.RequestPayloadError | web.HTTPException) -> Problem:
+    if isinstance(error, web.RequestPayloadError):
+        return Problem(400, "malformed", "The body cannot be read", "its encoding is broken")
+    names_the_limit = isinstance(error, web.HTTPRequestEntityTooLarge)
+    detail = (error.text or "") if names_the_limit else ""
+    return Problem(error.status, "http", error.reason, detail, headers=_kept(error))
 
 
 def _kept(error: web.HTTPException) -> dict[str, str]:

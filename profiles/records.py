@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ from store.tables import profile_tags, profiles
 from store.upsert import insert_missing
 
 NAMES = ("external_id", "first_name", "last_name", "locale", "timezone")
+
+
+# Of a profile's attributes, as JSON: a list shows 500 profiles whole, and a cell of a sheet takes 131,072.
+MOST_CHARACTERS = 65_536
+
+
+class AttributesTooLarge(Exception):
+    """A profile's attributes would be longer than MOST_CHARACTERS."""
 
 
 class ExternalIdTaken(Exception):
@@ -132,14 +141,24 @@ async def remove(conn: AsyncConnection, profile_id: str) -> None:
 
 
 def merged(attributes: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """`attributes` after an RFC 7396 merge patch: null removes, objects merge, all else replaces."""
+    """`attributes` after an RFC 7396 merge patch: null removes, objects merge, all else replaces.
+
+    Raises AttributesTooLarge.
+    """
+    result = _merged(attributes, patch)
+    if result and len(json.dumps(result, ensure_ascii=False)) > MOST_CHARACTERS:
+        raise AttributesTooLarge
+    return result
+
+
+def _merged(attributes: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(attributes)
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)
         elif isinstance(value, Mapping):
             below = result.get(name)
-            result[name] = merged(below if isinstance(below, Mapping) else {}, value)
+            result[name] = _merged(below if isinstance(below, Mapping) else {}, value)
         else:
             result[name] = value
     return result

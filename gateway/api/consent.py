@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -26,6 +27,8 @@ from profiles.records import Profile
 from store.ids import new_id
 
 log = structlog.get_logger("api")
+
+MOST_EVIDENCE = 65_536  # characters, as JSON: it is kept for good, and each page of the history shows it
 
 Channel = Literal["sms", "whatsapp", "email", "voice", "post"]
 StateName = Literal["yes", "no", "not_asked"]
@@ -70,7 +73,8 @@ class ConsentIn(Body):
     preferences: dict[str, StateName] = Field(default_factory=dict, max_length=1000)
     """By the preference's name."""
     evidence: dict[str, Any] = Field(default_factory=dict)
-    """What shows it. Over a person's no a yes needs `obtained_at`, later than that no, and `how`."""
+    """What shows it, at most 65,536 characters as JSON. Over a person's no a yes needs `obtained_at`, later than that
+    no, and `how`."""
 
     @field_validator("at", "expires_at")
     @classmethod
@@ -84,7 +88,9 @@ class ConsentIn(Body):
 
     @field_validator("evidence")
     @classmethod
-    def _dated(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _usable(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value and len(json.dumps(value, ensure_ascii=False)) > MOST_EVIDENCE:
+            raise ValueError(f"as JSON it holds at most {MOST_EVIDENCE:,} characters: say where the whole is kept")
         obtained = value.get("obtained_at")
         if obtained is not None:
             try:

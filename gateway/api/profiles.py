@@ -67,7 +67,8 @@ class ProfileIn(Body):
     timezone: Text | None = None
     """Such as `Europe/Madrid`; believed before what the number says, when it is a question of hours."""
     attributes: dict[str, Any] | None = None
-    """Whatever you want to know of them. In a change these are merged: null takes one away (RFC 7396)."""
+    """Whatever you want to know of them, at most 65,536 characters as JSON. In a change these are merged: null takes
+    one away (RFC 7396)."""
     tags: Annotated[list[Tag], Field(max_length=1000)] | None = None
     """All of them; in a change they replace those there are."""
     addresses: Annotated[list[AddressIn], Field(max_length=MOST_ADDRESSES)] | None = None

@@ -104,6 +104,27 @@ async def test_another_gateway_reads_the_same_people_answers_and_dates(
         await other.dispose()
 
 
+async def test_what_the_api_takes_another_gateway_takes_from_the_file(
+    database: Database, make_database_url: Callable[..., str], tmp_path: Path
+) -> None:
+    """A row that is refused there would leave a no behind."""
+    file = tmp_path / "people.csv"
+    ana = await add_person(database, ANA, external_id="crm-1", tags=[f"{'tag' * 32}{n}" for n in range(1000)])
+    long = people.Draft(attributes={"story": '"' * 32_000})
+    await database.transact(lambda conn: people.change(conn, ana, long, now=NOON))
+    shown = {"obtained_at": later(-3600).isoformat(), "how": "h" * 50_000, "wording": "w" * 10_000}
+    await say(database, ana, {"sms": "no"}, now=later(1), by_person=True, evidence=shown)
+    await exported(database, "profiles", file)
+    other = Database(make_database_url())
+    try:
+        [result] = await taken(other, file)
+        assert (result.outcome, result.reason) == ("created", None)
+        assert await verdict(other, result.profile_id) == "opted_out_channel"
+        assert await _told(database) == await _told(other)
+    finally:
+        await other.dispose()
+
+
 async def _told(database: Database) -> dict[str, Any]:
     """Everybody by external id: words, addresses, and each flag as far as it is told."""
     async with database.read() as conn:

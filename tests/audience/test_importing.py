@@ -138,6 +138,8 @@ async def test_a_person_comes_with_all_that_the_row_says(database: Database, imp
         ("sms,attributes", '+14155550123,"{""a"": 1e999}"', "attributes: it must be a JSON object"),
         ("sms,attributes", '+14155550123,"{""a"": ""\\ud800""}"', "attributes: it must be a JSON object"),
         ("sms,attributes", '+14155550123,"{""a"": NaN}"', "attributes: it is not JSON"),
+        ("sms,attributes", '+14155550123,"{""a"": ""' + "x" * 65_536 + '""}"', "attributes: all of them together"),
+        ("sms,tags", "+14155550123," + "|".join(map(str, range(1001))), "tags: at most 1000 in one cell"),
         ("sms,first_name", "+14155550123,a\x00b", "first_name: a NUL character cannot be stored"),
         ("sms,first_name", "+14155550123," + "x" * 501, "first_name: at most 500 characters"),
         ("sms,first_name", "+14155550123", "row: it has 1 cells where the first row has 2"),

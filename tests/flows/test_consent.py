@@ -249,6 +249,14 @@ async def test_the_verdict_takes_the_primary_address_or_the_next_that_may_be_sen
     assert await gateway.api("GET", path) == {"allowed": False, "reason": "opted_out_address", "address": BEN}
 
 
+async def test_evidence_does_not_grow_without_end(gateway: Gateway) -> None:
+    person = await gateway.person(f"sms:{ANA}")
+    body = {"channels": {"sms": "yes"}, "evidence": {"how": "form", "form": "x" * 65_536}}
+    got = await gateway.ask("PATCH", f"/v1/profiles/{person['id']}/consent", json=body)
+    assert (got.status, [error["field"] for error in got.json["errors"]]) == (422, ["evidence"])
+    assert await gateway.history(person["id"]) == []
+
+
 async def test_consent_events_are_everybodys_history_by_what_is_asked(gateway: Gateway) -> None:
     await gateway.text_in("STOP", ANA)
     middle = gateway.clock()

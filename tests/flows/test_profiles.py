@@ -239,6 +239,25 @@ async def test_what_cannot_be_kept_is_named(gateway: Gateway) -> None:
     assert await gateway.rows("profiles") == []
 
 
+async def test_attributes_do_not_grow_without_end(gateway: Gateway) -> None:
+    """A list of 500 would not fit into memory, and a cell of an exported sheet would not hold them."""
+    most = {"a": "x" * 32_000, "b": {"c": "é" * 32_000}}
+    person = await gateway.api("POST", "/v1/profiles", json={"external_id": "crm-1", "attributes": most})
+    path = f"/v1/profiles/{person['id']}"
+    for method, where, body in (
+        ("POST", "/v1/profiles", {"attributes": {"a": "x" * 65_536}}),
+        ("PATCH", path, {"attributes": {"d": "x" * 2_000}}),
+        ("PUT", "/v1/profiles/by-external-id/crm-1", {"attributes": {"b": {"d": "x" * 2_000}}}),
+    ):
+        got = await gateway.ask(method, where, json=body)
+        assert (got.status, [error["field"] for error in got.json["errors"]]) == (422, ["attributes"]), got
+    batch = {"items": [{"external_id": "crm-1", "attributes": {"d": "x" * 2_000}}]}
+    assert [item["status"] for item in (await gateway.api("POST", "/v1/profiles/batch", json=batch))["items"]] == [422]
+    assert (await gateway.profile(person["id"]))["attributes"] == most
+    changed = await gateway.api("PATCH", path, json={"attributes": {"a": None, "d": "x" * 2_000}})
+    assert changed["attributes"] == {"b": most["b"], "d": "x" * 2_000}
+
+
 async def test_who_was_changed_since_is_found_also_by_what_they_said(gateway: Gateway) -> None:
     ana, ben, _ = [await gateway.person(f"sms:{number}") for number in (ANA, BEN, CLEO)]
     gateway.clock.advance(minutes=5)
