@@ -19,7 +19,7 @@ import structlog
 ALLOWED = frozenset(
     {"event", "level", "logger", "timestamp", "connection", "error", "again_in_seconds", "attempt", "broadcast",
      "status", "method", "route", "milliseconds", "address", "database", "count", "reason", "where", "version", "pid",
-     "task"}
+     "task", "why", "items"}
 )  # fmt: skip
 
 _HERE = Path(__file__).resolve().parents[1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +18,14 @@ from sqlalchemy import text
 
 from gateway import logs
 from gateway.settings import Settings
+from store.tasks import Woken
 from tests.channels.requests_as_sent import TOKEN
 from tests.flows.conftest import gateway, settings, twilio  # noqa: F401 - fixtures
 from tests.flows.running import OURS, Gateway, eventually
 from tests.standins import twilio as answers
 from tests.standins.twilio import TwilioStandIn
 
+ROOT = Path(__file__).resolve().parents[2]
 NUMBER, OTHER = "+14155550187", "+14155550188"
 CANARIES = (
     "4155550187",
@@ -134,6 +138,41 @@ async def test_what_is_accepted_refused_or_wrong_leaves_no_canary(
     await running.stop()
     without_canaries(log_lines())
     await running.start()
+
+
+async def test_a_webhook_that_cannot_be_understood_is_logged_by_its_fields(running: Gateway, log_lines: Any) -> None:
+    assert (await running.post(running.form("canary-text", ""))).status == 400
+    assert (await running.ask("POST", "/webhooks/box", data=b'{"from": "canary-text')).status == 400
+    lines = without_canaries(log_lines())
+    assert [(line["event"], line["connection"]) for line in lines] == [
+        ("webhook.malformed", "sms"),
+        ("webhook.malformed", "box"),
+    ]
+    assert "From" in lines[0]["why"]
+
+
+def spoken() -> list[ast.Call]:
+    """Each call in our own code that writes a log line, with a name of its own for the event."""
+    calls = [
+        call
+        for room in ("gateway", "forms", "broadcasts", "inbox", "audience", "outbox", "consent", "profiles", "content",
+                     "rules", "channels", "store")
+        for file in (ROOT / room).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith(("log.", "level"))
+    ]  # fmt: skip
+    return [call for call in calls if isinstance(call.args[0], ast.Constant)]
+
+
+def test_every_event_of_the_log_is_told_of_and_no_field_of_it_is_lost() -> None:
+    told = (ROOT / "docs" / "operating.md").read_text().partition("## Logs")[2]
+    events = {str(ast.literal_eval(call.args[0])) for call in spoken()}
+    loops = {f"{loop.name}.failed" for loop in Woken.__subclasses__()}
+    assert len(events) > 10
+    assert len(loops) >= 4
+    assert sorted(event for event in events | loops if f"`{event}`" not in told) == []
+    fields = {keyword.arg for call in spoken() for keyword in call.keywords}
+    assert fields - logs.ALLOWED == {"exc_info"}
 
 
 async def test_a_failure_nobody_foresaw_is_logged_with_its_place_and_without_its_words(
