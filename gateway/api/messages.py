@@ -50,7 +50,7 @@ class MessageIn(routes.RoutesIn):
     to: To
     content: ContentIn
     require_opt_in: bool | None = None
-    """Absent: true. With false it is transactional: only the strongest no stops it; needs `send:transactional`."""
+    """Absent: true. With false it is transactional: only the strongest no stops it; needs `send:transactional` too."""
     require_opt_in_too: bool | None = Field(default=None, alias="requireOptIn")
     """The same, as other systems spell it."""
     preference: str | None = None
