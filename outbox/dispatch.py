@@ -60,6 +60,7 @@ class Dispatcher:
         self._stopping = asyncio.Event()
         self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=500, apart=True)
         self._again: set[asyncio.Task[None]] = set()  # endings that the database did not take at first
+        self._said_at = 0.0  # that ends wait
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -216,7 +217,7 @@ class Dispatcher:
                 log.error("ending.lost", attempt=ending.claim.attempt_id, error=type(error).__name__)
                 self._told(ending, took)
                 return
-            log.warning("ending.waits", attempt=ending.claim.attempt_id, error=type(error).__name__)
+            self._say_that_ends_wait(error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 10.0)
             try:
@@ -226,6 +227,13 @@ class Dispatcher:
             else:
                 self._kept(ending, took)
                 return
+
+    def _say_that_ends_wait(self, error: BaseException) -> None:
+        """Once a second at most: while the database is away there may be a thousand of them."""
+        now = boottime()
+        if now - self._said_at >= 1.0:
+            self._said_at = now
+            log.warning("ending.waits", items=len(self._again), error=type(error).__name__)
 
     async def _record(self, conn: AsyncConnection, batch: Sequence[Ending]) -> list[None]:
         await endings.record(conn, batch, now=self._clock())
