@@ -76,7 +76,10 @@ class Change:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        async with self._gateway.house.database.write() as conn:
+        database = self._gateway.house.database
+        async with database.write() as conn:
+            if database.dialect == "postgresql":  # it takes its time, and does not stand still
+                await conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             await people.change(conn, self._person, Draft(addresses=self._addresses), now=self._gateway.clock())
             self._made.set()
             await self._go_on.wait()
