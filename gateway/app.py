@@ -30,6 +30,7 @@ from gateway.api import (
     settings,
     verdicts,
 )
+from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare, setting
 from gateway.problems import Problem, from_exception
@@ -212,8 +213,7 @@ def _route(request: web.Request) -> str:
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "optgate"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(ON_EVERY_ANSWER)
     response.headers.setdefault("Cache-Control", "no-store")
     if (standing := request.get(base.STANDING)) is not None:
         response.headers.update(standing.headers)

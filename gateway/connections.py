@@ -20,6 +20,7 @@ from gateway.problems import Problem
 if TYPE_CHECKING:
     from gateway.door import Door
 
+ON_EVERY_ANSWER = {"Server": "optgate", "X-Content-Type-Options": "nosniff"}
 _TOO_SLOW = (
     b"HTTP/1.1 408 Request Timeout\r\nServer: optgate\r\nConnection: close\r\nContent-Length: 0\r\n"
     b"Cache-Control: no-store\r\n\r\n"
@@ -122,7 +123,7 @@ class Connection(web.RequestHandler):
             response = Problem(status, "malformed", "The request cannot be read", words).response()
         else:
             response = Problem(status, "internal", "Something went wrong here", "it was logged").response()
-        response.headers.update({"Server": "optgate", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
+        response.headers.update(ON_EVERY_ANSWER | {"Cache-Control": "no-store"})
         response.force_close()
         return response
 

@@ -164,9 +164,10 @@ async def inside(connection: AsyncConnection, work: Callable[[AsyncConnection], 
     """Run `work` in the thread of a connection of this driver; it may await that connection, and nothing else.
 
     Cancelled, however often, it waits for the end of the work, which nobody can stop, before it says so: who comes next
-    to the connection would meet a transaction that is under way.
+    to the connection would meet a transaction that is under way. Raises ValueError where the connection is closed.
     """
     adapted: Any = connection.sync_connection.connection.dbapi_connection  # type: ignore[union-attr]
+    _ = adapted._connection._conn  # raises where it is closed: nobody would take what is put into its queue
     # No task: an event loop that is given up cancels every task, and would not wait for the thread.
     ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     running = partial(copy_context().run, _to_its_end, adapted, work(connection))

@@ -18,6 +18,7 @@ from sqlalchemy import Column, MetaData, Table, insert, literal, select, text, u
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import onehop
 from store.engine import Database, DatabaseAway, Raced, normalise_url
 from store.ids import new_id
 from store.tables import settings as settings_table
@@ -427,3 +428,19 @@ async def test_whether_somebody_waits_to_write_is_known_on_sqlite(tmp_path: Path
     await database.dispose()
     assert seen == [True, True, False, False]
     assert not database.is_waited_for
+
+
+async def test_who_comes_to_a_closed_connection_is_told_so(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'closed.db'}")
+
+    async def look(conn: AsyncConnection) -> None:
+        await conn.execute(text("SELECT 1"))
+
+    async with database._writer.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+        await raw.close()
+        async with asyncio.timeout(5):
+            with pytest.raises(ValueError, match="no active connection"):
+                await onehop.inside(connection, look)
+    await database.dispose()
