@@ -77,6 +77,7 @@ class Sandbox:
     """
 
     provider = "sandbox"
+    body_bytes = BODY_BYTES
     replies_in_answer = False
 
     def __init__(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 ProviderVerdict = Literal["opt_in", "opt_out", "help"]
+Automatic = Literal["auto_reply", "bounce", "list", "system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,21 @@ class Inbound:
     received_at: datetime | None = None  # UTC, by our clock, as the door notes it: a transaction may come later
     name: str | None = None  # the profile name that the provider shows; display only
     fields: Mapping[str, str] = field(default_factory=dict)  # all else that came, as it came
+    # --- of an e-mail ---
+    subject: str | None = None
+    typed: str | None = None  # what the person wrote, without what is quoted, signed or put below; rules read this
+    authentic: bool = True  # the sender's address is proved (DMARC passed); a yes needs it, a no does not
+    unsubscribe_token: str | None = None  # of `unsub+TOKEN@`: the token is the proof, and the sender is ignored
+    # --- of any ---
+    automatic: Automatic | None = None  # no person wrote it: it is kept, and runs no rule
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A part of a genuine request that cannot be understood, kept as it came for an operator to look at."""
+
+    raw: bytes
+    why: str  # what is wrong with it; never what is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,20 @@ class Outbound:
     to: str  # without a channel prefix
     body: str | None = None
     template: Mapping[str, object] | None = None  # whatsapp: {"name", "language", "variables"}
+    mail: Mail | None = None  # email
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What an e-mail says, finished: an adapter adds headers and nothing that is read."""
+
+    subject: str
+    text: str
+    html: str | None = None
+    from_name: str | None = None  # instead of the connection's own
+    reply_to: str | None = None
+    unsubscribe_url: str | None = None  # of what can be unsubscribed from: for RFC 8058
+    unsubscribe_token: str | None = None  # the same by mail, as `unsub+TOKEN@`; fits a local part, in any case
 
 
 # --- how a send ends: a value, never an exception ---------------------------------------------
@@ -119,6 +149,28 @@ class Report:
     undeliverable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AddressReport:
+    """What a provider tells of an address: by a bounce, a complaint, or a setting of its own.
+
+    `stop` and `resume` are the person's word at the provider; of bounces a hard one means that nothing can reach the
+    address, a soft one that this message did not. Where the address is not told, `tag` names the attempt it was about.
+    """
+
+    account: str
+    event_id: str  # with the account the identity of the event, for ever
+    channel: str
+    kind: Literal["stop", "resume", "complaint", "hard_bounce", "soft_bounce"]
+    address: str | None = None
+    tag: str | None = None  # the attempt's, where it names one of ours
+    provider_id: str | None = None  # of the message it is about
+    code: str | None = None
+    at: datetime | None = None  # UTC, by the provider's clock
+
+
+Told = Inbound | Report | AddressReport | Parked  # what a request of a provider may hold
+
+
 # --- what became of what is in doubt ----------------------------------------------------------
 
 
@@ -156,19 +208,20 @@ class Adapter(Protocol):
     channel: str
     provider: str
     account: str
+    body_bytes: int  # of a request, at most
     replies_in_answer: bool  # the rule's reply goes back in the answer to the webhook (TwiML)
     own_addresses: frozenset[str]  # our own senders: never replied to
 
-    def receive(self, request: WebhookRequest) -> list[Inbound]:
-        """The messages in a request; raises Forged or Malformed."""
+    def receive(self, request: WebhookRequest) -> Sequence[Told]:
+        """What a request holds: mostly messages; raises Forged or Malformed."""
         ...
 
     def answer(self, message: Inbound, reply: str | None) -> HttpAnswer:
         """The answer to a kept message; the same bytes for the same arguments."""
         ...
 
-    def report(self, request: WebhookRequest) -> list[Report]:
-        """The delivery reports in a request; raises Forged or Malformed."""
+    def report(self, request: WebhookRequest) -> Sequence[Told]:
+        """What a request to the status webhook holds: mostly reports; raises Forged or Malformed."""
         ...
 
     async def send(self, message: Outbound) -> Outcome:
@@ -180,4 +233,39 @@ class Adapter(Protocol):
 
         That something is missing proves nothing: lists lag behind.
         """
+        ...
+
+
+@runtime_checkable
+class Challenged(Protocol):
+    """An adapter whose provider verifies the webhook by a GET, as Meta does."""
+
+    def challenge(self, request: WebhookRequest) -> HttpAnswer:
+        """The answer that proves whose webhook it is; raises Forged."""
+        ...
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    """An adapter that needs more than the request to tell whether it is genuine, as SES does a certificate."""
+
+    async def fetch(self, request: WebhookRequest) -> None:
+        """Get it, and do what the provider asks for (confirm a subscription); raises Forged or Malformed."""
+        ...
+
+
+# What a listener does with what it was handed: returns once all of it is durable and settled, else raises.
+Deliver = Callable[[Sequence[Told]], Awaitable[None]]
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """An adapter that is spoken to by another protocol than HTTP, as by SMTP."""
+
+    async def listen(self, deliver: Deliver) -> None:
+        """Begin to take what comes; raises OSError where it cannot listen."""
+        ...
+
+    async def close(self) -> None:
+        """Take no more, and end what is under way."""
         ...

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox import heed, word
 from outbox.optout_links import OptOutLinks
-from outbox.word import SaidNo
+from outbox.word import Said
 from store.clock import Clock
 from store.engine import Database
 
@@ -45,11 +45,11 @@ class Unsubscribing:
     clock: Clock
     client: Callable[[web.Request], IPv4Address | IPv6Address | None]  # who asks; None: nobody can tell
 
-    async def stop(self, said: SaidNo) -> None:
+    async def stop(self, said: Said) -> None:
         """Opt out; returns when nothing more begins to be sent."""
 
         async def work(conn: AsyncConnection) -> frozenset[str]:
-            return await word.heed_no(conn, [said], now=self.clock())
+            return await word.record(conn, [said], now=self.clock())
 
         await heed.settle(self.database, await self.database.transact(work))
 
@@ -89,7 +89,7 @@ async def do(request: web.Request) -> web.Response:
     source = "one_click" if b"List-Unsubscribe" in body and b"One-Click" in body else "unsubscribe_link"
     client = desk.client(request)
     evidence = {"ip": str(client) if client else None, "user_agent": _storable(request.headers.get("User-Agent", ""))}
-    await desk.stop(SaidNo(address_id, channel, source, evidence))
+    await desk.stop(Said(address_id, channel, source, evidence))
     what = _WHAT.get(channel, "messages")
     return _page("Done", f"<p>You will get no more {what} from {escape(desk.organisation)}.</p>")
 

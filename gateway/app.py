@@ -14,7 +14,7 @@ from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed
 from forms import unsubscribe
-from gateway import peers, reference, scrape, webhooks
+from gateway import listeners, peers, reference, scrape, webhooks
 from gateway.api import (
     answers,
     audit,
@@ -30,6 +30,7 @@ from gateway.api import (
     settings,
     verdicts,
 )
+from gateway.arrivals import ARRIVALS, Arrivals
 from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare, setting
@@ -101,14 +102,13 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             app[unsubscribe.UNSUBSCRIBING] = unsubscribe.Unsubscribing(
                 database, house.links, settings_.organisation.name, clock, peers.client_address
             )
-            app[webhooks.INBOX] = inbox = webhooks.open_inbox(house, metrics)
-            app[webhooks.REPORTS] = reports = webhooks.open_reports(house, metrics)
+            app[ARRIVALS] = arrivals = Arrivals(house, metrics)
             app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)
             scheduler = app[SCHEDULER] = await start_loops(house)
-            yield
+            async with listeners.open(house, arrivals):
+                yield
             scheduler.shutdown(wait=False)
-            await inbox.drain()
-            await reports.drain()
+            await arrivals.drain()
             await house.stop_work()
     finally:
         await database.dispose()

@@ -56,7 +56,7 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
         (ending, rule(ending.outcome, tries=ending.claim.tries, class_=ending.claim.class_))
         for ending in sorted(endings, key=lambda ending: ending.claim.attempt_id)
     ]
-    await word.heed_no(
+    await word.record(
         conn,
         [
             word.by_provider(

@@ -44,7 +44,7 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
         return [frozenset()] * len(reported)
     # A report that comes again says nothing again.
     noes = {row.id: (report, row, c) for report, row, c in known if report.opted_out and row.error != _error(report)}
-    closed = await word.heed_no(
+    closed = await word.record(
         conn,
         [
             word.by_provider(row.address_id, row.channel, connection=c, attempt_id=row.id, error=_error(report))

@@ -301,6 +301,9 @@ messages = Table(
     Column("payload", Text),
     Column("fields", Json, nullable=False),
     Column("verdict", Text),  # the provider's own: opt_in | opt_out | help
+    Column("subject", Text),  # of an e-mail
+    Column("typed", Text),  # of an e-mail: what the person wrote, which is all that a rule reads
+    Column("automatic", Text),  # no person wrote it: auto_reply | bounce | list | system
     Column("rule_id", Key),
     Column("change_id", Key),
     Column("provider_at", UTCDateTime),
@@ -317,6 +320,52 @@ rule_replies = Table(
     Column("rule_id", Key, primary_key=True),
     Column("at", UTCDateTime, nullable=False),
 )
+
+parked = Table(
+    "parked",  # what came in a genuine request and could not be understood
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("connection", Key, nullable=False),
+    Column("hash", Key, nullable=False),  # SHA-256 of what came: the same again is not kept again
+    Column("raw", LargeBinary, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Index("uq_parked_hash", "connection", "hash", unique=True),
+)
+
+reviews = Table(
+    "reviews",  # what no rule matched and reads like a no: until it is decided, marketing to the address is held
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("message_id", Key, nullable=False, unique=True),
+    Column("address_id", Key, nullable=False),
+    Column("channel", Key, nullable=False),
+    Column("phrase", Key, nullable=False),  # which of rules.phrases it is like
+    Column("status", Key, nullable=False),  # open | opted_out | dismissed
+    Column("due_at", UTCDateTime, nullable=False),  # an open one becomes an opt-out then
+    Column("decided_at", UTCDateTime),
+    Column("decided_by", Text),  # key:NAME | user:NAME | system
+    Column("change_id", Key),  # of an opt-out
+    Column("created_at", UTCDateTime, nullable=False),
+    Index("ix_reviews_open", "due_at", sqlite_where=text("status = 'open'"), postgresql_where=text("status = 'open'")),
+    Index("ix_reviews_address_id", "address_id", "status"),
+)
+
+forwards = Table(
+    "forwards",  # ordinary messages on their way to where they are read
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("message_id", Key, nullable=False, unique=True),
+    Column("connection", Key, nullable=False),
+    Column("status", Key, nullable=False),  # queued | done | parked
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    Column("due_at", UTCDateTime, nullable=False),
+    Column("done_at", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+    Index("ix_forwards_queue", "due_at", sqlite_where=text("status = 'queued'"),
+          postgresql_where=text("status = 'queued'")),
+)  # fmt: skip
 
 # --- the door out (owner: outbox) -------------------------------------------------------------
 
@@ -400,6 +449,38 @@ attempts = Table(
           sqlite_where=text("broadcast_id IS NOT NULL AND state IN ('sending', 'accepted', 'in_doubt')"),
           postgresql_where=text("broadcast_id IS NOT NULL AND state IN ('sending', 'accepted', 'in_doubt')")),
 )  # fmt: skip
+
+address_reports = Table(
+    "address_reports",  # what providers told of addresses, each event once, for ever
+    metadata,
+    Column("account", Key, primary_key=True),
+    Column("event_id", Key, primary_key=True),
+    Column("connection", Key, nullable=False),
+    Column("channel", Key, nullable=False),
+    Column("address_id", Key),  # NULL: neither the address nor the attempt is known here
+    Column("kind", Key, nullable=False),  # stop | resume | complaint | hard_bounce | soft_bounce
+    Column("code", Text),
+    Column("provider_at", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+    Index("ix_address_reports_address_id", "address_id", "kind", "created_at"),
+)
+
+confirmations = Table(
+    "confirmations",  # a yes that was asked for and is not one yet: it waits for a word from the address itself
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("address_id", Key, nullable=False),
+    Column("profile_id", Key),  # NULL: everyone who has the address then
+    Column("channel", Key, nullable=False),
+    Column("subject_kind", Text, nullable=False),  # as in consent_events
+    Column("subject_key", Key, nullable=False),
+    Column("evidence", Json, nullable=False),  # what was asked for, where and in which words
+    Column("asked_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("confirmed_at", UTCDateTime),
+    Column("change_id", Key),  # once confirmed
+    Index("ix_confirmations_address_id", "address_id", "asked_at"),
+)
 
 paces = Table(
     "paces",  # how fast: what a connection or a broadcast may begin, whichever process sends

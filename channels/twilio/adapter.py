@@ -40,6 +40,7 @@ class Twilio:
     """
 
     provider = "twilio"
+    body_bytes = BODY_BYTES
     replies_in_answer = True
 
     def __init__(

@@ -28,7 +28,7 @@ def leaving(settings: Settings) -> list[str]:
     return [
         name
         for name, connection in settings.connections.items()
-        if not isinstance(connection, Sandbox) and not (connection.api_url and is_here(connection.api_url))
+        if not isinstance(connection, Sandbox) and not (connection.leads_to and is_here(connection.leads_to))
     ]
 
 

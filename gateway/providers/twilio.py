@@ -46,6 +46,11 @@ class Twilio(Section):
             raise ValueError("needs `from`, the number that sends, or `messaging_service_sid`")
         return self
 
+    @property
+    def leads_to(self) -> str | None:
+        """Where messages go instead of Twilio."""
+        return self.api_url
+
     def adapter(self, name: str, parts: Parts) -> Adapter:
         """The adapter of the connection with this name; raises ValueError for what can never work."""
         from channels.twilio import adapter  # Twilio's library takes its time, and most commands need none of it

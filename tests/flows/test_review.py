@@ -169,7 +169,7 @@ async def heeded_while(gateway: Gateway, work: Callable[[AsyncConnection], Any])
 
     def heed() -> Any:
         now = gateway.clock()
-        return gateway.house.database.transact(lambda conn: word.heed_no(conn, [no], now=now))
+        return gateway.house.database.transact(lambda conn: word.record(conn, [no], now=now))
 
     if gateway.house.database.dialect == "sqlite":
         await gateway.house.database.transact(work)

@@ -1,0 +1,7 @@
+"""E-mail: what comes in, by whichever provider, and what goes out by SMTP.
+
+A mail is a `Letter` (`letter`), whoever brought it: the gateway's own SMTP or LMTP listener (`listener`), or a webhook
+(`sendgrid`, `mailgun`, `postmark`, `ses`). `told` says what it is to us: a message, of which `typed` finds what the
+person wrote; an automatic reply (`automatic`); a bounce (`bounces`) or a complaint (`complaints`).
+What goes out is made by `compose` and handed over by `smtp`. `adapter` puts a connection together.
+"""

@@ -1,0 +1,112 @@
+"""A connection of e-mail: out by SMTP, in by one of several ways."""
+
+from __future__ import annotations
+
+from email.headerregistry import Address
+from email.utils import parseaddr
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from gateway.providers.base import Parts, Rate, Section, StopNotice
+
+if TYPE_CHECKING:
+    from channels.mail.adapter import WayIn
+    from channels.values import Adapter
+
+_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+
+
+class SendgridIn(Section):
+    """Inbound Parse, and the Event Webhook."""
+
+    provider: Literal["sendgrid"]
+    user: str = Field(min_length=1)
+    password: SecretStr = Field(min_length=1)
+    public_key: str | None = None  # of the Event Webhook: base64, as SendGrid shows it
+
+
+class MailgunIn(Section):
+    """Routes, and webhooks."""
+
+    provider: Literal["mailgun"]
+    signing_key: SecretStr = Field(min_length=1)
+
+
+class PostmarkIn(Section):
+    provider: Literal["postmark"]
+    user: str = Field(min_length=1)
+    password: SecretStr = Field(min_length=1)
+
+
+class SesIn(Section):
+    """Amazon SES by SNS."""
+
+    provider: Literal["ses"]
+    topic_arns: list[str] = Field(min_length=1)
+
+
+class SmtpIn(Section):
+    """Our own listener, behind the organisation's mail server."""
+
+    provider: Literal["smtp"]
+    listen: str  # HOST:PORT
+    protocol: Literal["smtp", "lmtp"] = "smtp"
+    authserv_id: str | None = None  # whose Authentication-Results is believed: the mail server's own name
+
+
+Inbound = Annotated[SendgridIn | MailgunIn | PostmarkIn | SesIn | SmtpIn, Field(discriminator="provider")]
+
+
+class Smtp(Section):
+    provider: Literal["smtp"]
+    channel: Literal["email"]
+    host: str = Field(min_length=1)
+    port: int | None = Field(default=None, ge=1, le=65535)
+    username: str | None = None
+    password: SecretStr | None = None
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    sender: str = Field(alias="from")  # Example Theatre <hello@example.org>
+    rate: Rate = 100.0
+    stop_notice: StopNotice = "never"
+    inbound_domain: str | None = None  # whose mail comes in by this connection: for unsub+…@ and bounces+…@
+    inbound: Inbound | None = None
+
+    @field_validator("sender")
+    @classmethod
+    def _is_mailbox(cls, value: str) -> str:
+        name, address = parseaddr(value)
+        try:
+            Address(name, addr_spec=address)
+        except Exception as error:
+            raise ValueError("not a mailbox: write it as Example Theatre <hello@example.org>") from error
+        if "@" not in address:
+            raise ValueError("not a mailbox: write it as Example Theatre <hello@example.org>")
+        return value
+
+    @property
+    def leads_to(self) -> str | None:
+        """The relay, which may be on this very machine."""
+        return f"smtp://{self.host}"
+
+    def adapter(self, name: str, parts: Parts) -> Adapter:
+        """The adapter of the connection with this name; raises ValueError for what can never work."""
+        from channels.mail.adapter import Email
+        from channels.mail.smtp import SmtpSender
+
+        sender = SmtpSender(
+            host=self.host,
+            port=self.port or _PORTS[self.tls],
+            tls=self.tls,
+            username=self.username,
+            password=self.password.get_secret_value() if self.password else None,
+            sender=self.sender,
+            inbound_domain=self.inbound_domain,
+        )
+        return Email(name=name, address=parseaddr(self.sender)[1], sender=sender, way_in=self._way_in(name, parts))
+
+    def _way_in(self, name: str, parts: Parts) -> WayIn | None:  # noqa: ARG002
+        """How mail comes in by the connection."""
+        if self.inbound is None:
+            return None
+        raise ValueError(f"inbound provider {self.inbound.provider} is not built")
