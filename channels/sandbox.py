@@ -16,6 +16,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from channels import lease
+from channels.mail.typed import what_was_typed
 from channels.text import without_nul
 from channels.values import (
     Accepted,
@@ -65,6 +66,7 @@ class _Posted(BaseModel):
     sender: Annotated[str, Field(alias="from", min_length=1, max_length=255)]
     to: Annotated[str, Field(max_length=255)]
     body: str
+    subject: Annotated[str | None, Field(max_length=998)] = None
     message_id: Annotated[str | None, Field(pattern=r"^[!-~]{1,200}$")] = None
 
 
@@ -106,7 +108,7 @@ class Sandbox:
         self._keep, self._delay_seconds, self._shares, self._new_id = keep, delay_seconds, shares, new_id
 
     def receive(self, request: WebhookRequest) -> list[Inbound]:
-        """The message in `{"from", "to", "body", "message_id"?}`; raises Malformed, naming the fields."""
+        """The message in `{"from", "to", "body", "subject"?, "message_id"?}`; raises Malformed, naming the fields."""
         if len(request.body) > BODY_BYTES:
             raise Malformed("too large")
         try:
@@ -117,6 +119,10 @@ class Sandbox:
         if prefixed and self.channel == "email":
             raise Malformed("from: an e-mail connection carries no whatsapp")
         whatsapp = prefixed or self.channel == "whatsapp"
+        mail = self.channel == "email"
+        if posted.subject is not None and not mail:
+            raise Malformed("subject: only an e-mail has one")
+        text = without_nul(posted.body)
         return [
             Inbound(
                 connection=self.name,
@@ -125,7 +131,9 @@ class Sandbox:
                 provider_id=posted.message_id or self._new_id(),
                 sender=without_nul(posted.sender).removeprefix(_WHATSAPP),
                 receiver=without_nul(posted.to).removeprefix(_WHATSAPP),
-                text=without_nul(posted.body),
+                text=text,
+                subject=without_nul(posted.subject or "") if mail else None,
+                typed=what_was_typed(text, None) if mail else None,
             )
         ]
 

@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed
-from forms import unsubscribe
+from forms import confirm, unsubscribe
 from gateway import listeners, peers, reference, scrape, webhooks
 from gateway.api import (
     answers,
@@ -39,6 +39,7 @@ from gateway.services import House, adapters_for, policy_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.receive import Desk
+from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher, Noted
 from outbox.lines import CONCURRENCY
 from outbox.optout_links import OptOutLinks
@@ -84,6 +85,7 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     reference.mount(app, ROUTES, public_url=settings_.server.public_url)
     webhooks.mount(app)
     unsubscribe.mount(app)
+    confirm.mount(app)
     scrape.mount(app)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
@@ -101,6 +103,9 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             app[base.HOUSE] = house
             app[unsubscribe.UNSUBSCRIBING] = unsubscribe.Unsubscribing(
                 database, house.links, settings_.organisation.name, clock, peers.client_address
+            )
+            app[confirm.CONFIRMING] = confirm.Confirming(
+                database, house.confirm_links, settings_.organisation.name, clock, peers.client_address
             )
             app[ARRIVALS] = arrivals = Arrivals(house, metrics)
             app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)
@@ -120,9 +125,17 @@ async def open_house(
     """Put the parts together on a database that is brought up to date."""
     book = await prepare(database, settings_, now=clock())
     adapters = adapters_for(settings_, session, SandboxOutbox(database, clock))  # type: ignore[arg-type]
-    desk = Desk(book, adapters, settings_.organisation.name, settings_.organisation.contact)
     async with database.read() as conn:
-        links = OptOutLinks(settings_.server.public_url, [str(await setting(conn, "secret"))])
+        secrets = [str(await setting(conn, "secret"))]
+    links = OptOutLinks(settings_.server.public_url, secrets)
+    confirm_links = ConfirmLinks(settings_.server.public_url, secrets)
+    desk = Desk(
+        book,
+        adapters,
+        settings_.organisation.name,
+        settings_.organisation.contact,
+        confirm_link=confirm_links,
+    )
     policy = policy_for(settings_, links)
     dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock, on_ended=on_ended)
     return House(
@@ -139,6 +152,7 @@ async def open_house(
         tidier=Tidier(database, clock=clock),
         policy=policy,
         links=links,
+        confirm_links=confirm_links,
     )
 
 

@@ -192,9 +192,12 @@ def rules() -> None:
 @click.argument("text")
 @click.option("--channel", required=True, type=click.Choice(["sms", "whatsapp", "email"]))
 @click.option("--received-on", help="The receiving number or mailbox.")
+@click.option("--email-subject", help="The subject of an e-mail; TEXT is then what was typed in it.")
 @click.option("--json", "as_json", is_flag=True)
 @with_config
-def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, config: Path | None) -> None:
+def rules_test(
+    text: str, channel: str, received_on: str | None, email_subject: str | None, as_json: bool, config: Path | None
+) -> None:
     """Say what a message would do, and why."""
     from inbox.trial import attempt
 
@@ -209,6 +212,7 @@ def rules_test(text: str, channel: str, received_on: str | None, as_json: bool, 
                 received_on=received_on,
                 organisation=settings.organisation.name,
                 contact=settings.organisation.contact,
+                subject=email_subject,
             )
 
     trial = with_database(settings, work)

@@ -17,6 +17,7 @@ from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.receive import Desk
+from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law
@@ -47,6 +48,7 @@ class House:
     tidier: Tidier
     policy: Policy
     links: OptOutLinks
+    confirm_links: ConfirmLinks
 
     def now(self) -> datetime:
         return self.clock()

@@ -2,7 +2,7 @@
 
 A number that writes on a second channel belongs to the profile that has it on another, if exactly one has. A WhatsApp
 message with a number and a business-scoped id: both are addresses of one profile. A sender that is no address (short
-code, alphanumeric, anonymous) makes no profile.
+code, alphanumeric, anonymous) makes no profile; nor does a machine that writes by itself, from nobody's address.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class _Named:
     own: tuple[Address, ...]
     elsewhere: tuple[Address, ...]  # the same number on the other channels
     came_at: datetime | None  # None: with the transaction
+    is_person: bool  # no machine wrote: who is not known yet becomes so
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,10 @@ async def resolve(
     Raises store.engine.Raced when somebody was given an address before its row was locked.
     """
     named = [_named(message, book) for message in messages]
-    own = {a.hash: a for n in named if n for a in n.own}
-    hashes = own.keys() | {a.hash for n in named if n for a in n.elsewhere}
+    hashes = {a.hash for n in named if n for a in (*n.own, *n.elsewhere)}
     known = await _known(conn, hashes)
+    named = [n if n and (n.is_person or _is_anybodys(n, known)) else None for n in named]
+    own = {a.hash: a for n in named if n for a in n.own}
     people = _holders(known)
     await lock_profiles(conn, people)
     missing = [address for digest, address in own.items() if digest not in known]
@@ -122,7 +124,7 @@ def _named(message: Inbound, book: AddressBook) -> _Named | None:
     if not own:
         return None
     elsewhere = tuple(other for address in own for other in book.elsewhere(address))
-    return _Named(tuple(own), elsewhere, message.received_at)
+    return _Named(tuple(own), elsewhere, message.received_at, message.automatic is None)
 
 
 def _bare(sender: str) -> str:
@@ -179,6 +181,10 @@ async def _known(conn: AsyncConnection, hashes: Collection[str]) -> dict[str, _K
         if row.profile_id is not None:
             holders.add(row.profile_id)
     return {digest: _Known(id_, forgotten, frozenset(held)) for digest, (id_, forgotten, held) in found.items()}
+
+
+def _is_anybodys(named: _Named, known: Mapping[str, _Known]) -> bool:
+    return any(known[address.hash].holders for address in named.own if address.hash in known)
 
 
 def _holders(known: Mapping[str, _Known]) -> set[str]:

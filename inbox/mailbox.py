@@ -47,6 +47,8 @@ class Message:
     created_by: str | None  # who asked for a single message
     resend_of: str | None
     created_at: datetime
+    typed: str | None = None  # of an inbound e-mail: what the person wrote
+    automatic: str | None = None  # of an inbound one that no person wrote: see store.tables
     attempts: Sequence[Attempt] = ()
 
 
@@ -58,7 +60,8 @@ def _inbound() -> Select[Any]:
     m = messages.c
     return select(
         m.id, literal_column("'inbound'").label("direction"), _nothing().label("class_"), m.channel, m.connection,
-        m.profile_id, m.sender, m.receiver, m.body, cast(null(), Json()).label("content"),
+        m.profile_id, m.sender, m.receiver, m.body, m.subject, m.typed, m.automatic,
+        cast(null(), Json()).label("content"),
         m.provider_id, literal_column("'received'").label("status"), _nothing().label("reason"),
         _nothing().label("error"), m.rule_id, _nothing().label("in_reply_to"), _nothing().label("created_by"),
         _nothing().label("resend_of"), m.created_at,
@@ -70,7 +73,8 @@ def _outbound() -> Select[Any]:
     return select(
         d.id, literal_column("'outbound'").label("direction"), d["class"].label("class_"), d.channel, d.connection,
         d.profile_id, _nothing().label("sender"), func.coalesce(addresses.c.value, d.address).label("receiver"),
-        _nothing().label("body"), func.coalesce(d.content, broadcasts.c.content).label("content"), d.provider_id,
+        _nothing().label("body"), _nothing().label("subject"), _nothing().label("typed"),
+        _nothing().label("automatic"), func.coalesce(d.content, broadcasts.c.content).label("content"), d.provider_id,
         d.status, d.reason, d.error, d.rule_id, d.in_reply_to, d.created_by, d.resend_of, d.created_at,
     ).select_from(
         deliveries.outerjoin(addresses, addresses.c.id == d.address_id)
@@ -120,8 +124,9 @@ async def listed(
 
 def _message(row: Any) -> Message:
     values = dict(row)
-    body, content = values.pop("body"), values["content"]
-    values["content"] = {"body": body} if content is None else composition.on_channel(content, values["channel"])
+    body, subject, content = values.pop("body"), values.pop("subject"), values["content"]
+    inbound = {"body": body} if subject is None else {"body": body, "subject": subject}
+    values["content"] = inbound if content is None else composition.on_channel(content, values["channel"])
     return Message(**values)
 
 

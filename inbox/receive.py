@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,9 +16,13 @@ from inbox import identity, receipts
 from inbox.identity import Sender
 from inbox.receipts import EventKey
 from inbox.rulebook import RuleCache, Rules
-from outbox import heed, queue
+from outbox import confirmations, heed, queue, word
+from outbox.confirmations import Wanted
+from outbox.word import Said
 from profiles.addresses import AddressBook
+from profiles.links import holders
 from rules import replies
+from rules.mail import foremost, said_in_mail
 from rules.values import Rule
 from store import bulk, crash
 from store.ids import new_id
@@ -45,6 +49,8 @@ class Desk:
     organisation: str
     contact: str = ""
     rules: RuleCache = field(default_factory=RuleCache)
+    unsubscribed: Callable[[str], str | None] = lambda _: None  # whose address the token of `unsub+TOKEN@` is
+    confirm_link: Callable[[str], str] | None = None  # None: nobody opts in by e-mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class _Arrival:
     sender: Sender = identity.NOBODY
     message_id: str = field(default_factory=lambda: new_id("msg"))
     change_id: str | None = None
+    token_of: str | None = None  # the address that a token proves the message to be from, whoever it says
     rule: Rule | None = None
     reply: str | None = None
 
@@ -116,7 +123,8 @@ async def _take_in(
     changes: list[Change] = []
     for arrival, sender in zip(arrivals, senders, strict=True):
         arrival.sender = sender
-        arrival.rule = _rule(arrival.message, rules)
+        arrival.token_of = _token_of(arrival.message, desk)
+        arrival.rule = _rule(arrival, rules)
         changes += _changes(arrival, rules)
     heeded = await heed.record(conn, changes, now=now, held=held)
     crash.point("inbound.heeded")
@@ -125,12 +133,14 @@ async def _take_in(
     for arrival in arrivals:
         arrival.change_id = arrival.change_id if arrival.change_id in recorded else None
     await _choose_replies(conn, arrivals, desk, now, stands=stands)
+    await _ask(conn, arrivals, rules, desk, now)
+    closed = heeded.closed | await _heed_tokens(conn, arrivals, now)
     await bulk.insert_rows(conn, messages_table, [_message_row(arrival, now) for arrival in arrivals])
     await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
     crash.point("inbound.kept")
     answers = {
         _key(a.message): Answer(
-            desk.adapters[a.message.connection].answer(a.message, a.reply), heeded.closed & a.sender.address_ids
+            desk.adapters[a.message.connection].answer(a.message, a.reply), closed & a.sender.address_ids
         )
         for a in arrivals
     }
@@ -142,14 +152,24 @@ async def _take_in(
 # --- what it asks for -------------------------------------------------------------------------
 
 
-def _rule(message: Inbound, rules: Rules) -> Rule | None:
-    """The rule that wins; none where the provider has decided already."""
-    if message.verdict is not None:
+def _rule(arrival: _Arrival, rules: Rules) -> Rule | None:
+    """The rule that wins; none where the provider or a token has decided already, and where no person wrote."""
+    message = arrival.message
+    if message.verdict is not None or message.automatic is not None or arrival.token_of is not None:
         return None
+    if message.channel == "email":
+        return _rule_of_mail(message, rules)
     decision = rules.book.decide(
         message.text, channel=message.channel, receiver=message.receiver, payload=message.payload
     )
     return decision.rule
+
+
+def _rule_of_mail(message: Inbound, rules: Rules) -> Rule | None:
+    """What the person typed comes before the subject, and an opt-out in either before all else."""
+    said = said_in_mail(message.subject, message.text if message.typed is None else message.typed)
+    decided = foremost(rules.book.decide(text, channel=message.channel, receiver=message.receiver) for text in said)
+    return decided.rule if decided else None
 
 
 def _changes(arrival: _Arrival, rules: Rules) -> Iterable[Change]:
@@ -157,6 +177,8 @@ def _changes(arrival: _Arrival, rules: Rules) -> Iterable[Change]:
     message, rule = arrival.message, arrival.rule
     action = message.verdict or (rule.action if rule else None)
     if action not in ("opt_in", "opt_out") or not arrival.sender.profile_ids:
+        return
+    if _must_be_confirmed(arrival):
         return
     subject = _subject(message, rule, rules)
     to: State = "yes" if action == "opt_in" else "no"
@@ -190,12 +212,69 @@ def _evidence(arrival: _Arrival) -> dict[str, Any]:
         "message_id": arrival.message_id,
         "provider_id": message.provider_id,
         "connection": message.connection,
-        "text": message.text,
+        "text": message.text if message.typed is None else message.typed,
+        **({"subject": message.subject} if message.subject else {}),
+        **({} if message.authentic else {"weak": "nothing proves that the mail is from its sender"}),
         "from": message.sender,
         "to": message.receiver,
         **({"rule": {"id": rule.id, "keyword": rule.keyword, "match": rule.match}} if rule else {}),
         **({"provider_verdict": message.verdict} if message.verdict else {}),
     }
+
+
+# --- what only mail has -----------------------------------------------------------------------
+
+
+def _must_be_confirmed(arrival: _Arrival) -> bool:
+    """Whether the message is a yes that is not enough by itself: a From is easily written."""
+    return arrival.message.channel == "email" and arrival.rule is not None and arrival.rule.action == "opt_in"
+
+
+def _token_of(message: Inbound, desk: Desk) -> str | None:
+    return None if message.unsubscribe_token is None else desk.unsubscribed(message.unsubscribe_token)
+
+
+async def _heed_tokens(conn: AsyncConnection, arrivals: Sequence[_Arrival], now: datetime) -> frozenset[str]:
+    """Let who wrote to an unsubscribe address be out, whoever the mail says it is from; returns what this closes."""
+    said = []
+    for arrival in arrivals:
+        if arrival.token_of is not None:
+            evidence = {"message_id": arrival.message_id, "connection": arrival.message.connection, "by": "mail"}
+            said.append(Said(arrival.token_of, "email", "unsubscribe_link", evidence))
+    if not said:
+        return frozenset()
+    closed = await word.record(conn, said, now=now)
+    people = await holders(conn, {one.address_id for one in said})
+    for arrival in arrivals:
+        if arrival.token_of is not None:
+            arrival.sender = Sender(arrival.token_of, tuple(people.get(arrival.token_of, ())), closed)
+    return closed
+
+
+async def _ask(conn: AsyncConnection, arrivals: Sequence[_Arrival], rules: Rules, desk: Desk, now: datetime) -> None:
+    """Ask those who said yes by a mail that is proved to be theirs to confirm it; nobody else hears of it."""
+    asking = [
+        (arrival, address_id)
+        for arrival in arrivals
+        if _must_be_confirmed(arrival)
+        and arrival.message.authentic
+        and arrival.sender.profile_ids
+        and (address_id := arrival.sender.address_id) is not None
+    ]
+    if not asking or desk.confirm_link is None:
+        return
+    ids = await confirmations.ask(
+        conn,
+        [
+            Wanted(address_id, a.message.channel, _subject(a.message, a.rule, rules), _evidence(a))
+            for a, address_id in asking
+        ],
+        now=now,
+    )
+    for (arrival, _), id_ in zip(asking, ids, strict=True):
+        if id_ is not None:
+            link = desk.confirm_link(id_)
+            arrival.reply = replies.confirm_request(link, organisation=desk.organisation)
 
 
 # --- what is answered -------------------------------------------------------------------------
@@ -214,6 +293,7 @@ async def _choose_replies(
         for arrival in arrivals
         if (rule := arrival.rule) is not None
         and (arrival.change_id is not None or rule.action == "reply_only")
+        and not _must_be_confirmed(arrival)
         and (arrival.change_id in stands or rule.action != "opt_in")
         and not any(arrival.message.sender in adapter.own_addresses for adapter in desk.adapters.values())
     ]
@@ -270,6 +350,9 @@ def _message_row(arrival: _Arrival, now: datetime) -> dict[str, Any]:
         "payload": message.payload,
         "fields": dict(message.fields),
         "verdict": message.verdict,
+        "subject": message.subject,
+        "typed": message.typed,
+        "automatic": message.automatic,
         "rule_id": arrival.rule.id if arrival.rule else None,
         "change_id": arrival.change_id,
         "provider_at": message.provider_at,

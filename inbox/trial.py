@@ -11,7 +11,8 @@ from inbox import rulebook
 from inbox.rulebook import RuleRow
 from rules import replies
 from rules.keywords import Rulebook
-from rules.values import Rule
+from rules.mail import foremost, said_in_mail
+from rules.values import Decision, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +26,53 @@ class Trial:
 
 
 async def attempt(
-    conn: AsyncConnection, text: str, *, channel: str, received_on: str | None, organisation: str, contact: str
+    conn: AsyncConnection,
+    text: str,
+    *,
+    channel: str,
+    received_on: str | None,
+    organisation: str,
+    contact: str,
+    subject: str | None = None,
 ) -> Trial:
-    """What a message with this text would do; writes nothing."""
+    """What a message with this text, as it was typed, would do; writes nothing. `subject`: of an e-mail."""
     rows = {row.rule.id: row for row in await rulebook.read(conn)}
-    decision = Rulebook(row.rule for row in rows.values()).explain(text, channel=channel, receiver=received_on)
+    book = Rulebook(row.rule for row in rows.values())
+    texts = said_in_mail(subject, text) if channel == "email" else (text,)
+    explained = foremost(book.explain(one, channel=channel, receiver=received_on) for one in texts)
+    decision = explained or Decision(None, "")
     rule = decision.rule
     return Trial(
         rows[rule.id] if rule else None,
         decision.normalized,
         _changes(rule, channel) if rule else [],
-        (replies.reply_to(rule, organisation=organisation, contact=contact) or None) if rule else None,
+        _reply(rule, organisation, contact) if rule else None,
         False,
         [(rows[other.id], why) for other, why in decision.others],
     )
+
+
+def _reply(rule: Rule, organisation: str, contact: str) -> str | None:
+    if _waits(rule):
+        return replies.confirm_request("[link]", organisation=organisation)
+    return replies.reply_to(rule, organisation=organisation, contact=contact) or None
+
+
+def _waits(rule: Rule) -> bool:
+    """Whether it takes more than the message: a yes by e-mail stands once it is confirmed."""
+    return rule.channel == "email" and rule.action == "opt_in"
 
 
 def _changes(rule: Rule, channel: str) -> list[dict[str, Any]]:
     """The flags that would turn, as subjects of the API."""
     if rule.action == "reply_only":
         return []
-    to = "yes" if rule.action == "opt_in" else "no"
+    to = {"to": "yes" if rule.action == "opt_in" else "no"} | ({"when": "confirmed"} if _waits(rule) else {})
     if rule.subject_kind == "everything":
-        return [{"subject": {"kind": "everything"}, "to": to}]
+        return [{"subject": {"kind": "everything"}, **to}]
     if rule.subject_kind == "preference":
-        return [{"subject": {"kind": "preference", "name": rule.subject_name}, "to": to}]
-    changes: list[dict[str, Any]] = [{"subject": {"kind": "channel", "channel": channel}, "to": to}]
+        return [{"subject": {"kind": "preference", "name": rule.subject_name}, **to}]
+    changes: list[dict[str, Any]] = [{"subject": {"kind": "channel", "channel": channel}, **to}]
     if channel in ("sms", "whatsapp"):
-        changes.append({"subject": {"kind": "address", "channel": channel, "address": "the sender's"}, "to": to})
+        changes.append({"subject": {"kind": "address", "channel": channel, "address": "the sender's"}, **to})
     return changes

@@ -14,7 +14,7 @@ from typing import Final
 from rules.normalize import unaccented
 from rules.values import Action, Match, Rule
 
-_CHANNELS: Final = ("sms", "whatsapp")
+_TEXTS: Final = ("sms", "whatsapp")
 
 _Row = tuple[str, Match, Action]
 
@@ -53,19 +53,39 @@ _ROWS: Final[dict[str, tuple[_Row, ...]]] = {
     ),
 }
 
+# On e-mail a rule reads the first line that was typed, and the subject: words that can only mean the mails.
+_MAIL_ROWS: Final[dict[str, tuple[_Row, ...]]] = {
+    "en": _words("starts_with", "opt_out", "STOP", "UNSUBSCRIBE"),
+    "fr": (
+        *_words("exact", "opt_out", "DÉSABONNER", "ME DÉSABONNER", "SE DÉSABONNER", "DÉSABONNEMENT"),
+        *_words("exact", "opt_out", "DÉSINSCRIRE", "DÉSINSCRIPTION"),
+    ),
+    "es": _words("exact", "opt_out", "BAJA", "DAR DE BAJA", "DARME DE BAJA", "DARSE DE BAJA"),
+    "de": _words("exact", "opt_out", "STOPP", "ABMELDEN", "ABMELDUNG", "ABBESTELLEN", "AUSTRAGEN"),
+    "pt": _words("exact", "opt_out", "CANCELAR INSCRIÇÃO", "DESCADASTRAR", "DESINSCREVER"),
+    "it": (
+        *_words("exact", "opt_out", "CANCELLAMI", "CANCELLARMI", "DISISCRIVI", "DISISCRIVIMI"),
+        *_words("exact", "opt_out", "DISISCRIVERMI", "DISISCRIZIONE"),
+    ),
+}
+
 PACKS: Final = tuple(_ROWS)
 
 
 def builtin_rules(packs: Sequence[str]) -> tuple[Rule, ...]:
-    """Return the built-in rules of the packs, for sms and whatsapp, under ids that never change.
+    """Return the built-in rules of the packs, for sms, whatsapp and email, under ids that never change.
 
     Raises ValueError for a pack that does not exist, naming it and those that do.
     """
     for pack in packs:
         if pack not in _ROWS:
             raise ValueError(f"there is no rule pack {pack!r}; the packs are {', '.join(PACKS)}")
+    by_channel = {**dict.fromkeys(_TEXTS, _ROWS), "email": _MAIL_ROWS}
     return tuple(
-        _rule(channel, pack, row) for channel in _CHANNELS for pack in dict.fromkeys(packs) for row in _ROWS[pack]
+        _rule(channel, pack, row)
+        for channel, rows in by_channel.items()
+        for pack in dict.fromkeys(packs)
+        for row in rows[pack]
     )
 
 

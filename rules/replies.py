@@ -28,9 +28,23 @@ _OPTED_OUT_OF_ONE: Final = {
     "pt": "[organisation]: deixamos de lhe enviar mensagens deste tipo. Para deixar de receber todas, responda STOP.",
     "it": "[organisation]: non riceverai più messaggi di questo tipo. Per non riceverne nessuno, rispondi STOP.",
 }
+# A mail answers a mail: nothing is said of START, which opts nobody in by e-mail alone.
+_OPTED_OUT_OF_MAIL: Final = {
+    "en": "[organisation]: you are unsubscribed and will receive no more e-mails from us.",
+    "fr": "[organisation] : désinscription confirmée. Vous ne recevrez plus d'e-mails de notre part.",
+    "es": "[organisation]: baja confirmada. Ya no le enviaremos correos electrónicos.",
+    "de": "[organisation]: Sie sind abgemeldet und erhalten keine E-Mails mehr von uns.",
+    "pt": "[organisation]: cancelamento confirmado. Deixamos de lhe enviar e-mails.",
+    "it": "[organisation]: iscrizione annullata. Non riceverà più e-mail da noi.",
+}
 _OPTED_IN: Final = (
     "[organisation]: you are subscribed to our messages. Frequency varies. "
     "Msg & data rates may apply. Reply HELP for help, STOP to cancel."
+)
+_CONFIRM: Final = (
+    "[organisation]: somebody, you we hope, has asked us by e-mail to write to this address. "
+    "To confirm that you want our e-mails, open this link and press the button: [link]\n\n"
+    "If it was not you, do nothing, and you will hear no more of it."
 )
 _HELP: Final = (
     "[organisation]: for help, contact [contact]. Msg frequency varies. "
@@ -47,8 +61,15 @@ def default_reply(rule: Rule) -> str:
         return _OPTED_IN
     if rule.action == "reply_only":
         return _HELP
-    by_language = _OPTED_OUT_OF_ONE if rule.subject_kind == "preference" else _OPTED_OUT
+    by_language = _OPTED_OUT_OF_MAIL if rule.channel == "email" else _OPTED_OUT
+    if rule.subject_kind == "preference":
+        by_language = _OPTED_OUT_OF_ONE
     return by_language.get(rule.builtin or "en", by_language["en"])
+
+
+def confirm_request(link: str, *, organisation: str) -> str:
+    """Return the question to who has asked by e-mail to be subscribed. No word of theirs is in it."""
+    return render(_CONFIRM.replace("[link]", link), organisation=organisation, contact="")
 
 
 def reply_to(rule: Rule, *, organisation: str, contact: str) -> str:

@@ -126,11 +126,6 @@ async def _columns(conn: AsyncConnection, given: dict[str, Any], subject: Subjec
     return columns
 
 
-def _check_action(channel: str, action: str) -> None:
-    if channel == "email" and action == "opt_in":
-        raise invalid("action", "nobody opts in by e-mail: that takes a checked sender and a confirmation")
-
-
 def _receiver(call: Call, channel: str, received_on: str | None) -> str | None:
     """The receiving number or mailbox as messages name it; raises Problem where it is none on the channel."""
     if received_on is None or (channel == "sms" and _SHORT_CODE.fullmatch(received_on)):
@@ -144,7 +139,6 @@ def _receiver(call: Call, channel: str, received_on: str | None) -> str | None:
 async def create(call: Call) -> web.Response:
     """Make a rule; it holds for the next message."""
     body = call.body(RuleIn)
-    _check_action(body.channel, body.action)
     received_on = _receiver(call, body.channel, body.received_on)
     now = call.house.now()
 
@@ -196,8 +190,6 @@ async def patch(call: Call) -> web.Response:
             )
         values = await _columns(conn, body.model_dump(include=body.model_fields_set - {"subject"}), body.subject)
         channel = body.channel or before.rule.channel
-        if {"channel", "action"} & values.keys():
-            _check_action(channel, body.action or before.rule.action)
         if {"channel", "received_on"} & values.keys():
             received_on = values.get("received_on", before.rule.received_on)
             values["received_on"] = _receiver(call, channel, received_on)
@@ -237,6 +229,7 @@ async def test(call: Call) -> web.Response:
             received_on=body.received_on,
             organisation=call.house.desk.organisation,
             contact=call.house.desk.contact,
+            subject=body.email_subject,
         )
     return answer(trial_shown(trial))
 

@@ -277,7 +277,13 @@ class Message(Shape):
     profile_id: str | None
     from_: str | None = Field(alias="from")
     to: str | None
+    subject: str | None
+    """Of an e-mail."""
     body: str | None
+    typed: str | None
+    """Of an e-mail that came in: what the person typed, which is all that a rule reads."""
+    automatic: str | None
+    """Why no rule reads it, where no person wrote it: auto_reply, bounce, list or system."""
     template: dict[str, Any] | None
     provider_id: str | None
     status: str

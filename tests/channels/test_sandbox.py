@@ -37,7 +37,15 @@ def test_what_is_posted_becomes_a_message(kept, channel):
     assert message == Inbound(
         connection=channel, channel=channel, account=f"sandbox:{channel}", provider_id="m1", sender="+14155550100",
         receiver="+12025550100", text="STOP",
+        **({"subject": "", "typed": "STOP"} if channel == "email" else {}),
     )  # fmt: skip
+
+
+def test_a_subject_is_of_an_email_only(kept):
+    (message,) = sandbox(kept, "email").receive(posted(STOP | {"subject": "Hello"}))
+    assert message.subject == "Hello"
+    with pytest.raises(Malformed, match="subject"):
+        sandbox(kept, "sms").receive(posted(STOP | {"subject": "Hello"}))
 
 
 def test_a_message_without_an_id_gets_one_of_its_own(kept):

@@ -163,14 +163,21 @@ async def test_a_rule_is_for_a_number_a_short_code_or_a_mailbox_of_its_channel(g
     assert (await gateway.api("PATCH", path, json={"channel": "email", "received_on": None}))["received_on"] is None
 
 
-async def test_nobody_opts_in_by_email(gateway: Gateway) -> None:
-    join = {"channel": "email", "keyword": "JOIN", "action": "opt_in"}
-    out = await rule(gateway, "LEAVE", "opt_out", channel="email")
-    by_text = await rule(gateway, "JOIN", "opt_in")
-    for method, path, body in (
-        ("POST", "/v1/rules", join),
-        ("PATCH", f"/v1/rules/{out['id']}", {"action": "opt_in"}),
-        ("PATCH", f"/v1/rules/{by_text['id']}", {"channel": "email"}),
-    ):
-        got = await gateway.ask(method, path, json=body)
-        assert (got.status, got.json["errors"][0]["field"]) == (422, "action"), (method, path)
+async def test_a_trial_says_that_a_yes_by_email_waits_for_its_confirmation(gateway: Gateway) -> None:
+    await rule(gateway, "JOIN", "opt_in", channel="email")
+    asked = {"channel": "email", "text": "I want your news", "email_subject": "Join"}
+    trial = await gateway.api("POST", "/v1/rules/test", json=asked)
+    [change] = trial["changes"]
+    assert (change["subject"]["channel"], change["to"], change["when"]) == ("email", "yes", "confirmed")
+    assert "confirm" in trial["reply"]
+
+
+async def test_a_trial_reads_a_mail_as_the_inbox_does(gateway: Gateway) -> None:
+    async def matched(text: str, subject: str) -> str | None:
+        asked = {"channel": "email", "text": text, "email_subject": subject}
+        found = (await gateway.api("POST", "/v1/rules/test", json=asked))["matched"]
+        return found["keyword"] if found else None
+
+    assert await matched("Hello\nSTOP", "STOP") == "STOP"
+    assert await matched("Hello\nSTOP", "Re: STOP") is None
+    assert await matched("", "") is None

@@ -35,7 +35,7 @@ def test_every_row_is_on_for_any_number_and_marked_with_its_pack() -> None:
         assert row.reply is None
         assert row.subject_kind == "channel"
         assert row.builtin in PACKS
-        assert row.channel in ("sms", "whatsapp")
+        assert row.channel in ("sms", "whatsapp", "email")
         assert check_keyword(row.keyword)
 
 

@@ -1,0 +1,173 @@
+"""A yes that waits for a word from the address itself: asked for once a day at most, good for a week.
+
+It stands apart from the states: until the link in the question is confirmed, by a POST, nothing has changed. The token
+in the link names the question and nothing else; where the question has expired, it is asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from itsdangerous import BadSignature, Signer
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent.states import Change, Subject, Wish
+from outbox import heed
+from profiles.links import holders
+from store.engine import Raced
+from store.ids import new_id
+from store.locks import lock_people
+from store.tables import confirmations
+
+GOOD_FOR = timedelta(days=7)
+ONCE_IN = timedelta(hours=24)  # at most one question to an address
+_SALT = "optgate.confirm"
+_MOST_CHARS = 200
+
+
+class ConfirmLinks:
+    """Makes the links and reads their tokens. `secrets`: the newest signs, all are believed."""
+
+    def __init__(self, public_url: str, secrets: Sequence[str]) -> None:
+        if not secrets:
+            raise ValueError("a secret is needed")
+        self._base = f"{public_url.rstrip('/')}/confirm/"
+        self._signer = Signer(list(reversed(secrets)), salt=_SALT)  # itsdangerous signs with the last
+
+    def __call__(self, confirmation_id: str) -> str:
+        return self._base + quote(self._signer.sign(confirmation_id).decode(), safe="")
+
+    def read(self, token: str) -> str | None:
+        """The confirmation's id; None for what we have not signed."""
+        if len(token) > _MOST_CHARS or not token.isascii():
+            return None
+        try:
+            return self._signer.unsign(token).decode()
+        except (BadSignature, UnicodeDecodeError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A yes that somebody asked for."""
+
+    address_id: str
+    channel: str
+    subject: Subject
+    evidence: Mapping[str, Any]  # what was asked for, where and in which words
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A yes that waits, as it is found."""
+
+    id: str
+    address_id: str
+    channel: str
+    subject: Subject
+    evidence: Mapping[str, Any]
+    asked_at: datetime
+    is_expired: bool
+    is_confirmed: bool
+
+
+async def ask(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime) -> list[str | None]:
+    """Keep what was asked for; returns an id for each that the person is to be asked about, None for the others.
+
+    Who was asked within ONCE_IN is not asked again. The caller holds the address rows.
+    """
+    asked = await _asked_lately(conn, {one.address_id for one in wanted}, now)
+    ids: list[str | None] = []
+    rows = []
+    for one in wanted:
+        if one.address_id in asked:
+            ids.append(None)
+            continue
+        asked.add(one.address_id)
+        ids.append(new_id("cnf"))
+        rows.append(
+            {
+                "id": ids[-1],
+                "address_id": one.address_id,
+                "channel": one.channel,
+                "subject_kind": one.subject.kind,
+                "subject_key": one.subject.key,
+                "evidence": dict(one.evidence),
+                "asked_at": now,
+                "expires_at": now + GOOD_FOR,
+            }
+        )
+    if rows:
+        await conn.execute(insert(confirmations), rows)
+    return ids
+
+
+async def _asked_lately(conn: AsyncConnection, address_ids: Collection[str], now: datetime) -> set[str]:
+    if not address_ids:
+        return set()
+    lately = select(confirmations.c.address_id).where(
+        confirmations.c.address_id.in_(sorted(address_ids)), confirmations.c.asked_at > now - ONCE_IN
+    )
+    return set((await conn.execute(lately)).scalars())
+
+
+async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) -> Question | None:
+    """The question with this id."""
+    row = (await conn.execute(select(confirmations).where(confirmations.c.id == confirmation_id))).one_or_none()
+    if row is None:
+        return None
+    return Question(
+        row.id,
+        row.address_id,
+        row.channel,
+        Subject(row.subject_kind, row.subject_key),
+        row.evidence,
+        row.asked_at,
+        is_expired=row.expires_at < now,
+        is_confirmed=row.confirmed_at is not None,
+    )
+
+
+async def confirm(
+    conn: AsyncConnection, confirmation_id: str, how: Mapping[str, Any], *, now: datetime
+) -> tuple[Question | None, heed.Heeded]:
+    """Let the yes stand, for everyone who has the address, unless it is expired or stands already.
+
+    `how`: what is known of whoever confirms. Raises store.engine.Raced.
+    """
+    found = await find(conn, confirmation_id, now=now)
+    if found is None or found.is_expired or found.is_confirmed:
+        return found, heed.Heeded()
+    people = (await holders(conn, [found.address_id])).get(found.address_id, [])
+    held = await lock_people(conn, people, also=[found.address_id])
+    change_id = new_id("chg")
+    taken = await conn.execute(
+        update(confirmations)
+        .where(confirmations.c.id == found.id, confirmations.c.confirmed_at.is_(None))
+        .values(confirmed_at=now, change_id=change_id)
+    )
+    if taken.rowcount == 0:
+        raise Raced("it was confirmed meanwhile")
+    heeded = await heed.record(
+        conn,
+        [
+            Change(
+                profile_id=profile_id,
+                change_id=change_id,
+                wishes=(Wish(found.subject, "yes"),),
+                source="confirmation",
+                actor="customer",
+                address_id=found.address_id,
+                evidence={**found.evidence, "confirmation_id": found.id, "asked_at": found.asked_at.isoformat(), **how},
+            )
+            for profile_id in people
+        ],
+        now=now,
+        held=held,
+    )
+    return found, heeded
