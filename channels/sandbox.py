@@ -179,6 +179,8 @@ def _named(error: ValidationError) -> str:
 
 
 def _body(message: Outbound) -> str:
+    if message.mail is not None:
+        return message.mail.text
     if message.body is not None or message.template is None:
         return message.body or ""
     variables = json.dumps(message.template.get("variables") or {}, default=str, sort_keys=True)

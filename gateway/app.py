@@ -23,6 +23,7 @@ from gateway.api import (
     bodies,
     broadcasts,
     consent,
+    forwards,
     merging,
     messages,
     profiles,
@@ -35,9 +36,10 @@ from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare, setting
 from gateway.problems import Problem, from_exception
-from gateway.services import House, adapters_for, policy_for
+from gateway.services import House, adapters_for, policy_for, targets_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
+from inbox.forwarder import Forwarder
 from inbox.receive import Desk
 from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher, Noted
@@ -67,6 +69,7 @@ ROUTES = (
     *settings.ROUTES,
     *broadcasts.ROUTES,
     *messages.ROUTES,
+    *forwards.ROUTES,
     *audit.ROUTES,
 )
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
@@ -129,11 +132,13 @@ async def open_house(
         secrets = [str(await setting(conn, "secret"))]
     links = OptOutLinks(settings_.server.public_url, secrets)
     confirm_links = ConfirmLinks(settings_.server.public_url, secrets)
+    targets = targets_for(settings_, session, adapters)  # type: ignore[arg-type]
     desk = Desk(
         book,
         adapters,
         settings_.organisation.name,
         settings_.organisation.contact,
+        forwarded=frozenset(targets),
         confirm_link=confirm_links,
     )
     policy = policy_for(settings_, links)
@@ -150,6 +155,7 @@ async def open_house(
         settlement=Settlement(database, adapters, clock=clock),
         sweeper=Sweeper(database, clock=clock, owner=dispatcher.owner),
         tidier=Tidier(database, clock=clock),
+        forwarder=Forwarder(database, targets, clock=clock, show=messages.shown),
         policy=policy,
         links=links,
         confirm_links=confirm_links,
@@ -162,6 +168,7 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     async def look() -> None:
         house.planner.wake()
         house.settlement.wake()
+        house.forwarder.wake()
 
     async def sweep() -> None:
         house.sweeper.wake()
@@ -176,6 +183,7 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     scheduler.start()
     house.sweeper.start()
     house.tidier.start()
+    house.forwarder.start()
     house.planner.start()
     house.dispatcher.start()
     house.settlement.start()

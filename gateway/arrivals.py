@@ -84,6 +84,8 @@ class Arrivals:
         crash.point(points.settled)
         if answers and not adapter.replies_in_answer:
             self._house.dispatcher.wake()
+        if adapter.name in self._house.desk.forwarded:
+            self._house.forwarder.wake()
         return answers[0].http if len(answers) == len(kept) == 1 else EMPTY
 
     async def drain(self) -> None:

@@ -10,13 +10,16 @@ import aiohttp
 
 from broadcasts.planner import Planner
 from channels.values import Adapter
+from gateway.api.answers import spelled
 from gateway.errors import ConfigError
 from gateway.providers.base import Parts
 from gateway.providers.known import Connection
 from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
 from gateway.tidier import Tidier
+from inbox.forwarder import Forwarder, Target
 from inbox.receive import Desk
+from inbox.targets import ToMailbox, ToUrl
 from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher
 from outbox.hours import BadHours
@@ -46,6 +49,7 @@ class House:
     settlement: Settlement
     sweeper: Sweeper
     tidier: Tidier
+    forwarder: Forwarder
     policy: Policy
     links: OptOutLinks
     confirm_links: ConfirmLinks
@@ -67,10 +71,12 @@ class House:
             "settlement": self.settlement.is_running,
             "sweeper": self.sweeper.is_running,
             "tidier": self.tidier.is_running,
+            "forwarder": self.forwarder.is_running,
         }
 
     async def stop_work(self) -> None:
         """End every loop; what is under way is finished first."""
+        await self.forwarder.stop()
         await self.tidier.stop()
         await self.sweeper.stop()
         await self.planner.stop()
@@ -118,3 +124,27 @@ def adapters_for(settings: Settings, session: aiohttp.ClientSession, sandbox: Sa
         except ValueError as error:
             raise ConfigError(f"[connections.{name}]: {error}") from error
     return made
+
+
+def targets_for(
+    settings: Settings, session: aiohttp.ClientSession, adapters: Mapping[str, Adapter]
+) -> dict[str, Target]:
+    """Where the ordinary messages of each connection go on to; raises ConfigError where nothing carries them there."""
+    targets: dict[str, Target] = {}
+    for name, connection in settings.connections.items():
+        if connection.forward_url is not None and connection.forward_secret is not None:
+            secret = connection.forward_secret.get_secret_value()
+            targets[name] = ToUrl(session, connection.forward_url, secret, spell=spelled)
+        elif connection.forward_to is not None:
+            targets[name] = ToMailbox(adapters[_carrier(settings, name)], connection.forward_to)
+    return targets
+
+
+def _carrier(settings: Settings, name: str) -> str:
+    """The e-mail connection that carries a connection's messages to a mailbox."""
+    mails = [other for other, one in settings.connections.items() if one.channel == "email"]
+    wanted = settings.connections[name].forward_by or (name if name in mails else next(iter(mails), None))
+    if wanted in mails:
+        return wanted
+    words = f"there is no e-mail connection {wanted}" if wanted else "no e-mail connection is configured to carry it"
+    raise ConfigError(f"[connections.{name}] forward_to: {words}")

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, HttpAnswer, Inbound
 from consent.states import EVERYTHING, Change, State, Subject, Wish
-from inbox import identity, receipts
+from inbox import forwards, identity, receipts
 from inbox.identity import Sender
 from inbox.receipts import EventKey
 from inbox.rulebook import RuleCache, Rules
@@ -50,6 +50,7 @@ class Desk:
     contact: str = ""
     rules: RuleCache = field(default_factory=RuleCache)
     unsubscribed: Callable[[str], str | None] = lambda _: None  # whose address the token of `unsub+TOKEN@` is
+    forwarded: frozenset[str] = frozenset()  # connections whose ordinary messages go on
     confirm_link: Callable[[str], str] | None = None  # None: nobody opts in by e-mail
 
 
@@ -136,6 +137,7 @@ async def _take_in(
     await _ask(conn, arrivals, rules, desk, now)
     closed = heeded.closed | await _heed_tokens(conn, arrivals, now)
     await bulk.insert_rows(conn, messages_table, [_message_row(arrival, now) for arrival in arrivals])
+    await forwards.add(conn, [(a.message_id, a.message.connection) for a in arrivals if _goes_on(a, desk)], now=now)
     await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
     crash.point("inbound.kept")
     answers = {
@@ -332,6 +334,14 @@ def _reply_out(arrival: _Arrival, desk: Desk) -> queue.Reply | None:
         rule_id=arrival.rule.id if arrival.rule else None,
         sent=desk.adapters[arrival.message.connection].replies_in_answer,
     )
+
+
+def _goes_on(arrival: _Arrival, desk: Desk) -> bool:
+    """Whether the message is an ordinary one, of a connection whose messages are read elsewhere."""
+    message = arrival.message
+    if message.connection not in desk.forwarded:
+        return False
+    return arrival.rule is None and message.verdict is None and message.automatic is None and arrival.token_of is None
 
 
 def _message_row(arrival: _Arrival, now: datetime) -> dict[str, Any]:

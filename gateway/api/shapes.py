@@ -304,6 +304,24 @@ class Messages(Listing[Message]):
     """Messages, the newest first."""
 
 
+class Forward(Shape):
+    """A message on its way to where ordinary messages are read."""
+
+    id: str = Field(description="Also the `webhook-id` that a URL is given with it: the same at every try.")
+    message_id: str
+    connection: str
+    status: Literal["queued", "done", "parked"]
+    tries: int
+    error: str | None
+    next_try_at: datetime | None
+    done_at: datetime | None
+    created_at: datetime
+
+
+class Forwards(Listing[Forward]):
+    """Messages on their way, the newest first."""
+
+
 class SandboxMessage(Shape):
     id: str
     connection: str

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from email_validator import EmailNotValidError, validate_email
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from channels.standard_webhooks import read_secret
 
 if TYPE_CHECKING:
     import aiohttp
@@ -20,6 +24,51 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Forwarding(Section):
+    """Where what no rule matched goes on to."""
+
+    forward_to: str | None = None  # a mailbox, or a URL
+    forward_secret: SecretStr | None = None  # signs what goes to a URL: whsec_…
+    forward_by: str | None = None  # the e-mail connection that carries it to a mailbox; absent: the first there is
+
+    @property
+    def forward_url(self) -> str | None:
+        return self.forward_to if self.forward_to and "://" in self.forward_to else None
+
+    @field_validator("forward_secret")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            read_secret(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_forwarded(self) -> Forwarding:
+        if self.forward_to is None:
+            return self
+        if self.forward_url is None:
+            return self._to_mailbox(self.forward_to)
+        parts = urlsplit(self.forward_to)
+        if not parts.hostname or parts.username or parts.fragment:
+            raise ValueError("forward_to: neither a mailbox nor a plain URL")
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _HERE):
+            raise ValueError("forward_to: a URL beyond this machine begins with https://, since messages are personal")
+        if self.forward_secret is None:
+            made = (
+                "`python3 -c \"import base64,os;print('whsec_'+base64.b64encode(os.urandom(32)).decode())\"` makes one"
+            )
+            raise ValueError(f"forward_to: a URL needs `forward_secret` too, so that it can tell who posts; {made}")
+        return self
+
+    def _to_mailbox(self, text: str) -> Forwarding:
+        try:
+            validate_email(text, check_deliverability=False)
+        except EmailNotValidError as error:
+            raise ValueError(f"forward_to: neither a mailbox nor a URL: {error}") from error
+        return self
+
+
+_HERE = ("127.0.0.1", "::1", "localhost")
 Rate = Annotated[float, Field(ge=0.01, le=100_000)]  # SMS segments, or messages of another channel, a second
 StopNotice = Literal["first", "always", "never"]
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from gateway.providers.base import Parts, Rate, Section, StopNotice
+from gateway.providers.base import Forwarding, Parts, Rate, StopNotice
 
 if TYPE_CHECKING:
     from channels.values import Adapter
 
 
-class Sandbox(Section):
+class Sandbox(Forwarding):
     provider: Literal["sandbox"] = "sandbox"
     channel: Literal["sms", "whatsapp", "email"]
     sender: str | None = Field(default=None, alias="from")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from gateway.providers.base import Parts, Rate, Section, StopNotice
+from gateway.providers.base import Forwarding, Parts, Rate, Section, StopNotice
 
 if TYPE_CHECKING:
     from channels.mail.adapter import WayIn
@@ -58,7 +58,7 @@ class SmtpIn(Section):
 Inbound = Annotated[SendgridIn | MailgunIn | PostmarkIn | SesIn | SmtpIn, Field(discriminator="provider")]
 
 
-class Smtp(Section):
+class Smtp(Forwarding):
     provider: Literal["smtp"]
     channel: Literal["email"]
     host: str = Field(min_length=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from gateway.providers.base import Parts, Rate, Section, StopNotice
+from gateway.providers.base import Forwarding, Parts, Rate, StopNotice
 
 if TYPE_CHECKING:
     from channels.values import Adapter
@@ -17,7 +17,7 @@ _WHATSAPP_SENDER = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _SMS_SENDER = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{1,11}", re.ASCII)
 
 
-class Twilio(Section):
+class Twilio(Forwarding):
     provider: Literal["twilio"]
     channel: Literal["sms", "whatsapp"]
     account_sid: str = Field(pattern=r"^AC[0-9a-zA-Z]{1,64}$")

@@ -58,14 +58,19 @@ MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("GET", "/v1/messages"): ("profiles:read", None),
     ("GET", "/v1/messages/{id}"): ("profiles:read", None),
     ("GET", "/v1/sandbox/messages"): ("send", None),
+    ("GET", "/v1/forwards"): ("profiles:read", None),
+    ("POST", "/v1/forwards/{id}/retry"): ("configure", None),
 }
 TWO = {"/v1/profiles/{id}/merge": ("profiles:write", "consent:write")}  # what needs a second scope
 # What needs no key: the provider signs, the link does, or there is nothing to see.
 OPEN = {
+    ("GET", "/webhooks/{connection}"),
     ("POST", "/webhooks/{connection}"),
     ("POST", "/webhooks/{connection}/status"),
     ("GET", "/unsubscribe/{token}"),
     ("POST", "/unsubscribe/{token}"),
+    ("GET", "/confirm/{token}"),
+    ("POST", "/confirm/{token}"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/v1/openapi.json"),
