@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from gateway.errors import NotReady
 from store.engine import is_away
-from store.migrate import NewerDatabase
+from store.migrate import ForeignDatabase, NewerDatabase
 
 
 def shown(url: URL) -> str:
@@ -33,6 +33,8 @@ def why(error: BaseException, url: URL) -> str | None:
     """What happened, in a sentence; None for what no operator could foresee or mend."""
     if isinstance(error, NewerDatabase):
         return f"{error}: use the newer one, or restore the database from a backup"
+    if isinstance(error, ForeignDatabase):
+        return foreign(url)
     if isinstance(error, ModuleNotFoundError) and error.name == "asyncpg":
         return "PostgreSQL needs a driver that is not installed: pip install 'optgate[postgres]'"
     file = sqlite_file(url)
@@ -43,6 +45,11 @@ def why(error: BaseException, url: URL) -> str | None:
     if is_away(error):
         return f"the database {shown(url)} cannot be reached ({type(error).__name__}); see [database] url"
     return None
+
+
+def foreign(url: URL) -> str:
+    """What is said of a database that another program keeps."""
+    return f"the database at {shown(url)} is another program's, not Optgate's: let [database] url name one of its own"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -85,7 +85,10 @@ async def _must_be_current(database: Database) -> None:
     mishaps.must_be_usable(database.url)
     found = await standing(database)
     if found == "empty":
-        raise NotReady(f"the database at {at} is empty.\n{_ELSEWHERE}; `optgate migrate` or `optgate serve` fills it.")
+        words = "`optgate migrate` or `optgate serve` fills it"
+        raise NotReady(f"the database at {at} holds nothing of Optgate's.\n{_ELSEWHERE}; {words}.")
+    if found == "foreign":
+        raise NotReady(mishaps.foreign(database.url))
     if found == "older":
         raise NotReady(f"the database at {at} is of an older Optgate: run `optgate migrate` first")
     if found == "newer":

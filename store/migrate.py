@@ -9,19 +9,24 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from store.engine import Database
+from store.tables import consent_events
 
 # Any number will do, as long as every replica asks for the same one.
 _ADVISORY_LOCK = 7_367_832_001
 
 
-Standing = Literal["empty", "older", "current", "newer"]
+Standing = Literal["empty", "foreign", "older", "current", "newer"]
 
 
 class NewerDatabase(Exception):
     """The database was migrated by a newer Optgate than this one."""
+
+
+class ForeignDatabase(Exception):
+    """The database is another program's, and none of ours."""
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -43,7 +48,9 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def migrate(database: Database) -> None:
-    """Run every migration that is missing, in one transaction; raises NewerDatabase."""
+    """Run every migration that is missing, in one transaction; raises NewerDatabase, ForeignDatabase."""
+    if await standing(database) == "foreign":  # asked by a reader: a writer would turn the file to WAL first
+        raise ForeignDatabase
     async with database.write() as connection:
         await connection.run_sync(_upgrade)
 
@@ -51,11 +58,24 @@ async def migrate(database: Database) -> None:
 def _standing(connection: Connection) -> Standing:
     scripts = ScriptDirectory.from_config(_config())
     current = MigrationContext.configure(connection).get_current_revision()
+    if _is_foreign(connection, current):
+        return "foreign"
     if current is None:
         return "empty"
     if current not in {script.revision for script in scripts.walk_revisions()}:
         return "newer"
     return "current" if current == scripts.get_current_head() else "older"
+
+
+def _is_foreign(connection: Connection, revision: str | None) -> bool:
+    """Whether others keep their tables here, and we none of ours.
+
+    A file is one program's; in PostgreSQL's schema an extension may have put tables of its own. Whoever migrates with
+    Alembic, too, has its own revision there.
+    """
+    tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    is_shared = connection.dialect.name == "postgresql" and revision is None
+    return bool(tables or revision) and consent_events.name not in tables and not is_shared
 
 
 async def standing(database: Database) -> Standing:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import asyncpg
@@ -67,7 +68,30 @@ def test_an_empty_database_is_left_empty(tmp_path: Path, make_database_url: Call
         Path(url.removeprefix("sqlite:///")).touch()
     operator = Operator(tmp_path, url)
     for _ in range(2):
-        assert "is empty" in told(operator, "ledger", "verify")
+        assert "holds nothing of Optgate's" in told(operator, "ledger", "verify")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "CREATE TABLE customers (id INTEGER)",
+        # Who migrates with Alembic as we do, and counts as we do.
+        "CREATE TABLE customers (id INTEGER); CREATE TABLE alembic_version (version_num VARCHAR(32));"
+        "INSERT INTO alembic_version VALUES ('0001')",
+    ],
+    ids=["tables", "migrations"],
+)
+def test_the_file_of_another_program_is_named_so_and_left_alone(operator: Operator, script: str) -> None:
+    file = operator.folder / "optgate.db"
+    with closing(sqlite3.connect(file)) as theirs:
+        theirs.executescript(script)
+    before = file.read_bytes()
+    words = "the database at sqlite:///optgate.db is another program's, not Optgate's: let [database] url name one of"
+    commands = ("ledger", "verify"), ("migrate",), ("serve",), ("key", "create", "crm"), ("export", "profiles")
+    for command in commands:
+        assert words in told(operator, *command)
+    assert f"problem database: {words}" in operator.run("check").stdout
+    assert file.read_bytes() == before
 
 
 def test_a_database_of_a_newer_version_is_left_alone(operator: Operator) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, select, text
 
 from outbox.sources import Source, is_any_due, sources
 from store.engine import Database
-from store.migrate import NewerDatabase, _config, is_current, migrate
+from store.migrate import ForeignDatabase, NewerDatabase, _config, is_current, migrate, standing
 from store.tables import attempts, broadcasts, deliveries, metadata
 from store.types import UTCDateTime
 
@@ -82,10 +82,34 @@ async def test_an_empty_database_is_not_current(make_database_url: Make) -> None
     await database.dispose()
 
 
+async def test_what_another_program_keeps_is_refused_but_where_schemas_are_shared(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    async with database.write() as conn:
+        await conn.execute(text("CREATE TABLE spatial_ref_sys (id INTEGER)"))
+    if database.dialect == "postgresql":  # an extension, perhaps: they put their tables beside ours
+        await migrate(database)
+        assert await is_current(database)
+    else:
+        with pytest.raises(ForeignDatabase):
+            await migrate(database)
+    await database.dispose()
+
+
+async def test_the_migrations_of_another_program_are_not_gone_on_with(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    async with database.write() as conn:
+        await conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        await conn.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
+    with pytest.raises(ForeignDatabase):
+        await migrate(database)
+    assert await standing(database) == "foreign"
+    await database.dispose()
+
+
 async def test_a_migration_that_fails_leaves_nothing(make_database_url: Make) -> None:
     database = Database(make_database_url(migrated=False))
     async with database.write() as conn:
-        await conn.execute(text("CREATE TABLE rules (id TEXT)"))  # in the way of the last table made
+        await conn.execute(text("CREATE VIEW rules AS SELECT 1"))  # in the way of the last table made
     with pytest.raises(Exception, match="rules"):
         await migrate(database)
     async with database.read() as conn:
