@@ -221,11 +221,19 @@ def find_file(named: Path | None, environ: Mapping[str, str] = os.environ) -> Pa
     """
     asked = named or (Path(environ["OPTGATE_CONFIG"]) if environ.get("OPTGATE_CONFIG") else None)
     if asked is not None:
-        if not asked.is_file():
+        if not _can_be_a_file(asked):
             what = "is a folder, not a configuration file" if asked.is_dir() else "there is no such configuration file"
             raise ConfigError(f"{asked}: {what}")
         return asked
     return Path(DEFAULT_FILE) if Path(DEFAULT_FILE).is_file() else None
+
+
+def _can_be_a_file(path: Path) -> bool:
+    """Whether a file is there, or somewhere that is closed to us: reading it will say so."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
 
 
 def load(named: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

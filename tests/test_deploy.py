@@ -6,6 +6,9 @@ import os
 import re
 import shlex
 import shutil
+import stat
+import subprocess
+import sys
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+WRAPPER = (DEPLOY / "optgate").read_text()
 UNIT = (DEPLOY / "optgate.service").read_text()
 CADDY = (DEPLOY / "Caddyfile").read_text()
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
@@ -97,8 +101,95 @@ def test_the_unit_runs_a_command_that_there_is_with_files_enough() -> None:
     assert "--config" in known
     assert int(unit("LimitNOFILE")[0]) >= FILES
     assert int(unit("TimeoutStopSec")[0]) > DRAIN_SECONDS
-    for copied in re.findall(r"install .*? ((?:deploy/)?\S+\.(?:toml|service)) /etc", UNIT):
+    for copied in re.findall(r"install .*? ((?:deploy/)?\S+) /(?:etc|usr)", UNIT):
         assert (ROOT / copied).is_file(), copied
+
+
+# --- commands beside it ------------------------------------------------------------------------
+
+
+def test_a_command_is_run_as_the_unit_runs_the_gateway() -> None:
+    """Who it is, where, with which files: all that decides which database is found, and whether it can be written."""
+    given = dict(re.findall(r"--property=(\w+)=(\S+)", WRAPPER))
+    assert given == {name: unit(name)[0] for name in given}
+    assert {"DynamicUser", "User", "StateDirectory", "WorkingDirectory", "LoadCredential", "EnvironmentFile"} <= set(
+        given
+    )
+    program = shlex.split(unit("ExecStart")[0])
+    assert f"exec {program[0]} " in WRAPPER
+    assert program[-1].replace("%d", "$CREDENTIALS_DIRECTORY") in WRAPPER
+
+
+_STAND_INS = """set -eu
+docker() {  # compose exec [-T] optgate COMMAND…, or compose run --rm optgate ARGUMENTS…, which the entrypoint takes
+    local how=$2
+    shift 2
+    case $1 in -T | --rm) shift ;; esac
+    [ "$1" = optgate ]
+    shift
+    if [ "$how" = run ]; then optgate "$@"; else "$@"; fi
+}
+"""
+
+
+def blocks(heading: str) -> list[str]:
+    """The shell commands of a section of docs/operating.md."""
+    section = OPERATING.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+@pytest.mark.parametrize("how", ["systemd", "compose"])
+def test_the_commands_that_operators_are_told_of_work_as_they_are_written(how: str, tmp_path: Path) -> None:
+    """Everything but systemd and docker themselves; the folders they keep are folders of ours here."""
+    told = [block for block in blocks("Commands beside the gateway") if ("docker" in block) == (how == "compose")]
+    assert len(told) >= 2
+    bin_, state = tmp_path / "bin", tmp_path / "state"
+    for folder in (bin_, state):
+        folder.mkdir()
+    program = f'#!/bin/sh\nexec {sys.executable} -m gateway.cli "$@"\n'
+    if how == "systemd":  # the real wrapper; systemd-run does what it is told, but for the properties
+        program = WRAPPER.replace("/opt/optgate/.venv/bin/optgate", f"{sys.executable} -m gateway.cli")
+        (bin_ / "systemd-run").write_text(
+            f'#!/bin/sh\nwhile case $1 in -*) ;; *) false ;; esac; do shift; done\ncd {state}\nexec "$@"\n'
+        )
+        (bin_ / "systemd-run").chmod(0o755)
+    (bin_ / "optgate").write_text(program)
+    (bin_ / "optgate").chmod(0o755)
+    (tmp_path / "people.csv").write_text("sms,consent.sms,how\n+14155550123,yes,desk\n")
+    (tmp_path / "optgate.toml").write_text(
+        f'[server]\npublic_url = "http://127.0.0.1:1"\n[database]\nurl = "sqlite:///{tmp_path}/optgate.db"\n'
+        '[connections.sms]\nprovider = "sandbox"\nchannel = "sms"\n'
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPTGATE_")}
+    environment |= {
+        "PATH": f"{bin_}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+    }
+    if how == "compose":
+        environment["OPTGATE_CONFIG"] = str(tmp_path / "optgate.toml")
+    script = "".join(told).replace("/tmp" if how == "compose" else "/var/lib/optgate", str(state))
+    subprocess.run([bin_ / "optgate", "migrate"], env=environment, check=True, cwd=tmp_path, capture_output=True)
+    done = subprocess.run(
+        ["bash", "-c", _STAND_INS + script],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The ledger verifies" in done.stdout
+    assert "1 rows: 1 created" in done.stdout
+    assert "database: it can be written" in done.stdout
+    assert (tmp_path / "consent-events.csv").read_text().startswith("seq,id,")
+    assert list(state.glob("people*")) == [], "people are not left lying about"
+
+
+def test_the_wrapper_can_be_executed() -> None:
+    assert (DEPLOY / "optgate").stat().st_mode & stat.S_IXUSR
+
+
+def test_every_command_of_the_page_is_one_that_there_is() -> None:
+    commands = re.findall(r"^optgate (\w+)", "".join(re.findall(r"```sh\n(.*?)```", OPERATING, re.DOTALL)), re.M)
+    assert set(commands) >= {"key", "check", "ledger"}
+    assert set(commands) <= set(cli.commands)
 
 
 def test_every_variable_that_operators_are_told_of_is_an_option() -> None:

@@ -157,6 +157,14 @@ def test_a_configuration_that_cannot_be_read_is_said_so(operator: Operator) -> N
     )
 
 
+def test_a_configuration_in_a_folder_that_is_closed_is_said_to_be_unreadable(operator: Operator) -> None:
+    shut(operator.folder)
+    (operator.folder / "shut").chmod(0)
+    line = said(operator.run("key", "list", "--config", "shut/optgate.toml"), 2)
+    assert "shut/optgate.toml: cannot be read: Permission denied; correct the file's owner or rights" in line
+    assert "Traceback" not in line
+
+
 def test_a_second_gateway_on_one_file_is_refused_by_whatever_name_it_calls_it(operator: Operator) -> None:
     with operator.serving():
         (operator.folder / "link.db").symlink_to("optgate.db")
