@@ -15,10 +15,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from audience import history_sheet
 from audience.columns import ABOUT, TERMS
 from audience.spreadsheet import joined
 from consent import history, reading
-from consent.history import Filter, HistoryLine
+from consent.history import Filter
 from consent.states import CHANNELS, EVERYTHING, PERSONAL, Flag, Flags, Subject
 from profiles import records
 from profiles.links import Held
@@ -95,9 +96,9 @@ async def of_consent_events(database: Database) -> Export:
 
     async def page(conn: AsyncConnection, before: int | None) -> tuple[Rows, int | None]:
         lines = await history.read(conn, Filter(), before=before, limit=PAGE)
-        return [_line(line) for line in lines], lines[-1].seq if len(lines) == PAGE else None
+        return [history_sheet.cells(line) for line in lines], lines[-1].seq if len(lines) == PAGE else None
 
-    return Export(_LINE, total, _paged(database, page, None))
+    return Export(history_sheet.COLUMNS, total, _paged(database, page, None))
 
 
 EXPORTS: Mapping[str, Callable[[Database], Awaitable[Export]]] = {
@@ -224,42 +225,3 @@ async def _evidence(conn: AsyncConnection, event_ids: Sequence[str]) -> dict[str
     rows = await rows_by(conn, select(evidence.c.event_id, evidence.c.body).where(evidence.c.event_id.in_(IDS)),
                          event_ids)  # fmt: skip
     return {row.event_id: row.body for row in rows}
-
-
-# --- the history -------------------------------------------------------------------------------
-
-_LINE = ("seq", "id", "change_id", "profile_id", "subject", "from", "to", "basis", "expires_at", "at", "provider_at",
-         "source", "actor", "via", "superseded", "address", "evidence", "hash")  # fmt: skip
-
-
-def _line(line: HistoryLine) -> list[str]:
-    shown = line.evidence
-    return [
-        str(line.seq),
-        line.id,
-        line.change_id,
-        line.profile_id,
-        _subject(line),
-        line.from_state,
-        line.to_state,
-        line.basis or "",
-        _spelled(line.expires_at),
-        _spelled(line.at),
-        _spelled(line.provider_at),
-        line.source,
-        line.actor,
-        line.via or "",
-        "yes" if line.superseded else "",
-        line.address or "",
-        json.dumps(shown, ensure_ascii=False, sort_keys=True) if shown is not None else "",
-        line.hash,
-    ]
-
-
-def _subject(line: HistoryLine) -> str:
-    """`everything`, `sms`, `preference.NAME`, or an address as `sms:+14155550123`; erased ones by their id."""
-    if line.kind == "preference":
-        return f"preference.{line.preference or line.key}"
-    if line.kind == "address":
-        return f"{line.subject_channel or 'address'}:{line.subject_value or line.key}"
-    return line.key or line.kind

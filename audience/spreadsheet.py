@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -106,6 +107,13 @@ def _lines(file: BinaryIO, digest: hashlib._Hash) -> Iterator[str]:
 
 
 # --- cells -------------------------------------------------------------------------------------
+
+
+def encoded(rows: Iterable[Iterable[str]]) -> bytes:
+    """Rows as a part of a file."""
+    out = io.StringIO()
+    csv.writer(out).writerows(map(written, rows))
+    return out.getvalue().encode()
 
 
 def written(cells: Iterable[str]) -> list[str]:

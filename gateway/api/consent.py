@@ -12,10 +12,11 @@ from aiohttp import web
 from pydantic import Field, StringConstraints, field_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from audience import history_sheet, spreadsheet
 from consent import history, preferences
 from consent.history import HistoryLine
 from consent.states import CHANNELS, EVERYTHING, SOURCES, Change, State, Subject, Wish
-from gateway.api import people, shapes, sheets
+from gateway.api import people, shapes
 from gateway.api.answers import Done, listing
 from gateway.api.base import MOST_LISTED, PAGE, Call, Query, Route
 from gateway.api.bodies import Body, parse_time
@@ -277,12 +278,12 @@ async def _as_csv(call: Call, chosen: history.Filter, *, before: int | None) -> 
     response = web.StreamResponse(headers={"Content-Disposition": 'attachment; filename="consent-events.csv"'})
     response.content_type, response.charset = "text/csv", "utf-8"
     await response.prepare(call.request)
-    await response.write(sheets.row(sheets.COLUMNS))
+    await response.write(spreadsheet.encoded([history_sheet.COLUMNS]))
     try:
         while True:
             async with call.house.database.read() as conn:
                 lines = await history.read(conn, chosen, before=before, limit=MOST_LISTED)
-            await response.write(b"".join(sheets.row(sheets.cells(line_shown(line))) for line in lines))
+            await response.write(spreadsheet.encoded(map(history_sheet.cells, lines)))
             if len(lines) < MOST_LISTED:
                 break
             before = lines[-1].seq

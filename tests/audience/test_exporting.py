@@ -207,9 +207,10 @@ async def test_the_history_is_exported_with_its_evidence(
     lines = await exported(database, "consent-events", tmp_path / "history.csv")
     assert len(lines) == await count(database, "consent_events")
     assert [int(line["seq"]) for line in lines] == sorted((int(line["seq"]) for line in lines), reverse=True)
-    asked = {'preference.Drama, "new" | old', "preference.News"}
-    assert {line["subject"] for line in lines} == {"everything", "sms", "email"} | asked
-    [email] = [line for line in lines if line["subject"] == "email" and line["to"] == "yes"]
+    asked = {("preference", 'Drama, "new" | old'), ("preference", "News")}
+    about = {("everything", ""), ("channel", "sms"), ("channel", "email")}
+    assert {(line["subject"], line["subject_name"]) for line in lines} == about | asked
+    [email] = [line for line in lines if line["subject_name"] == "email" and line["to"] == "yes"]
     assert (email["from"], email["to"], email["basis"], email["source"]) == ("not_asked", "yes", "implied", "api")
     assert json.loads(email["evidence"])["how"] == "paper"
 

@@ -8,6 +8,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from audience import exporting, spreadsheet
 from tests.flows.running import ANA, BEN, Gateway
 
 
@@ -302,3 +303,23 @@ async def test_the_history_comes_as_a_sheet_all_of_it_and_harmless(gateway: Gate
     assert json.loads(rows[1]["evidence"])["wording"] == "=HYPERLINK(evil)"
     assert [row["at"] for row in rows] == [line["at"] for line in lines]
     assert not any(cell.startswith(("=", "@", "-")) for row in rows for cell in row.values())
+
+
+async def test_a_sheet_of_the_history_is_the_same_from_the_api_and_from_the_command(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}")
+    await gateway.api("POST", "/v1/preferences", json={"name": "=Drama"})
+    await gateway.say(ana["id"], addresses={f"sms:{ANA}": "no"}, everything="no", preferences={"=Drama": "yes"})
+    await gateway.text_in("START", ANA)
+    got = await gateway.ask("GET", "/v1/consent-events?format=csv")
+    export = await exporting.of_consent_events(gateway.house.database)
+    pages = [row async for page in export.pages for row in page]
+    assert got.body == spreadsheet.encoded([export.columns, *pages])
+    rows = {row["subject"]: row for row in csv.DictReader(io.StringIO(got.body.decode()))}
+    names = {kind: row["subject_name"] for kind, row in rows.items()}
+    assert names == {"everything": "", "channel": "sms", "address": f"sms:{ANA}", "preference": "'=Drama"}
+    [line] = [one for one in await gateway.history(ana["id"]) if one["id"] == rows["channel"]["id"]]
+    told = json.loads(rows["channel"]["evidence"])
+    assert told == line["evidence"]
+    for column in ("seq", "address", "with_address", "from", "to", "at", "source", "actor", "superseded", "hash"):
+        shown = line[column] if isinstance(line[column], str) else json.dumps(line[column])
+        assert rows["channel"][column] == shown, column
