@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,18 +16,23 @@ from aiohttp import web
 from gateway.problems import invalid
 
 JSON = "application/json"
+PART = 50  # of what may be large, as many are read and written at once: then others have their turn
+TURN_CHARACTERS = 16_384  # of one of them: it is a turn of its own
+PAGE_BYTES = 4 * 1024 * 1024  # of such a page; what is behind it is on the next
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """What an operation came to, inside its transaction: the answer, and what must be settled before it is given."""
 
-    document: Any = None  # None: an answer without a body
+    document: Any = None  # None: an answer without a body; bytes: JSON already
     status: int = 200
     closed: frozenset[str] = frozenset()  # addresses or broadcasts to which nothing may begin to be sent any more
 
     @property
     def body(self) -> bytes:
+        if isinstance(self.document, bytes):
+            return self.document
         return b"" if self.document is None else encoded(self.document)
 
 
@@ -38,7 +44,11 @@ def spelled(value: Any) -> Any:
 
 
 def encoded(document: Any) -> bytes:
-    return json.dumps(document, default=spelled, ensure_ascii=False).encode() + b"\n"
+    return _text(document).encode() + b"\n"
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, default=spelled, ensure_ascii=False)
 
 
 def answer(document: Any, *, status: int = 200) -> web.Response:
@@ -48,6 +58,32 @@ def answer(document: Any, *, status: int = 200) -> web.Response:
 def listing(items: Sequence[Any], keys: Sequence[str], limit: int) -> web.Response:
     """A page: `next` leads on while the page is full."""
     return answer({"items": list(items), "next": _cursor(keys[-1]) if len(keys) == limit else None})
+
+
+async def listing_in_parts(
+    read: Callable[[str | None, int], Awaitable[tuple[Sequence[Any], Sequence[str]]]], after: str | None, limit: int
+) -> web.Response:
+    """A page of what may be large: PART at a time, and no more parts when it has grown to PAGE_BYTES.
+
+    `read` gives so many from behind a key, and their keys; fewer keys than it was asked for are the last ones. Five
+    hundred of 65,536 characters, in one go, take the loop for two seconds in which nobody is served.
+    """
+    texts: list[str] = []
+    size, left = 0, limit
+    while left and size < PAGE_BYTES:
+        wanted = min(PART, left)
+        items, keys = await read(after, wanted)
+        for item in items:
+            texts.append(_text(item))
+            size += len(texts[-1])
+            if len(texts[-1]) > TURN_CHARACTERS:
+                await asyncio.sleep(0)
+        left -= wanted
+        after = keys[-1] if len(keys) == wanted else None
+        if after is None:
+            break
+    body = f'{{"items": [{", ".join(texts)}], "next": {_text(_cursor(after) if after is not None else None)}}}\n'
+    return web.Response(body=body.encode(), content_type=JSON)
 
 
 def _cursor(key: str) -> str:

@@ -43,7 +43,7 @@ class Query:
 
 
 PAGE = (
-    Query("limit", f"How many to list, at most {MOST_LISTED}; 50 when absent."),
+    Query("limit", f"How many to list, at most {MOST_LISTED}; 50 when absent. A page that grows large may hold fewer."),
     Query("cursor", "The `next` of an earlier answer, to go on behind it.", may_be_empty=True),
 )
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.api import profiles, shapes
-from gateway.api.answers import Done
+from gateway.api.answers import Done, encoded
 from gateway.api.base import Call, Route
 from gateway.api.bodies import Body
 from gateway.api.profiles import NewProfileIn
@@ -37,12 +37,13 @@ async def upsert(call: Call) -> web.Response:
     items = [await _one(call, index, item) for index, item in enumerate(body.items)]
 
     async def work(_conn: AsyncConnection) -> Done:
-        return Done({"items": items})
+        return Done(b'{"items": [' + b", ".join(items) + b"]}\n")
 
     return await call.commit(work)
 
 
-async def _one(call: Call, index: int, item: Mapping[str, Any]) -> dict[str, Any]:
+async def _one(call: Call, index: int, item: Mapping[str, Any]) -> bytes:
+    """Its result, as JSON: five hundred large profiles are not read and written once more for it."""
     try:
         wanted = NewProfileIn.model_validate_json(json.dumps(item))
         if wanted.external_id is None:
@@ -53,9 +54,9 @@ async def _one(call: Call, index: int, item: Mapping[str, Any]) -> dict[str, Any
         problem = from_exception(error)
         if problem is None or problem.status >= 500 or problem.is_about_key:
             raise
-        return {"index": index, "status": problem.status, "profile": None, "problem": problem.document}
+        return encoded({"index": index, "status": problem.status, "profile": None, "problem": problem.document})
     await heed.settle(call.house.database, kept.closed)
-    return {"index": index, "status": kept.status, "profile": json.loads(kept.body), "problem": None}
+    return b'{"index": %d, "status": %d, "profile": %b, "problem": null}' % (index, kept.status, kept.body.strip())
 
 
 ROUTES: Sequence[Route] = (

@@ -17,8 +17,8 @@ from consent import history, preferences
 from consent.history import HistoryLine
 from consent.states import CHANNELS, EVERYTHING, SOURCES, Change, State, Subject, Wish
 from gateway.api import people, shapes
-from gateway.api.answers import Done, listing
-from gateway.api.base import MOST_LISTED, PAGE, Call, Query, Route
+from gateway.api.answers import PART, Done, listing_in_parts
+from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.bodies import Body, parse_time
 from gateway.problems import invalid
 from outbox import heed
@@ -234,10 +234,9 @@ async def profile_history(call: Call) -> web.Response:
     after, limit = call.page()
     async with call.house.database.read() as conn:
         chosen = history.Filter(profile_ids=await merges.family(conn, call.id))
-        lines = await history.read(conn, chosen, before=_seq(after), limit=limit)
-        if not lines and after is None:
+        if after is None and not await history.read(conn, chosen, before=None, limit=1):
             await people.require(conn, call.id)
-    return listing([line_shown(line) for line in lines], [str(line.seq) for line in lines], limit)
+        return await _listed(conn, chosen, after, limit)
 
 
 EVENTS_CHOSEN = (
@@ -269,8 +268,15 @@ async def consent_events(call: Call) -> web.StreamResponse:
     if query.get("format") == "csv":
         return await _as_csv(call, chosen, before=_seq(after))
     async with call.house.database.read() as conn:
-        lines = await history.read(conn, chosen, before=_seq(after), limit=limit)
-    return listing([line_shown(line) for line in lines], [str(line.seq) for line in lines], limit)
+        return await _listed(conn, chosen, after, limit)
+
+
+async def _listed(conn: AsyncConnection, chosen: history.Filter, after: str | None, limit: int) -> web.Response:
+    async def read(behind: str | None, count: int) -> tuple[Sequence[Any], Sequence[str]]:
+        lines = await history.read(conn, chosen, before=_seq(behind), limit=count)
+        return [line_shown(line) for line in lines], [str(line.seq) for line in lines]
+
+    return await listing_in_parts(read, after, limit)
 
 
 async def _as_csv(call: Call, chosen: history.Filter, *, before: int | None) -> web.StreamResponse:
@@ -282,9 +288,9 @@ async def _as_csv(call: Call, chosen: history.Filter, *, before: int | None) -> 
     try:
         while True:
             async with call.house.database.read() as conn:
-                lines = await history.read(conn, chosen, before=before, limit=MOST_LISTED)
+                lines = await history.read(conn, chosen, before=before, limit=PART)
             await response.write(spreadsheet.encoded(map(history_sheet.cells, lines)))
-            if len(lines) < MOST_LISTED:
+            if len(lines) < PART:
                 break
             before = lines[-1].seq
     except Exception as error:

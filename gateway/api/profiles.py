@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import audit
 from gateway.api import consent, people, shapes
-from gateway.api.answers import Done, answer, listing
+from gateway.api.answers import Done, answer, listing_in_parts
 from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.bodies import Body, parse_time
 from gateway.api.consent import Channel, ConsentIn
@@ -169,9 +170,13 @@ async def search(call: Call) -> web.Response:
     since = parse_time(query["updated_since"], "updated_since") if "updated_since" in query else None
     wanted = Search(query.get("q"), address_hash, query.get("external_id"), query.get("tag"), since)
     async with call.house.database.read() as conn:
-        ids = await find(conn, wanted, after=after, limit=limit)
-        items = await people.view(conn, ids)
-    return listing(items, ids, limit)
+        ids = iter(await find(conn, wanted, after=after, limit=limit))
+
+        async def read(_after: str | None, count: int) -> tuple[Sequence[Any], Sequence[str]]:
+            some = list(islice(ids, count))
+            return await people.view(conn, some), some
+
+        return await listing_in_parts(read, after, limit)
 
 
 async def get(call: Call) -> web.Response:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.api.answers import PAGE_BYTES, PART
 from gateway.app import DRAINING
 from gateway.prepare import prepare
+from profiles import records
 from store.engine import Database
 from tests.flows.running import Gateway
 
@@ -108,3 +110,26 @@ async def test_two_starts_at_once_on_one_new_database_make_one_house(gateway: Ga
     for other in others:
         await other.dispose()
     assert {book.key for book in books} == {gateway.house.book.key}
+
+
+async def test_a_page_of_what_is_large_ends_early_and_leads_on(gateway: Gateway) -> None:
+    """Five hundred of them were 32 MB, made in one go while nobody else was served."""
+    fat = {"note": "é" * 65_000}
+    for _ in range(3):
+        await gateway.house.database.transact(
+            lambda conn: records.make(conn, [{"attributes": fat}] * 40, defaults_version=0, now=gateway.clock())
+        )
+    ana = await gateway.person(f"sms:{number(0)}")
+    for turn in range(110):
+        shown = {**fat, "how": "at the desk", "obtained_at": gateway.clock().isoformat()}
+        await gateway.say(ana["id"], channels={"sms": ("yes", "no")[turn % 2]}, evidence=shown)
+    for path, count in (("/v1/profiles", 121), ("/v1/consent-events", 110), (f"/v1/profiles/{ana['id']}/history", 110)):
+        got = await gateway.ask("GET", f"{path}?limit=500")
+        assert len(got.body.decode()) < PAGE_BYTES + PART * 70_000, path
+        assert len(got.json["items"]) < count
+        assert got.json["next"] is not None
+        ids, pages = await walked(gateway, path, 500)
+        assert (len(ids), len(set(ids)), pages) == (count, count, 2), path
+        assert (await walked(gateway, path, 7))[0] == ids
+    sheet = await gateway.ask("GET", "/v1/consent-events?format=csv")
+    assert len(sheet.body.splitlines()) == 111, "and a file is whole"
