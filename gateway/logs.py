@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections import Counter
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -21,6 +23,8 @@ ALLOWED = frozenset(
      "status", "method", "route", "milliseconds", "address", "database", "count", "reason", "where", "version", "pid",
      "task", "why", "items"}
 )  # fmt: skip
+
+QUIET_SECONDS = 10.0
 
 _HERE = Path(__file__).resolve().parents[1]
 
@@ -56,14 +60,28 @@ class _Printer(structlog.PrintLogger):
     log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
-class _Foreign(logging.Handler):
-    """Libraries' own log lines: that they spoke, and how loud; their words may quote a request."""
+class Foreign(logging.Handler):
+    """Libraries' own log lines: that they spoke, and how loud; their words may quote a request.
+
+    The same is said once in QUIET_SECONDS, with how often it was (`count`, with those that were passed over since the
+    last): one bad request is one such line, and whoever sends many must not fill the disk.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said_at: dict[tuple[str, int, type | None], float] = {}
+        self._unsaid: Counter[tuple[str, int, type | None]] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        structlog.get_logger(record.name).log(
-            record.levelno, "library.spoke", **({"exc_info": error} if error is not None else {})
-        )
+        same, now = (record.name, record.levelno, type(error) if error is not None else None), self._clock()
+        self._unsaid[same] += 1
+        if now - self._said_at.get(same, -QUIET_SECONDS) < QUIET_SECONDS:
+            return
+        self._said_at[same] = now
+        more = {"exc_info": error} if error is not None else {}
+        structlog.get_logger(record.name).log(record.levelno, "library.spoke", count=self._unsaid.pop(same), **more)
 
 
 def set_up(*, pretty: bool | None = None) -> None:
@@ -81,4 +99,4 @@ def set_up(*, pretty: bool | None = None) -> None:
         logger_factory=lambda *_: _Printer(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(handlers=[_Foreign()], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[Foreign()], level=logging.WARNING, force=True)

@@ -254,6 +254,39 @@ async def test_bytes_that_are_no_http_leave_no_canary(running: Gateway, log_line
     assert not [line for line in lines if line["event"] in ("database.away", "request.failed")], lines
 
 
+async def test_many_bad_requests_are_one_line(running: Gateway, log_lines: Any) -> None:
+    async def bad() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET /canary-text HTTP/1.1\r\nHost: x\r\nContent-Length: canary-text\r\n\r\n")
+        assert b" 400 Bad Request\r\n" in await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+
+    for _ in range(30):
+        await bad()
+    lines = [line for line in without_canaries(log_lines()) if line["event"] == "library.spoke"]
+    assert [(line["count"], line["level"]) for line in lines] == [(1, "error")]
+
+
+def test_what_a_library_repeats_is_counted_until_it_is_said_again(log_lines: Any) -> None:
+    now = 0.0
+    library = logging.Logger("library")
+    library.addHandler(logs.Foreign(lambda: now))
+    for _ in range(5):
+        library.warning("canary-text")
+    library.error("canary-text", exc_info=ValueError("canary-text"))
+    library.error("canary-text", exc_info=KeyError("canary-text"))
+    now = logs.QUIET_SECONDS
+    library.warning("canary-text")
+    lines = without_canaries(log_lines())
+    assert [(line["level"], line["count"], line.get("error")) for line in lines] == [
+        ("warning", 1, None),
+        ("error", 1, "ValueError"),
+        ("error", 1, "KeyError"),
+        ("warning", 5, None),
+    ]
+
+
 async def test_a_standard_error_that_is_closed_costs_a_line_and_no_request(
     running: Gateway, monkeypatch: pytest.MonkeyPatch, dialect: str
 ) -> None:
