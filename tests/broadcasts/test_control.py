@@ -12,7 +12,6 @@ from audience.select import Audience
 from broadcasts import control, plan, records
 from broadcasts.records import Counts, Draft
 from channels.http import open_session
-from channels.twilio.adapter import Twilio
 from outbox import heed
 from outbox.dispatch import Dispatcher
 from outbox.policy import Policy
@@ -20,7 +19,8 @@ from outbox.protocol import LEASE_SECONDS
 from store.clock import utcnow
 from store.engine import Database
 from tests.acts import NOON, add_person, later, text_in
-from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
+from tests.channels.adapters import twilio_at
+from tests.channels.requests_as_sent import ACCOUNT, TOKEN
 from tests.standins.twilio import TwilioStandIn, accepted
 
 PEOPLE = [f"sms:+1415555{place:04d}" for place in range(10)]
@@ -100,17 +100,8 @@ async def test_what_was_claimed_before_has_begun_or_given_up_when_it_is_settled(
     policy = Policy(lambda address_id, channel: f"https://gw.example.org/unsubscribe/{address_id}.{channel}")
     async with TwilioStandIn(ACCOUNT, TOKEN) as standin, open_session(connections=1) as session:
         standin.default = accepted(0.4 * LEASE_SECONDS)
-        twilio = Twilio(
-            name="sms",
-            channel="sms",
-            account_sid=ACCOUNT,
-            auth_token=TOKEN,
-            public_url=ORIGIN,
-            session=session,
-            sender="+14155550100",
-            api_url=standin.url,
-        )
-        dispatcher = Dispatcher(database, {"sms": twilio}, policy=policy, clock=utcnow)
+        adapters = {"sms": twilio_at(standin, session)}
+        dispatcher = Dispatcher(database, adapters, policy=policy, clock=utcnow)
         dispatcher.start()
         try:
             async with asyncio.timeout(30):

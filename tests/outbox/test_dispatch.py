@@ -11,7 +11,6 @@ from dataclasses import replace
 from sqlalchemy import event, func, select
 
 from channels.http import open_session
-from channels.twilio.adapter import Twilio
 from outbox.dispatch import Dispatcher
 from outbox.lines import AHEAD, CONCURRENCY, RESERVED
 from outbox.policy import Manner, Policy
@@ -19,7 +18,8 @@ from outbox.protocol import LEASE_SECONDS
 from store.clock import utcnow
 from store.engine import Database
 from store.tables import attempts, deliveries
-from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
+from tests.channels.adapters import twilio_at
+from tests.channels.requests_as_sent import ACCOUNT, TOKEN
 from tests.outbox.conftest import POLICY, Planned
 from tests.standins.twilio import Answer, TwilioStandIn, accepted
 
@@ -48,19 +48,7 @@ async def dispatching(
     """A dispatcher at work, with so many lines to a provider that takes so long, and was quicker for some sends."""
     async with TwilioStandIn(ACCOUNT, TOKEN) as standin, open_session(connections=lines) as session:
         standin.default = accepted(slow_seconds)
-        adapters = {
-            name: Twilio(
-                name=name,
-                channel="sms",
-                account_sid=ACCOUNT,
-                auth_token=TOKEN,
-                public_url=ORIGIN,
-                session=session,
-                sender="+14155550100",
-                api_url=standin.url,
-            )
-            for name in connections
-        }
+        adapters = {name: twilio_at(standin, session, name) for name in connections}
         dispatcher = Dispatcher(database, adapters, policy=policy, clock=utcnow)
         if quick_seconds is not None:
             for line in dispatcher._lines.values():
