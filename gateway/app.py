@@ -35,7 +35,7 @@ from gateway.arrivals import ARRIVALS, Arrivals
 from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare, setting
-from gateway.problems import Problem, from_exception
+from gateway.problems import from_exception, internal
 from gateway.services import House, adapters_for, policy_for, targets_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
@@ -218,7 +218,7 @@ async def _problems(
         problem = from_exception(error)
         if problem is None:
             log.exception("request.failed", method=request.method, route=_route(request))
-            problem = Problem(500, "internal", "Something went wrong here", "it was logged; nothing was acknowledged")
+            problem = internal()
         elif problem.status == 503 and request.transport is not None:  # None: the caller has gone, not the database
             kind = str(error) if isinstance(error, DatabaseAway) else type(error).__name__
             log.warning("database.away", method=request.method, route=_route(request), error=kind)

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from gateway.problems import Problem
+from gateway.problems import Problem, internal
 
 if TYPE_CHECKING:
     from gateway.door import Door
@@ -122,7 +122,7 @@ class Connection(web.RequestHandler):
             words = "it is no HTTP/1.1, or comes in an encoding that is not known here"
             response = Problem(status, "malformed", "The request cannot be read", words).response()
         else:
-            response = Problem(status, "internal", "Something went wrong here", "it was logged").response()
+            response = internal().response()
         response.headers.update(ON_EVERY_ANSWER | {"Cache-Control": "no-store"})
         response.force_close()
         return response

@@ -80,6 +80,11 @@ def unauthorised() -> Problem:
     )
 
 
+def internal() -> Problem:
+    """For a surprise, which whoever answers with this has logged."""
+    return Problem(500, "internal", "Something went wrong here", "it was logged; nothing was acknowledged")
+
+
 def away() -> Problem:
     return Problem(
         503,
