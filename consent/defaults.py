@@ -27,7 +27,11 @@ async def current_version(conn: AsyncConnection) -> int:
 
 async def current(conn: AsyncConnection) -> dict[str, str]:
     """Channel → yes | no, as for profiles made now."""
-    version = await current_version(conn)
+    return await of(conn, await current_version(conn))
+
+
+async def of(conn: AsyncConnection, version: int) -> dict[str, str]:
+    """Channel → yes | no, as for profiles made with this version."""
     rows = await conn.execute(select(defaults.c.channel, defaults.c.state).where(defaults.c.version == version))
     return dict.fromkeys(CHANNELS, "no") | {row.channel: row.state for row in rows}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -80,13 +81,20 @@ async def apply_defaults(call: Call) -> web.Response:
     Nobody's answer changes: a default is never consent, it counts for those only who were never asked. What waits to be
     sent is judged by it when it is sent.
     """
-    async with call.house.database.read() as conn:
-        version, states = await defaults.current_version(conn), await defaults.current(conn)
-    begun = partial(audit.note, actor=call.actor, action="defaults.applying", target=None, detail={"version": version})
-    await call.house.database.transact(partial(begun, now=call.house.now()))
-    count, last = 0, ""
-    while ids := await call.house.database.transact(partial(defaults.extend, version=version, after=last)):
-        count, last = count + len(ids), ids[-1]
+
+    async def begin(conn: AsyncConnection) -> Done:
+        version = await defaults.current_version(conn)
+        await audit.note(conn, call.actor, "defaults.applying", None, {"version": version}, now=call.house.now())
+        return Done({"version": version, "states": await defaults.of(conn, version)})
+
+    begun = await _step(call, 0, begin)
+    version, states = begun["version"], begun["states"]
+    count, number = 0, 0
+    last: str | None = ""
+    while last is not None:
+        number += 1
+        done = await _step(call, number, partial(_extend, version=version, after=last))
+        count, last = count + done["profiles"], done["last"]
 
     async def work(conn: AsyncConnection) -> Done:
         detail = {"version": version, "profiles": count, **states}
@@ -94,6 +102,18 @@ async def apply_defaults(call: Call) -> web.Response:
         return Done({"defaults": states, "version": version, "profiles": count})
 
     return await call.commit(work)
+
+
+async def _extend(conn: AsyncConnection, *, version: int, after: str) -> Done:
+    ids = await defaults.extend(conn, version, after=after)
+    return Done({"profiles": len(ids), "last": ids[-1] if ids else None})
+
+
+async def _step(call: Call, number: int, work: Callable[[AsyncConnection], Awaitable[Done]]) -> Any:
+    """What a step came to. Under an Idempotency-Key each is done once: who comes with it again, here or at another
+    replica, goes the same way, with the defaults that it began with."""
+    kept, _ = await call.once_only(work, call.once.part(number) if call.once is not None else None)
+    return json.loads(kept.body)
 
 
 def shown(preference: Preference) -> dict[str, Any]:

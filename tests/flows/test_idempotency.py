@@ -9,12 +9,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text, update
 
+from consent import defaults
 from gateway import idempotency
 from gateway.api.base import Call
 from gateway.settings import Settings
 from outbox import heed
 from store.tables import api_keys
-from tests.flows.running import ANA, BEN, Gateway, Got, eventually
+from tests.flows.running import ANA, BEN, CLEO, Gateway, Got, eventually
 from tests.flows.test_overtaken import on_postgresql
 from tests.standins.twilio import TwilioStandIn
 
@@ -225,6 +226,58 @@ async def test_another_body_does_not_take_the_key_of_a_batch_that_is_under_way(
     assert (again.status, is_replay(again)) == (200, False)
     assert [item["status"] for item in again.json["items"]] == [201, 201]
     assert sorted(row["external_id"] for row in await gateway.rows("profiles")) == ["a", "b"]
+
+
+APPLY = "/v1/settings/defaults/apply"
+
+
+async def applied(gateway: Gateway) -> tuple[set[int], list[tuple[str, int]]]:
+    """With which defaults people are judged now, and what the audit tells of their applying."""
+    acts = [row for row in await gateway.rows("audit") if row["action"].startswith("defaults.appl")]
+    versions = {row["defaults_version"] for row in await gateway.rows("profiles")}
+    return versions, sorted((act["action"], act["detail"]["version"]) for act in acts)
+
+
+async def test_defaults_whose_applying_was_cut_short_are_gone_on_with_whatever_they_are_by_now(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(defaults, "PART", 2)
+    for number in (ANA, BEN, CLEO):
+        await gateway.person(f"sms:{number}")
+    admin = await gateway.key("admin")
+    await gateway.api("PATCH", "/v1/settings/defaults", json={"sms": "yes"})
+
+    async def cut(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Call, "commit", cut)
+        assert (await post(gateway, APPLY, None, name="a", key=admin)).status == 500
+    await gateway.api("PATCH", "/v1/settings/defaults", json={"sms": "no"})
+    again = await post(gateway, APPLY, None, name="a", key=admin)
+    assert (again.json["profiles"], again.json["defaults"]["sms"]) == (3, "yes")
+    assert await applied(gateway) == ({2}, [("defaults.applied", 2), ("defaults.applying", 2)])
+    assert (await post(gateway, APPLY, None, name="b", key=admin)).json["defaults"]["sms"] == "no"
+
+
+@on_postgresql
+async def test_defaults_are_applied_once_over_two_replicas(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defaults, "PART", 3)
+    first, other = Gateway(settings), Gateway(settings)
+    await first.start()
+    await other.start()
+    try:
+        for number in range(20):
+            await first.person(external_id=str(number))
+        await first.api("PATCH", "/v1/settings/defaults", json={"sms": "yes"})
+        key = await first.key("admin")
+        got = await asyncio.gather(*(post(one, APPLY, None, name="a", key=key) for one in (first, other)))
+        assert got[0].body == got[1].body
+        assert (got[0].json["profiles"], sorted(map(is_replay, got))) == (20, [False, True])
+        assert await applied(first) == ({2}, [("defaults.applied", 2), ("defaults.applying", 2)])
+    finally:
+        await other.stop()
+        await first.stop()
 
 
 async def test_a_first_that_is_still_running_is_not_the_last_word(
