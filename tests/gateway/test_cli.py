@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -195,6 +196,29 @@ def test_one_gateway_serves_a_sqlite_file(on_sqlite: Operator) -> None:
         gateway.process.wait(PATIENCE_SECONDS)
     with on_sqlite.serving() as gateway:
         assert gateway.stop()[0] == 0
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])  # on SQLite the one gateway does all the work
+def test_a_worker_sends_what_is_queued_listens_to_nobody_and_ends_with_zero(operator: Operator) -> None:
+    with operator.serving() as gateway:
+        key = said(operator.run("key", "create", "crm"), 0).strip()
+        person = {"addresses": [{"channel": "sms", "value": ANA}], "consent": {"channels": {"sms": "yes"}}}
+        assert gateway.ask("/v1/profiles", key=key, body=person)[0] == 201
+        later = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+        broadcast = {"name": "x", "channel": "sms", "content": {"body": "x"}, "audience": {"all": True}}
+        assert gateway.ask("/v1/broadcasts", key=key, body=broadcast | {"send_at": later})[0] == 202
+        assert gateway.stop()[0] == 0
+    command, how = operator.command("worker")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline() == "Optgate's worker is at work\n"
+        time.sleep(6)  # it is due after three, and a sandbox takes one
+        worker.send_signal(signal.SIGTERM)
+        rest, errors = worker.communicate(timeout=PATIENCE_SECONDS)
+    assert (worker.returncode, rest, "Traceback" in errors) == (0, "", False), errors
+    with operator.serving() as gateway:
+        [sent] = gateway.ask("/v1/broadcasts", key=key)[1]["items"]
+        assert sent["counts"]["by_status"] == {"accepted": 1}
 
 
 def test_a_port_that_is_taken_is_said_so(on_sqlite: Operator) -> None:
