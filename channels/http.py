@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -108,6 +109,14 @@ def open_session(connections: int = CONNECTIONS, told: Told = nobody) -> aiohttp
         max_line_size=8190,
         max_field_size=8190,
     )
+
+
+def require_plain(url: str) -> None:
+    """Raises ValueError for what is no http(s) URL, or one with more than a path, to which no path can be added."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("not a plain http(s) URL")
+    _ = parts.port  # raises ValueError where it is no port
 
 
 async def post(

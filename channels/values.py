@@ -115,6 +115,7 @@ class Rejected:
     code: str
     reason: str
     opted_out: bool = False  # the provider's word that the person said no
+    marketing_only: bool = False  # that no is to marketing: the address stays open to what is none
     undeliverable: bool = False  # nothing can reach this address
 
 
@@ -141,11 +142,12 @@ Outcome = Accepted | Rejected | NotSent | InDoubt
 class Report:
     """What a provider tells later of a message it was handed."""
 
-    tag: str  # the attempt's, out of the status callback's URL
+    tag: str  # the attempt's, as the provider gives it back; "": it does not, and `provider_id` has to do
     provider_id: str
     status: Literal["accepted", "sent", "delivered", "read", "undelivered", "failed"]
     code: str | None = None
     opted_out: bool = False  # the provider's word that the person said no
+    marketing_only: bool = False  # as of Rejected
     undeliverable: bool = False
 
 

@@ -65,6 +65,7 @@ async def record(conn: AsyncConnection, endings: Sequence[Ending], *, now: datet
                 connection=e.connection,
                 attempt_id=e.claim.attempt_id,
                 error=r.error,
+                marketing_only=r.marketing_only,
             )
             for e, r in rulings
             if r.opted_out

@@ -291,6 +291,7 @@ async def in_window(conn: AsyncConnection, address_ids: Collection[str], *, now:
             messages.c.address_id.in_(sorted(address_ids)),
             messages.c.channel == literal_column("'whatsapp'"),
             messages.c.created_at > now - WINDOW,
+            messages.c.automatic.is_(None),
         )
     )
     return frozenset((await conn.execute(wrote)).scalars())

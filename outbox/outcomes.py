@@ -37,6 +37,7 @@ class Ruling:
     error: str | None = None
     again_in_seconds: float | None = None  # of a delivery that is queued again
     opted_out: bool = False
+    marketing_only: bool = False
     undeliverable: bool = False
 
 
@@ -53,6 +54,7 @@ def rule(outcome: Outcome | Abandoned, *, tries: int, class_: str) -> Ruling:
                 "failed",
                 error=f"{code}: {reason}",
                 opted_out=outcome.opted_out,
+                marketing_only=outcome.marketing_only,
                 undeliverable=outcome.undeliverable,
             )
         case NotSent(why=why) if tries >= MOST_TRIES:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Report
@@ -32,14 +32,10 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     """Keep the reports in the caller's transaction; returns for each the addresses that an opt-out in it closes.
 
     Its coming proves that the provider has the message: an attempt in doubt is settled by it. A tag that is no
-    attempt on this connection is somebody else's, and changes nothing.
+    attempt on this connection is somebody else's, and changes nothing; so is, without a tag, an unknown message id.
     """
     found = await _attempts(conn, reported)
-    known = [
-        (r.report, found[r.report.tag, r.connection], r.connection)
-        for r in reported
-        if (r.report.tag, r.connection) in found
-    ]
+    known = [(r.report, found[_key(r)], r.connection) for r in reported if _key(r) in found]
     if not known:
         return [frozenset()] * len(reported)
     # A report that comes again says nothing again.
@@ -47,7 +43,14 @@ async def apply(conn: AsyncConnection, reported: Sequence[Reported], *, now: dat
     closed = await word.record(
         conn,
         [
-            word.by_provider(row.address_id, row.channel, connection=c, attempt_id=row.id, error=_error(report))
+            word.by_provider(
+                row.address_id,
+                row.channel,
+                connection=c,
+                attempt_id=row.id,
+                error=_error(report),
+                marketing_only=report.marketing_only,
+            )
             for report, row, c in noes.values()
         ],
         now=now,
@@ -73,11 +76,32 @@ def _error(report: Report) -> str | None:
     return "opted out" if report.opted_out else None
 
 
-async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict[tuple[str, str], Any]:
-    """The attempts meant, by tag and connection."""
+def _key(reported: Reported) -> tuple[str, str, str]:
+    """Which attempt is meant: by its tag, else by the provider's id for it; and on which connection."""
+    report = reported.report
+    return (report.tag, "" if report.tag else report.provider_id, reported.connection)
+
+
+async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict[tuple[str, str, str], Any]:
+    """The attempts meant."""
+    tags = {r.report.tag for r in reported if r.report.tag}
+    nameless = {r.report.provider_id for r in reported if not r.report.tag}
+    found: dict[tuple[str, str, str], Any] = {}
+    if tags:
+        found |= {(row.id, "", row.connection): row for row in await _meant(conn, attempts.c.id.in_(sorted(tags)))}
+    if nameless:
+        # As ix_attempts_provider_id has it: word for word.
+        theirs = (attempts.c.channel == literal_column("'whatsapp'")) & attempts.c.provider_id.in_(sorted(nameless))
+        found |= {("", row.provider_id, row.connection): row for row in await _meant(conn, theirs)}
+    return found
+
+
+async def _meant(conn: AsyncConnection, which: ColumnElement[bool]) -> Sequence[Any]:
     rows = await conn.execute(
         select(
             attempts.c.id,
+            attempts.c.tag,
+            attempts.c.provider_id,
             attempts.c.delivery_id,
             attempts.c.address_id,
             attempts.c.channel,
@@ -86,9 +110,9 @@ async def _attempts(conn: AsyncConnection, reported: Sequence[Reported]) -> dict
             deliveries.c.status,
         )
         .join(deliveries, deliveries.c.id == attempts.c.delivery_id)
-        .where(attempts.c.id.in_({r.report.tag for r in reported}))
+        .where(which)
     )
-    return {(row.id, row.connection): row for row in rows}
+    return rows.all()
 
 
 async def _prove(conn: AsyncConnection, known: Sequence[tuple[Report, Any]], now: datetime) -> None:
@@ -113,7 +137,7 @@ async def _prove(conn: AsyncConnection, known: Sequence[tuple[Report, Any]], now
             in_doubt.add(row.id)
     proved: dict[str, str | None] = {}
     for report, row in known:
-        ids = under[row.id]
+        ids = under[row.tag or row.id]
         nameless = [id_ for id_, provider_id in ids.items() if provider_id is None]
         if nameless and report.provider_id not in ids.values():
             proved[nameless[0]] = ids[nameless[0]] = report.provider_id

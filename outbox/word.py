@@ -30,10 +30,16 @@ class Said:
     said_at: datetime | None = None  # by the provider's clock
 
 
-def by_provider(address_id: str, channel: str, *, connection: str, attempt_id: str, error: str | None) -> Said:
-    """That a provider will not carry to an address because its owner opted out."""
+def by_provider(
+    address_id: str, channel: str, *, connection: str, attempt_id: str, error: str | None, marketing_only: bool = False
+) -> Said:
+    """That a provider will not carry to an address because its owner opted out; the address turns as with a STOP.
+
+    With `marketing_only` the channel alone does (Meta's 131050): what is no marketing may still go there.
+    """
     evidence = {"connection": connection, "error": error, "attempt": attempt_id}
-    return Said(address_id, channel, "provider", evidence, with_address=channel in ("sms", "whatsapp"))
+    with_address = channel in ("sms", "whatsapp") and not marketing_only
+    return Said(address_id, channel, "provider", evidence, with_address=with_address)
 
 
 async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) -> frozenset[str]:

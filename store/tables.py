@@ -440,6 +440,9 @@ attempts = Table(
           postgresql_where=text("state = 'sending'")),
     Index("ix_attempts_ask_at", "ask_at", sqlite_where=text("state = 'in_doubt'"),
           postgresql_where=text("state = 'in_doubt'")),
+    # Of a report that does not bring the attempt's tag back, as Meta's may.
+    Index("ix_attempts_provider_id", "provider_id", sqlite_where=text("channel = 'whatsapp'"),
+          postgresql_where=text("channel = 'whatsapp'")),
     # What a person was sent, or may have been: for the frequency cap and the first SMS.
     Index("ix_attempts_marketing", "profile_id", "at",
           sqlite_where=text("class = 'marketing' AND state IN ('sending', 'accepted', 'in_doubt')"),

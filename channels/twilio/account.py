@@ -7,14 +7,13 @@ more of it is kept than is named here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import aiohttp
 
 from channels.http import Exchange, get
+from channels.looks import NotReached, Refused, ahead_seconds
 from channels.twilio.client import authorization
 from channels.twilio.lookup import API_URL
 
@@ -26,20 +25,6 @@ class Account:
     status: str  # active | suspended | closed
     is_trial: bool
     ahead_seconds: float | None  # how far our clock is ahead of theirs; None where they do not tell theirs
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Twilio answered, and did not tell."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class NotReached:
-    """There was no answer."""
-
-    error: Exception
 
 
 async def look(
@@ -70,14 +55,3 @@ def _read(exchange: Exchange, account_sid: str, asked_at: datetime) -> Account |
         return None
     is_trial = account.get("type") == "Trial"
     return Account(str(account.get("status")), is_trial, ahead_seconds(exchange.headers, asked_at, datetime.now(UTC)))
-
-
-def ahead_seconds(headers: Mapping[str, str], asked_at: datetime, answered_at: datetime) -> float | None:
-    """How far ours is ahead of their clock, at the least: Date is a whole second in between."""
-    try:
-        theirs = parsedate_to_datetime(headers["Date"])
-    except (KeyError, ValueError, TypeError, OverflowError, IndexError):
-        return None
-    theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
-    least, most = (asked_at - theirs).total_seconds() - 1, (answered_at - theirs).total_seconds()
-    return least if least > 0 else min(most, 0.0)

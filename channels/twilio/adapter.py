@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import aiohttp
 
+from channels.http import require_plain
 from channels.text import for_xml
 from channels.twilio import inbound, status
 from channels.twilio.client import open_client
@@ -65,7 +66,7 @@ class Twilio:
         if not auth_token:
             raise ValueError("auth_token is empty: anyone could sign with it")
         for url in filter(None, (public_url, api_url)):
-            _require_plain(url)
+            require_plain(url)
         self.name = name
         self.channel = channel
         self.account = account_sid
@@ -121,10 +122,3 @@ class Twilio:
     def _sending_as(self, channel: str) -> dict[str, str]:
         service = {"messaging_service_sid": self._service} if self._service else {}
         return service | ({"from_": addressed(channel, self._sender)} if self._sender else {})
-
-
-def _require_plain(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("not a plain http(s) URL")
-    _ = parts.port  # raises ValueError where it is no port

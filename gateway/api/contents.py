@@ -15,6 +15,7 @@ from content.liquid import SOURCE_CHARS
 from gateway.api.base import Call
 from gateway.api.bodies import Body
 from gateway.problems import invalid
+from gateway.providers.meta import Meta
 from outbox import lastlook
 
 MOST_VARIABLES = 100  # of a template
@@ -49,6 +50,8 @@ def content_for(call: Call, given: ContentIn, ways: Mapping[str, str], class_: s
         raise invalid("content", "give `body`" + (" or `template`" if "whatsapp" in channels else ""))
     if given.template is not None and "whatsapp" not in channels:
         raise invalid("content.template", "templates are for whatsapp")
+    if given.template is not None and given.template.language is None and _is_at_meta(call, ways["whatsapp"]):
+        raise invalid("content.template.language", "Meta knows a template by name and language, such as en or pt_BR")
     others = [channel for channel in channels if channel != "whatsapp"]
     if given.body is None and others:
         raise invalid("content.body", f"{others[0]} needs one: the template is for whatsapp alone")
@@ -60,6 +63,10 @@ def content_for(call: Call, given: ContentIn, ways: Mapping[str, str], class_: s
     except BadContent as error:
         raise invalid(f"content.{error.field}", str(error)) from None
     return content
+
+
+def _is_at_meta(call: Call, connection: str) -> bool:
+    return isinstance(call.house.settings.connections.get(connection), Meta)
 
 
 async def check_preferences(conn: AsyncConnection, content: Mapping[str, Any]) -> None:

@@ -6,11 +6,16 @@ import asyncio
 
 import aiohttp
 
-from channels.twilio import account
-from channels.twilio.account import Account, NotReached, Refused
+from channels.looks import NotReached, Refused
+from channels.meta import account as meta_account
+from channels.meta.account import Number
+from channels.twilio import account as twilio_account
+from channels.twilio.account import Account
+from gateway.checks import meta
 from gateway.checks.findings import Finding, ok, problem, warn
 from gateway.checks.wire import why_no_answer
 from gateway.providers.known import Connection
+from gateway.providers.meta import Meta
 from gateway.providers.sandbox import Sandbox
 from gateway.providers.twilio import Twilio
 from gateway.settings import Settings
@@ -21,19 +26,27 @@ AHEAD_SECONDS, WRONG_SECONDS = 5, 120
 
 async def findings(settings: Settings, session: aiohttp.ClientSession, *, seconds: float) -> list[Finding]:
     """What is to be said of every connection, all asked at once, and of the clock."""
-    twilio = {name: one for name, one in settings.connections.items() if isinstance(one, Twilio)}
-    looks = [
-        account.look(session, one.account_sid, one.auth_token.get_secret_value(), api_url=one.api_url, seconds=seconds)
-        for one in twilio.values()
-    ]
-    told = dict(zip(twilio, await asyncio.gather(*looks), strict=True))
-    found: list[Finding] = []
-    for name, connection in settings.connections.items():
-        if name in told:
-            found += [*_credentials(name, told[name], seconds), *_to_paste(name, twilio[name], settings)]
-        else:
-            found += _unasked(name, connection, settings)
-    return found + _clock([one for one in told.values() if isinstance(one, Account)])
+    asked = [_of(name, one, settings, session, seconds) for name, one in settings.connections.items()]
+    told = await asyncio.gather(*asked)
+    ahead = [seconds for _, seconds in told if seconds is not None]
+    return [finding for found, _ in told for finding in found] + _clock(ahead)
+
+
+async def _of(
+    name: str, connection: Connection, settings: Settings, session: aiohttp.ClientSession, seconds: float
+) -> tuple[list[Finding], float | None]:
+    """What is to be said of a connection, and by how much our clock is ahead of the provider's, where that is known."""
+    if isinstance(connection, Twilio):
+        sid, token, url = connection.account_sid, connection.auth_token.get_secret_value(), connection.api_url
+        told = await twilio_account.look(session, sid, token, api_url=url, seconds=seconds)
+        found = [*_credentials(name, told, seconds), *_to_paste(name, connection, settings)]
+        return found, told.ahead_seconds if isinstance(told, Account) else None
+    if isinstance(connection, Meta):
+        id_, token, url = connection.phone_number_id, connection.access_token.get_secret_value(), connection.api_url
+        number = await meta_account.look(session, id_, token, api_url=url, seconds=seconds)
+        found = [meta.credentials(name, number, seconds), *meta.to_paste(name, connection, settings)]
+        return found, number.ahead_seconds if isinstance(number, Number) else None
+    return _unasked(name, connection, settings), None
 
 
 def _unasked(name: str, connection: Connection, settings: Settings) -> list[Finding]:
@@ -90,8 +103,7 @@ def _to_paste(name: str, connection: Twilio, settings: Settings) -> list[Finding
     ]
 
 
-def _clock(accounts: list[Account]) -> list[Finding]:
-    known = [one.ahead_seconds for one in accounts if one.ahead_seconds is not None]
+def _clock(known: list[float]) -> list[Finding]:
     if not known:
         return []
     ahead = max(known, key=abs)

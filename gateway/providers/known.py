@@ -7,11 +7,12 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from gateway.providers.base import Section
+from gateway.providers.meta import Meta
 from gateway.providers.sandbox import Sandbox
 from gateway.providers.smtp import Smtp
 from gateway.providers.twilio import Twilio
 
-Connection = Annotated[Twilio | Smtp | Sandbox, Field(discriminator="provider")]
+Connection = Annotated[Twilio | Meta | Smtp | Sandbox, Field(discriminator="provider")]
 
 # By the word that stands in the configuration as `provider`.
 PROVIDERS: dict[str, type[Section]] = {

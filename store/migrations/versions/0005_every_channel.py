@@ -17,6 +17,13 @@ def upgrade() -> None:
     op.add_column("messages", sa.Column("subject", sa.Text(), nullable=True))
     op.add_column("messages", sa.Column("typed", sa.Text(), nullable=True))
     op.add_column("messages", sa.Column("automatic", sa.Text(), nullable=True))
+    op.create_index(
+        "ix_attempts_provider_id",
+        "attempts",
+        ["provider_id"],
+        sqlite_where=sa.text("channel = 'whatsapp'"),
+        postgresql_where=sa.text("channel = 'whatsapp'"),
+    )
     op.create_table(
         "parked",
         sa.Column("id", types.Key(), nullable=False),
