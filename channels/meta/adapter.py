@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import aiohttp
@@ -11,6 +12,7 @@ from channels.meta import batch, signature
 from channels.meta.send import API_URL, VERSION, Sender
 from channels.values import HttpAnswer, Inbound, Outbound, Outcome, Sought, Told, WebhookRequest
 
+_TOKEN = re.compile(r"[!-~]+")
 BODY_BYTES = 3 * 1024 * 1024  # a webhook's, by …/webhooks/overview
 
 
@@ -41,6 +43,8 @@ class Meta:
     ) -> None:
         if not app_secret or not verify_token:
             raise ValueError("app_secret and verify_token are needed: anyone could sign with an empty one")
+        if not _TOKEN.fullmatch(access_token):
+            raise ValueError("access_token holds something that no token does, such as a blank or a line's end")
         require_plain(api_url or API_URL)
         self.name = name
         self.account = batch.account(phone_number_id)
