@@ -107,18 +107,12 @@ def _changes(entries: Iterable[object]) -> Iterator[_Change | Parked]:
 
 
 def _messages(value: Table, ours: Ours) -> Iterator[Told]:
-    messages, contacts = rows(value, "messages"), _contacts(value)
+    messages = rows(value, "messages")
+    contacts = inbound.Contacts.of(_contacts(value), messages=len(messages))
     receiver = address(word(table(value, "metadata"), "display_phone_number")) or ""
 
     def message(one: Table) -> Iterator[Told | None]:
-        yield inbound.read(
-            one,
-            connection=ours.connection,
-            account=ours.account,
-            receiver=receiver,
-            contacts=contacts,
-            alone=len(messages) == 1,
-        )
+        yield inbound.read(one, connection=ours.connection, account=ours.account, receiver=receiver, contacts=contacts)
 
     yield from _each(messages, "message", message)
     yield from _each(rows(value, "statuses"), "status", lambda one: [status.read(one)])

@@ -7,6 +7,7 @@ words is read for them; any other kind is kept with an empty text. A changed num
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from channels.meta.reading import Table, Unreadable, address, message_id, moment, table, word, written
 from channels.values import Inbound
@@ -14,17 +15,40 @@ from channels.values import Inbound
 _TAKEN = frozenset({"id", "from", "timestamp", "text"})
 
 
-def read(
-    message: Table, *, connection: str, account: str, receiver: str, contacts: Sequence[Table], alone: bool
-) -> Inbound | None:
-    """The message; None for one in a group, which is not to us. `alone`: no other message came with it.
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """Whom Meta shows beside a batch of messages."""
+
+    by_number: dict[str, Table]
+    by_scoped_id: dict[str, Table]
+    only: Table | None  # where there is one contact and one message
+
+    @classmethod
+    def of(cls, contacts: Sequence[Table], *, messages: int) -> Contacts:
+        numbers, scoped = ({word(one, name): one for one in contacts} for name in ("wa_id", "user_id"))
+        return cls(numbers, scoped, contacts[0] if len(contacts) == messages == 1 else None)
+
+    def sender_of(self, message: Table) -> Table:
+        """The sender's. One that says another id is somebody else's; a number may differ from Meta's own form of it,
+        which is believed only of the one contact of the one message."""
+        number, scoped = word(message, "from"), word(message, "from_user_id")
+        found = (self.by_number.get(number) if number else None) or (self.by_scoped_id.get(scoped) if scoped else None)
+        if found is not None:
+            return found
+        if self.only is None or (scoped and word(self.only, "user_id") not in ("", scoped)):
+            return {}
+        return self.only
+
+
+def read(message: Table, *, connection: str, account: str, receiver: str, contacts: Contacts) -> Inbound | None:
+    """The message; None for one in a group, which is not to us.
 
     Raises Unreadable where it has no id, or nobody who sent it.
     """
     if "group_id" in message:
         return None
     is_system = word(message, "type") == "system"
-    contact = {} if is_system else _contact(message, contacts, alone=alone)
+    contact = {} if is_system else contacts.sender_of(message)
     sender, *others = dict.fromkeys(_system_sender(message) if is_system else _addresses(message, contact)) or [""]
     if not sender:
         raise Unreadable("from")
@@ -65,20 +89,6 @@ def _system_sender(message: Table) -> Iterator[str]:
     system = table(message, "system")
     given = (word(message, "from"), word(system, "previous_user_id"), word(message, "from_user_id"))
     yield from [one for value in given if (one := address(value)) is not None][:1]
-
-
-def _contact(message: Table, contacts: Sequence[Table], *, alone: bool) -> Table:
-    """The sender's contact. One that says another id is somebody else's; a number may differ from Meta's own form of
-    it, which is believed only where there is one message and one contact."""
-    number, scoped = word(message, "from"), word(message, "from_user_id")
-    for contact in contacts:
-        if number and word(contact, "wa_id") == number:
-            return contact
-        if scoped and word(contact, "user_id") == scoped:
-            return contact
-    if not alone or len(contacts) != 1 or (scoped and word(contacts[0], "user_id") not in ("", scoped)):
-        return {}
-    return contacts[0]
 
 
 # --- what -------------------------------------------------------------------------------------

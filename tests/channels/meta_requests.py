@@ -15,7 +15,7 @@ from channels.values import WebhookRequest
 SAMPLES = Path(__file__).parent / "samples" / "meta"
 SECRET = "canary0app0secret0of0the0tests00"
 TOKEN = "EAAcanaryaccesstokenofthetests"
-VERIFY = "canary words of ours"
+VERIFY = "canary-words-of-ours"
 NUMBER_ID, OTHER_NUMBER_ID = "106540352242922", "106540352242999"
 OURS = "+14155550101"
 ANA_ID = "US.13491208655302741918"

@@ -206,6 +206,8 @@ async def test_what_was_refused_for_good_is_not_tried_again(gateway: Gateway, tw
         [person] = await gateway.whose(f"sms:{number_of(REFUSED, name, class_)}")
         sources = [line["source"] for line in await gateway.history(person["id"])]
         assert sources == (["provider", "api"] if name == "opted out" else ["api"])
+        [address] = person["consent"]["addresses"].values()
+        assert address["state"] == ("no" if name == "opted out" else "not_asked")
         verdict = {"opted out": "opted_out_channel", "no number": "undeliverable"}.get(name, "opted_in")
         assert await gateway.verdict(person["id"]) == verdict
 

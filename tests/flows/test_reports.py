@@ -56,6 +56,7 @@ async def test_an_opt_out_that_the_carrier_reports_late_is_kept_once(gateway: Ga
         assert (await report(gateway, request, "undelivered", ErrorCode="21610")).status == 200
     [ana] = await gateway.whose(f"sms:{ANA}")
     assert await gateway.verdict(ana["id"]) == "opted_out_channel"
+    assert ana["consent"]["addresses"][f"sms:{ANA}"]["state"] == "no", "as a STOP: one line, two flags"
     assert [line["source"] for line in await gateway.history(ana["id"])] == ["provider", "keyword"]
     assert await counts(gateway, broadcast_id) == {"undelivered": 1}
 

@@ -20,9 +20,12 @@ from gateway.checks import history, storage
 from gateway.checks.findings import Finding
 from store.engine import Database
 from tests.channels.loopback import OK, Behaviour, free_port, greeting, hangs, says, serving
+from tests.channels.meta_requests import NUMBER_ID
 from tests.channels.requests_as_sent import ACCOUNT
 from tests.gateway.test_cli import Operator, said
+from tests.standins import meta as meta_answers
 from tests.standins import twilio as standin
+from tests.standins.meta import MetaStandIn
 from tests.standins.twilio import Answer, TwilioStandIn
 
 CANARY = "canary-9f8e7d6c5b4a3f2e1d0c"
@@ -339,3 +342,77 @@ async def test_each_answer_is_waited_for_so_long_at_most(monkeypatch: pytest.Mon
         credentials, public = await asyncio.gather(*asked)
     assert credentials[0].sentence == "Twilio did not answer within 0.2 seconds; a firewall, perhaps"
     assert "there was no answer in time" in public[0].sentence
+
+
+# --- Meta --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def meta() -> AsyncIterator[MetaStandIn]:
+    async with MetaStandIn(NUMBER_ID, CANARY) as one:
+        yield one
+
+
+def at_meta(operator: Operator, api_url: str, *, token: str = CANARY, more: str = "") -> None:
+    """A connection at Meta, beside what the operator has."""
+    file = operator.folder / "optgate.toml"
+    database = file.read_text().partition("[database]")[2].partition("[")[0]
+    file.write_text(
+        f'[server]\nsecret = "{CANARY}"\npublic_url = "https://gw.invalid"\n[database]{database}{NAMED}'
+        f'[connections.cloud]\nchannel = "whatsapp"\nprovider = "meta"\nphone_number_id = "{NUMBER_ID}"\n'
+        f'app_secret = "{CANARY}s"\nverify_token = "{CANARY}v"\naccess_token = "{token}"\napi_url = "{api_url}"\n{more}'
+    )
+
+
+async def test_meta_is_asked_and_what_to_enter_there_is_said(on_sqlite: Operator, meta: MetaStandIn) -> None:
+    at_meta(on_sqlite, meta.url)
+    found = await check(on_sqlite, status=0)
+    assert about(found, "connection cloud") == [
+        "ok: Meta accepts the access token, and it opens the number",
+        "ok: paste at Meta, under the app's WhatsApp, Configuration, Callback URL: https://gw.invalid/webhooks/cloud",
+        "ok: and as Verify token what verify_token in [connections.cloud] says",
+        "ok: there, subscribe to the fields messages, user_preferences and standby; no other URL is needed",
+    ]
+    assert about(found, "clock") == ["ok: within 5 seconds of the provider's"]
+    assert meta.log == [], "it sends nothing"
+
+
+async def test_numbers_that_share_an_app_are_told_to_have_urls_of_their_own(
+    on_sqlite: Operator, meta: MetaStandIn
+) -> None:
+    second = (
+        f'[connections.second]\nchannel = "whatsapp"\nprovider = "meta"\nphone_number_id = "{NUMBER_ID}"\n'
+        f'app_secret = "{CANARY}s"\nverify_token = "v"\naccess_token = "{CANARY}"\napi_url = "{meta.url}"\n'
+    )
+    at_meta(on_sqlite, meta.url, more=second)
+    last = about(await check(on_sqlite, status=0), "connection cloud")[-1]
+    assert last.startswith("warn: shares its app with second: give each number its own URL")
+
+
+AT_META = {
+    "a wrong token": (meta_answers.NO_TOKEN, "problem: Meta does not accept access_token in [connections.cloud]"),
+    "an expired one": (meta_answers.error(400, 190, "x"), "problem: Meta does not accept access_token in"),
+    "no such number": (meta_answers.NO_OBJECT, "problem: there is no such number, or the token may not use it"),
+    "not allowed": (meta_answers.error(403, 10, "x"), "problem: there is no such number, or the token may not use it"),
+    "busy": (meta_answers.error(503, 2, "x"), "warn: Meta answers 503 and does not tell"),
+    "too often": (meta_answers.error(429, 4, "x"), "warn: Meta answers 429 and does not tell"),
+    "something else": (meta_answers.odd(b"<html>", 200), "problem: what answers for Meta is not its API (200)"),
+    "a proxy": (meta_answers.odd(b"<html>", 403), "problem: what answers for Meta is not its API (403)"),
+    "another number": (meta_answers.odd(b'{"id": "1"}', 200), "problem: what answers for Meta is not its API (200)"),
+}
+
+
+@pytest.mark.parametrize(("answer", "line"), AT_META.values(), ids=AT_META)
+async def test_what_meta_says_is_told_in_plain_words(
+    on_sqlite: Operator, meta: MetaStandIn, answer: meta_answers.Answer, line: str
+) -> None:
+    meta.on_look = answer
+    at_meta(on_sqlite, meta.url)
+    first = about(await check(on_sqlite, status=int(line.startswith("problem"))), "connection cloud")[0]
+    assert first.startswith(line)
+
+
+async def test_meta_that_is_not_there_is_a_problem(on_sqlite: Operator) -> None:
+    at_meta(on_sqlite, f"http://127.0.0.1:{free_port()}")
+    first = about(await check(on_sqlite, status=1), "connection cloud")[0]
+    assert first == "problem: Meta cannot be reached: nothing listens there"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import delete, event, insert, select, update
 
 from outbox import claims, lastlook
 from outbox.claims import Claimed
@@ -16,7 +16,7 @@ from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
 from outbox.pace import Room
 from outbox.policy import Cap, Manner, Policy
 from store.engine import Database
-from store.tables import addresses, broadcasts, deliveries, profiles
+from store.tables import addresses, broadcasts, deliveries, messages, profiles
 from tests.acts import add_person
 from tests.outbox.conftest import POLICY, Planned
 
@@ -173,3 +173,18 @@ async def test_what_waits_is_looked_at_once_and_goes_when_it_opens(database: Dat
     assert {(row.status, row.tries, row.due_at) for row in rows} == {("queued", 0, OPENS)}
     found, _ = await claim(database, OPENS)
     assert len(found.claims) == 3
+
+
+async def test_a_person_opens_the_window_and_whatsapp_by_itself_does_not(database: Database) -> None:
+    row = await asked(database, f"whatsapp:{CALIFORNIA[0].removeprefix('sms:')}", class_="transactional")
+    for automatic, found in ((None, Go), ("system", Skip)):
+        async with database.write() as conn:
+            await conn.execute(delete(messages))
+            await conn.execute(
+                insert(messages).values(
+                    id="msg_1", connection="cloud", channel="whatsapp", account="meta:1", provider_id="wamid.1",
+                    address_id=row.address_id, sender=row.address, receiver="", body="", fields={},
+                    automatic=automatic, created_at=DAY - timedelta(hours=1),
+                )
+            )  # fmt: skip
+        assert [type(one) for one in await look(database, row, now=DAY)] == [found], automatic
