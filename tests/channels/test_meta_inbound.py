@@ -132,6 +132,11 @@ def test_what_whatsapp_tells_by_itself_says_nothing_and_links_nobody(name: str, 
     assert "changed" in json.loads(message.fields["system"])["type"]
 
 
+def test_no_text_beside_a_system_message_is_the_persons() -> None:
+    message = text("STOP") | {"type": "system", "system": {"type": "user_changed_number", "body": "STOP"}}
+    assert only(body_of(change(messages=[message]))).text == ""
+
+
 # --- when -------------------------------------------------------------------------------------
 
 

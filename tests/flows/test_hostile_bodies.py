@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from channels.twilio.adapter import BODY_BYTES as WEBHOOK_BYTES
 from gateway.api.bodies import BYTES as BODY_BYTES
-from gateway.webhooks import BODY_BYTES as WEBHOOK_BYTES
 from tests.channels.requests_as_sent import FORM, ORIGIN, TOKEN, signature
 from tests.flows.running import ANA, Gateway
 from tests.memory import rss_bytes
