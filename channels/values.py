@@ -29,6 +29,10 @@ class Malformed(Exception):
     """The request is genuine but cannot be understood: 400. The message names what is wrong, never its content."""
 
 
+class Unproved(Exception):
+    """Whether the request is genuine cannot be told just now: 503, so that the provider posts it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inbound:
     """One message from a person."""
@@ -252,7 +256,7 @@ class Fetching(Protocol):
     """An adapter that needs more than the request to tell whether it is genuine, as SES does a certificate."""
 
     async def fetch(self, request: WebhookRequest) -> None:
-        """Get it, and do what the provider asks for (confirm a subscription); raises Forged or Malformed."""
+        """Get it, and do what the provider asks for (confirm a subscription); raises Forged, Malformed or Unproved."""
         ...
 
 

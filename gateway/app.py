@@ -12,7 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from broadcasts.planner import Planner
 from channels.http import open_session
-from channels.values import Malformed
+from channels.values import Malformed, Unproved
 from forms import confirm, unsubscribe
 from gateway import listeners, peers, reference, scrape, webhooks
 from gateway.api import (
@@ -219,12 +219,12 @@ async def _problems(
         if problem is None:
             log.exception("request.failed", method=request.method, route=_route(request))
             problem = internal()
+        elif isinstance(error, Malformed | Unproved):  # of a connection of ours; it names fields, never values
+            event = "webhook.malformed" if isinstance(error, Malformed) else "webhook.unproved"
+            log.warning(event, connection=request.match_info.get("connection"), route=_route(request), why=str(error))
         elif problem.status == 503 and request.transport is not None:  # None: the caller has gone, not the database
             kind = str(error) if isinstance(error, DatabaseAway) else type(error).__name__
             log.warning("database.away", method=request.method, route=_route(request), error=kind)
-        elif isinstance(error, Malformed):  # genuine, so the path's connection is ours; it names fields, never values
-            connection = request.match_info.get("connection")
-            log.warning("webhook.malformed", connection=connection, route=_route(request), why=str(error))
         return problem.response()
 
 

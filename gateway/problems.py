@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from channels.values import Forged, Malformed
+from channels.values import Forged, Malformed, Unproved
 from consent.moves import Refused
 from consent.preferences import NameTaken, UnknownPreference
 from inbox.rulebook import Builtin
@@ -142,10 +142,8 @@ def from_exception(error: Exception) -> Problem | None:
             return from_validation(error)
         case Refused():
             return _refused(error)
-        case Forged():
-            return Problem(403, "forged", "The signature does not hold")
-        case Malformed():
-            return Problem(400, "malformed", "The request cannot be understood", str(error))
+        case Forged() | Malformed() | Unproved():
+            return _of_a_webhook(error)
         case ExternalIdTaken():
             return Problem(
                 409,
@@ -169,6 +167,17 @@ def from_exception(error: Exception) -> Problem | None:
         case web.RequestPayloadError() | web.HTTPException():
             return _of_http(error)
     return away() if is_away(error) else None
+
+
+def _of_a_webhook(error: Forged | Malformed | Unproved) -> Problem:
+    match error:
+        case Forged():
+            return Problem(403, "forged", "The signature does not hold")
+        case Malformed():
+            return Problem(400, "malformed", "The request cannot be understood", str(error))
+        case Unproved():
+            headers = {"Retry-After": "30"}
+            return Problem(503, "unproved", "Whether it is genuine cannot be told now", str(error), headers=headers)
 
 
 def _of_http(error: web.RequestPayloadError | web.HTTPException) -> Problem:

@@ -35,11 +35,16 @@ class File:
 @dataclass(frozen=True, slots=True)
 class Fields:
     """Of a name given several times the last counts: what comes before may be a stranger's (Mailgun repeats as fields
-    what headers a mail has)."""
+    what headers a mail has).
+
+    `unmixed`: no name stands twice, and nothing behind the end. Where the boundary is always the same, as SendGrid's
+    is, what stands in a mail can look like further fields.
+    """
 
     raw: Mapping[str, bytes]
     files: tuple[File, ...] = field(default=())
     encoded: bool = False
+    unmixed: bool = True
 
     def get(self, name: str, most: int) -> bytes | None:
         """The value, as far as it is made of the first `most` bytes that came."""
@@ -68,9 +73,9 @@ def _urlencoded(body: bytes) -> Fields:
         raise NoForm("too many fields")
     raw: dict[str, bytes] = {}
     for pair in body.split(b"&"):
-        name, _, value = pair.partition(b"=")
-        raw[unquote_to_bytes(name[: 3 * NAME_CHARS].replace(b"+", b" ")).decode("utf-8", "replace")] = value
-    return Fields(raw, encoded=True)
+        coded, _, value = pair.partition(b"=")
+        raw[unquote_to_bytes(coded[: 3 * NAME_CHARS].replace(b"+", b" ")).decode("utf-8", "replace")] = value
+    return Fields(raw, encoded=True, unmixed=False)
 
 
 def _multipart(body: bytes, boundary: str) -> Fields:
@@ -79,6 +84,8 @@ def _multipart(body: bytes, boundary: str) -> Fields:
     parts = multipart.split(body, Span(0, len(body)), boundary, MOST + 1)
     if not parts or len(parts) > MOST:
         raise NoForm("no parts, or too many")
+    end = b"--" + boundary.encode("utf-8", "replace") + b"--"
+    unmixed = not body[body.find(end) + len(end) :].strip()
     for part in parts:
         head_at, place = multipart.head_and_body(body, part)
         head = headers.read(body[head_at.start : head_at.end], _HEAD_BYTES)
@@ -87,5 +94,7 @@ def _multipart(body: bytes, boundary: str) -> Fields:
         if "filename" in given or "filename*" in given:
             files.append(File(head.first("Content-Type") or "", value))
         elif kind == "form-data":
-            raw[given.get("name", "")[:NAME_CHARS]] = value
-    return Fields(raw, tuple(files))
+            name = given.get("name", "")[:NAME_CHARS]
+            unmixed = unmixed and name not in raw
+            raw[name] = value
+    return Fields(raw, tuple(files), unmixed=unmixed)

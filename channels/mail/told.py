@@ -3,28 +3,42 @@
 Addresses of ours that tell something: `unsub+TOKEN@` (the token is the proof, whoever the mail says it is from),
 `bounces+TAG@`, the return path of one attempt (VERP), and a Message-ID `<TAG@…>`. A bounce that names none of our
 attempts proves nothing: anyone can write one.
+
+A mail server that hands all its mail to one mailbox rewrites the envelope: then the token stands in the head alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from channels.mail import automatic, bounces, complaints, typed
 from channels.mail.letter import Letter
+from channels.mail.mailbox import found_in
 from channels.values import AddressReport, Inbound, Told
 
 UNSUBSCRIBE = "unsub"
 BOUNCES = "bounces"
 _TAG = re.compile(r"att_[0-9a-z]{26}")
+_ADDRESSED = frozenset({"to", "cc", "delivered-to", "x-original-to", "envelope-to"})
 
 
-def read(letter: Letter, *, connection: str, account: str) -> Sequence[Told]:
-    """What the mail tells; every mail is a message too, so that it is kept and can be read."""
-    return [_message(letter, connection, account), *_reports(letter, account)]
+def read(letter: Letter, *, connection: str, account: str, taken_at: datetime | None = None) -> Sequence[Told]:
+    """What the mail tells; every mail is a message too, so that it is kept and can be read.
+
+    `taken_at` is when a provider took it from the sender, by its own clock.
+    """
+    return [_message(letter, connection, account, taken_at), *_reports(letter, account)]
 
 
-def _message(letter: Letter, connection: str, account: str) -> Inbound:
+def tag_of(message_id: str | None) -> str | None:
+    """The attempt's tag in a Message-ID of ours, with or without its angle brackets; None in any other."""
+    found = _TAG.fullmatch((message_id or "").strip(" <>").partition("@")[0].lower())
+    return found.group() if found else None
+
+
+def _message(letter: Letter, connection: str, account: str, taken_at: datetime | None) -> Inbound:
     own = typed.what_was_typed(letter.text, letter.html)
     return Inbound(
         connection=connection,
@@ -37,19 +51,19 @@ def _message(letter: Letter, connection: str, account: str) -> Inbound:
         subject=letter.subject,
         typed=own,
         authentic=letter.dmarc_pass,
-        unsubscribe_token=_plus(letter, UNSUBSCRIBE),
-        automatic="bounce" if _plus(letter, BOUNCES) else automatic.why_automatic(letter),
-        provider_at=None,  # Date is what the sender says, and no provider's clock
+        unsubscribe_token=_plus([*letter.recipients, *_in_the_head(letter)], UNSUBSCRIBE),
+        automatic="bounce" if _plus(letter.recipients, BOUNCES) else automatic.why_automatic(letter),
+        provider_at=taken_at,  # never Date: that is what the sender says
         name=letter.sender_name,
     )
 
 
 def _reports(letter: Letter, account: str) -> Sequence[AddressReport]:
     """The bounces and the complaint in it, of which each has an id of its own."""
-    verp = _plus(letter, BOUNCES)
+    verp = _plus(letter.recipients, BOUNCES)
     told: list[AddressReport] = []
     for number, bounce in enumerate(bounces.read(letter)):
-        tag = verp or _tag(bounce.message_id)
+        tag = verp or tag_of(bounce.message_id)
         if tag is not None:
             kind = "hard_bounce" if bounce.is_hard else "soft_bounce"
             told.append(
@@ -57,7 +71,7 @@ def _reports(letter: Letter, account: str) -> Sequence[AddressReport]:
             )
     complaint = complaints.read(letter)
     if complaint is not None:
-        tag = verp or _tag(complaint.message_id)
+        tag = verp or tag_of(complaint.message_id)
         told.append(
             AddressReport(
                 account, f"{letter.provider_id}#complaint", "email", "complaint", address=complaint.address, tag=tag
@@ -66,15 +80,14 @@ def _reports(letter: Letter, account: str) -> Sequence[AddressReport]:
     return told
 
 
-def _plus(letter: Letter, local: str) -> str | None:
-    """What stands behind the plus of an address of ours that begins so."""
-    for recipient in letter.recipients:
-        name, plus, rest = recipient.rpartition("@")[0].partition("+")
+def _plus(addresses: Iterable[str], local: str) -> str | None:
+    """What stands behind the plus of the first address of ours that begins so."""
+    for address in addresses:
+        name, plus, rest = address.rpartition("@")[0].partition("+")
         if plus and rest and name.lower() == local:
             return rest.lower()
     return None
 
 
-def _tag(message_id: str | None) -> str | None:
-    found = _TAG.fullmatch((message_id or "").partition("@")[0].lower())
-    return found.group() if found else None
+def _in_the_head(letter: Letter) -> Iterable[str]:
+    return (one for name, value in letter.headers if name.lower() in _ADDRESSED for one in found_in(value))

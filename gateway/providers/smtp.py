@@ -105,8 +105,24 @@ class Smtp(Forwarding):
         )
         return Email(name=name, address=parseaddr(self.sender)[1], sender=sender, way_in=self._way_in(name, parts))
 
-    def _way_in(self, name: str, parts: Parts) -> WayIn | None:  # noqa: ARG002
-        """How mail comes in by the connection."""
-        if self.inbound is None:
-            return None
-        raise ValueError(f"inbound provider {self.inbound.provider} is not built")
+    def _way_in(self, name: str, parts: Parts) -> WayIn | None:
+        """How mail comes in by the connection; raises ValueError for what can never work."""
+        from channels.mail.mailgun import Mailgun
+        from channels.mail.postmark import Postmark
+        from channels.mail.sendgrid import Sendgrid
+        from channels.mail.ses import Ses
+
+        match self.inbound:
+            case None:
+                return None
+            case SendgridIn() as one:
+                password = one.password.get_secret_value()
+                return Sendgrid(name=name, user=one.user, password=password, public_key=one.public_key)
+            case MailgunIn() as one:
+                return Mailgun(name=name, signing_key=one.signing_key.get_secret_value())
+            case PostmarkIn() as one:
+                return Postmark(name=name, user=one.user, password=one.password.get_secret_value())
+            case SesIn() as one:
+                return Ses(name=name, topic_arns=one.topic_arns, session=parts.session)
+            case SmtpIn():
+                raise ValueError("inbound provider smtp is not built")
