@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from channels.mail.headers import Head
-from channels.mail.mailbox import ascii_domain
+from channels.mail.mailbox import normal_domain
 
 FIELD = "Authentication-Results"
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"|\\.|[();]|[^"\\();]+|.', re.DOTALL)
@@ -32,7 +32,7 @@ def dmarc_passed(head: Head, authserv_id: str, domain: str) -> bool:
 
 def _is_by(section: str, authserv_id: str) -> bool:
     words = section.split()
-    return bool(words) and ascii_domain(words[0]) == ascii_domain(authserv_id)
+    return bool(words) and normal_domain(words[0]) == normal_domain(authserv_id)
 
 
 def _passed(sections: Sequence[str], domain: str) -> bool:
@@ -43,7 +43,7 @@ def _passed(sections: Sequence[str], domain: str) -> bool:
         and bool(of_dmarc)
         and all(
             result == "pass"
-            and [ascii_domain(one.rpartition("@")[2]) for one in _PROPERTY.findall(section)] == [domain]
+            and [normal_domain(one.rpartition("@")[2]) for one in _PROPERTY.findall(section)] == [domain]
             for result, section in of_dmarc
         )
     )

@@ -28,7 +28,7 @@ class Author:
 
     @property
     def domain(self) -> str:
-        return ascii_domain(self.address.rpartition("@")[2])
+        return normal_domain(self.address.rpartition("@")[2])
 
 
 NOBODY = Author()
@@ -52,15 +52,10 @@ def found_in(value: str) -> list[str]:
     return [one for one in _DIVIDES.split(value) if "@" in one[1:-1] and len(one) <= MAILBOX_CHARS]
 
 
-def ascii_domain(domain: str) -> str:
-    """The domain in lower case, as the DNS has it."""
-    domain = domain.rstrip(".").lower()
-    if domain.isascii() or len(domain) > 255:  # its codec takes the square of the length
-        return domain
-    try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        return domain
+def normal_domain(domain: str) -> str:
+    """The domain to compare with. One in another script is equal to itself only: to turn it into what the DNS has there
+    are two ways (IDNA 2003 and 2008), and with the wrong one it would be somebody else's."""
+    return domain.rstrip(".").lower() if domain.isascii() else domain
 
 
 def _mailboxes(value: str) -> list[Author] | None:

@@ -20,7 +20,7 @@ from channels.mail.events import Odd
 from channels.mail.fields import Fields, NoForm
 from channels.mail.headers import Head
 from channels.mail.letter import Letter
-from channels.mail.mailbox import ascii_domain
+from channels.mail.mailbox import normal_domain
 from channels.values import Forged, Told, WebhookRequest
 
 # One signature, and a name that can be in the DNS. Of several nothing is believed: what stands in them is the sender's.
@@ -111,9 +111,9 @@ class _Verdicts:
 
     def __init__(self, form: Fields, envelope_from: object) -> None:
         signed = _ONE_SIGNATURE.fullmatch(form.text("dkim", 1_000).strip())
-        domains = {ascii_domain(signed[1])} if signed else set()
+        domains = {normal_domain(signed[1])} if signed else set()
         if form.text("SPF", 100).strip().lower() == "pass" and isinstance(envelope_from, str) and "@" in envelope_from:
-            domains.add(ascii_domain(envelope_from.strip(" <>").rpartition("@")[2]))
+            domains.add(normal_domain(envelope_from.strip(" <>").rpartition("@")[2]))
         self._domains = domains if form.unmixed else set()
 
     def prove(self, domain: str) -> bool:
