@@ -11,12 +11,13 @@ from channels.meta import account as meta_account
 from channels.meta.account import Number
 from channels.twilio import account as twilio_account
 from channels.twilio.account import Account
-from gateway.checks import meta
+from gateway.checks import mail, meta
 from gateway.checks.findings import Finding, ok, problem, warn
 from gateway.checks.wire import why_no_answer
 from gateway.providers.known import Connection
 from gateway.providers.meta import Meta
 from gateway.providers.sandbox import Sandbox
+from gateway.providers.smtp import Smtp
 from gateway.providers.twilio import Twilio
 from gateway.settings import Settings
 
@@ -54,6 +55,11 @@ def _unasked(name: str, connection: Connection, settings: Settings) -> list[Find
     about = f"connection {name}"
     if isinstance(connection, Sandbox):
         return [ok(about, "sandbox: nothing leaves this machine")]
+    if isinstance(connection, Smtp):
+        return [
+            warn(about, "the relay was not asked whether it takes mail"),
+            *mail.to_paste(name, connection, settings),
+        ]
     url = f"{settings.server.public_url}/webhooks/{name}"
     return [
         warn(about, f"{connection.provider} was not asked whether it accepts the credentials"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.headerregistry import Address
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,12 +18,29 @@ if TYPE_CHECKING:
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 
 
-class SendgridIn(Section):
+# What needs no escape in a URL (RFC 3986): as an operator writes it, so the provider sends it.
+_IN_A_URL = re.compile(r"[A-Za-z0-9._~-]{1,200}")
+_TOPIC = r"^arn:aws[a-z-]{0,20}:sns:[a-z0-9-]{1,40}:\d{12}:[A-Za-z0-9_-]{1,256}$"
+
+
+class _ByPassword(Section):
+    """The user and password that stand in the webhook's URL at a provider that signs nothing."""
+
+    user: str = Field(pattern=rf"^{_IN_A_URL.pattern}$")
+    password: SecretStr = Field(min_length=16)
+
+    @field_validator("password")
+    @classmethod
+    def _fits_a_url(cls, value: SecretStr) -> SecretStr:
+        if not _IN_A_URL.fullmatch(value.get_secret_value()):
+            raise ValueError("write it with letters, digits and . _ ~ - alone: it stands in a URL")
+        return value
+
+
+class SendgridIn(_ByPassword):
     """Inbound Parse, and the Event Webhook."""
 
     provider: Literal["sendgrid"]
-    user: str = Field(min_length=1)
-    password: SecretStr = Field(min_length=1)
     public_key: str | None = None  # of the Event Webhook: base64, as SendGrid shows it
 
 
@@ -33,17 +51,17 @@ class MailgunIn(Section):
     signing_key: SecretStr = Field(min_length=1)
 
 
-class PostmarkIn(Section):
+class PostmarkIn(_ByPassword):
+    """Inbound mail, and webhooks."""
+
     provider: Literal["postmark"]
-    user: str = Field(min_length=1)
-    password: SecretStr = Field(min_length=1)
 
 
 class SesIn(Section):
     """Amazon SES by SNS."""
 
     provider: Literal["ses"]
-    topic_arns: list[str] = Field(min_length=1)
+    topic_arns: list[Annotated[str, Field(pattern=_TOPIC)]] = Field(min_length=1)
 
 
 class SmtpIn(Section):

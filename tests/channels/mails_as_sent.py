@@ -24,7 +24,7 @@ from multidict import CIMultiDict
 from channels.values import WebhookRequest
 
 SAMPLES = Path(__file__).parent / "samples"
-USER, PASSWORD = "optgate", "a password for the tests"
+USER, PASSWORD = "optgate", "a-password-for-the-tests"
 SIGNING_KEY = "key-test-signing"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:mail"
 HOST = "sns.us-east-1.amazonaws.com"

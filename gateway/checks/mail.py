@@ -1,0 +1,76 @@
+"""What an operator enters at the provider by which e-mail comes in. A secret is named, never shown."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from gateway.checks.findings import Finding, ok, warn
+from gateway.providers.smtp import MailgunIn, PostmarkIn, SendgridIn, SesIn, Smtp, SmtpIn
+from gateway.settings import Settings
+
+
+def to_paste(name: str, connection: Smtp, settings: Settings) -> list[Finding]:
+    """The URLs, and what has to be switched on beside them."""
+    about, url = f"connection {name}", f"{settings.server.public_url}/webhooks/{name}"
+    secret_url = _with_password(url)
+    option = f"[connections.{name}.inbound]"
+    match connection.inbound:
+        case None:
+            return [warn(about, "it has no `inbound`: nobody hears who answers a mail with STOP, nor what bounces")]
+        case SendgridIn() as one:
+            found = [
+                ok(about, f"paste at SendGrid, Settings, Inbound Parse, Destination URL: {secret_url}"),
+                _what_to_put_there(about, option),
+                ok(about, "there, let it POST the raw, full MIME message"),
+            ]
+            event_url = f"paste at SendGrid, Mail Settings, Event Webhook, Post URL: {url}/status"
+            if one.public_key is None:
+                why = f"no public_key in {option}: SendGrid's bounces and complaints are refused until it is there"
+                return [*found, warn(about, why), ok(about, f"for that {event_url}, and switch on its signature")]
+            return [*found, ok(about, event_url)]
+        case MailgunIn():
+            return [
+                ok(about, f"paste at Mailgun, Receiving, in a route that forwards: {url}?mime"),
+                ok(
+                    about,
+                    "paste at Mailgun, Webhooks, for permanent failures, complaints, unsubscribes and deliveries: "
+                    f"{url}/status",
+                ),
+                _no_sender_proved(about, "Mailgun"),
+            ]
+        case PostmarkIn():
+            return [
+                ok(about, f"paste at Postmark, the inbound stream's Settings, Webhook: {secret_url}"),
+                _what_to_put_there(about, option),
+                ok(about, "there, let it include the raw email content"),
+                ok(
+                    about,
+                    "paste at Postmark, the sending stream's Webhooks, for Delivery, Bounce, Spam Complaint and "
+                    f"Subscription Change: {secret_url}/status",
+                ),
+                _no_sender_proved(about, "Postmark"),
+            ]
+        case SesIn() as one:
+            return [
+                *(
+                    ok(about, f"subscribe at Amazon SNS, protocol HTTPS, without raw delivery, to {arn}: {url}")
+                    for arn in one.topic_arns
+                ),
+                ok(about, "in SES let a receipt rule publish to an SNS topic, in Base64: from S3 nothing is read"),
+                ok(about, "in SES let bounces, complaints and deliveries go to a topic, with the original headers"),
+            ]
+        case SmtpIn() as one:
+            return [ok(about, f"let your mail server hand over mail by {one.protocol.upper()} to {one.listen}")]
+
+
+def _with_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"USER:PASSWORD@{parts.netloc}"))
+
+
+def _what_to_put_there(about: str, option: str) -> Finding:
+    return ok(about, f"put there for USER and PASSWORD what stands in {option}: they prove who posts")
+
+
+def _no_sender_proved(about: str, provider: str) -> Finding:
+    return ok(about, f"STOP by mail counts, START does not: {provider} has no proof of who wrote a mail")
