@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.checks.findings import Finding, ok, warn
 from gateway.providers.smtp import MailgunIn, PostmarkIn, SendgridIn, SesIn, Smtp, SmtpIn
 from gateway.settings import Settings
+
+SHORTEST = 16  # of a password that is guessed at from outside
+_IN_A_URL = re.compile(r"[A-Za-z0-9._~-]+")  # what needs no escape there (RFC 3986)
 
 
 def to_paste(name: str, connection: Smtp, settings: Settings) -> list[Finding]:
@@ -20,7 +24,7 @@ def to_paste(name: str, connection: Smtp, settings: Settings) -> list[Finding]:
         case SendgridIn() as one:
             found = [
                 ok(about, f"paste at SendGrid, Settings, Inbound Parse, Destination URL: {secret_url}"),
-                _what_to_put_there(about, option),
+                _what_to_put_there(about, option, one),
                 ok(about, "there, let it POST the raw, full MIME message"),
             ]
             event_url = f"paste at SendGrid, Mail Settings, Event Webhook, Post URL: {url}/status"
@@ -38,10 +42,10 @@ def to_paste(name: str, connection: Smtp, settings: Settings) -> list[Finding]:
                 ),
                 _no_sender_proved(about, "Mailgun"),
             ]
-        case PostmarkIn():
+        case PostmarkIn() as one:
             return [
                 ok(about, f"paste at Postmark, the inbound stream's Settings, Webhook: {secret_url}"),
-                _what_to_put_there(about, option),
+                _what_to_put_there(about, option, one),
                 ok(about, "there, let it include the raw email content"),
                 ok(
                     about,
@@ -68,7 +72,11 @@ def _with_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"USER:PASSWORD@{parts.netloc}"))
 
 
-def _what_to_put_there(about: str, option: str) -> Finding:
+def _what_to_put_there(about: str, option: str, one: SendgridIn | PostmarkIn) -> Finding:
+    password = one.password.get_secret_value()
+    if len(password) < SHORTEST or not _IN_A_URL.fullmatch(one.user + password):
+        why = f"at least {SHORTEST} letters, digits and . _ ~ - alone, for it stands in a URL and is all that proves"
+        return warn(about, f"choose another user and password in {option}: {why} who posts")
     return ok(about, f"put there for USER and PASSWORD what stands in {option}: they prove who posts")
 
 

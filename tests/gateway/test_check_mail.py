@@ -62,11 +62,17 @@ def test_what_is_missing_is_worth_a_look() -> None:
     assert warned[0].startswith("no public_key in [connections.mail.inbound]")
 
 
+@pytest.mark.parametrize("password", ["short", "a password with blanks", "a-password:with/odd@signs"])
+def test_a_password_that_is_guessed_or_garbled_is_worth_a_look(password: str) -> None:
+    found = [one for one in said(ASKED["postmark"] | {"password": password}) if one.level == "warn"]
+    assert [one.sentence for one in found if one.sentence.startswith("choose another user and password")]
+    assert password not in found[0].sentence
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"provider": "postmark", "user": USER, "password": "short"},
-        {"provider": "postmark", "user": USER, "password": "a password with blanks"},
+        {"provider": "postmark", "user": USER, "password": ""},
         {"provider": "postmark", "user": "a:b", "password": PASSWORD},
         {"provider": "sendgrid", "user": "", "password": PASSWORD},
         {"provider": "mailgun", "signing_key": ""},
