@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import structlog
-
 from channels.values import Adapter, Listening, Told
 from gateway.arrivals import MESSAGES, Arrivals
 from gateway.errors import CannotServe
 from gateway.services import House
-
-log = structlog.get_logger("listeners")
 
 
 @asynccontextmanager
@@ -41,4 +37,3 @@ async def _listen(adapter: Adapter, house: House, arrivals: Arrivals) -> None:
     except OSError as error:
         words = error.strerror or type(error).__name__
         raise CannotServe(f"[connections.{adapter.name}] cannot listen for mail: {words}") from error
-    log.info("listening", connection=adapter.name)

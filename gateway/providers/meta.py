@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr
 
-from gateway.providers.base import Parts, Rate, Section, StopNotice
+from gateway.providers.base import Forwarding, Parts, Rate, StopNotice
 
 if TYPE_CHECKING:
     from channels.values import Adapter
 
 
-class Meta(Section):
+class Meta(Forwarding):
     provider: Literal["meta"]
     channel: Literal["whatsapp"]
     phone_number_id: str = Field(pattern=r"^[0-9]{1,32}$")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from email.headerregistry import Address
 from email.utils import parseaddr
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from channels.values import Adapter
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+
+
+def _place(written: str) -> tuple[str, int]:
+    """Host and port out of HOST:PORT, or [HOST]:PORT for an IPv6 address; port -1 for what is neither."""
+    host, _, port = written.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    return host, int(port) if port.isascii() and port.isdigit() else -1
 
 
 _TOPIC = r"^arn:aws[a-z-]{0,20}:sns:[a-z0-9-]{1,40}:\d{12}:[A-Za-z0-9_-]{1,256}$"
@@ -61,6 +72,27 @@ class SmtpIn(Section):
     listen: str  # HOST:PORT
     protocol: Literal["smtp", "lmtp"] = "smtp"
     authserv_id: str | None = None  # whose Authentication-Results is believed: the mail server's own name
+    trusted: list[str] = Field(default=["127.0.0.0/8", "::1"])  # who may speak to it: the mail server
+
+    @field_validator("listen")
+    @classmethod
+    def _is_place(cls, value: str) -> str:
+        host, port = _place(value)
+        if not host or not 0 <= port <= 65535:
+            raise ValueError("write it as HOST:PORT, such as 127.0.0.1:2525")
+        return value
+
+    @field_validator("trusted")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            ip_network(network, strict=False)
+        return value
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        return _place(self.listen)
 
 
 Inbound = Annotated[SendgridIn | MailgunIn | PostmarkIn | SesIn | SmtpIn, Field(discriminator="provider")]
@@ -132,5 +164,19 @@ class Smtp(Forwarding):
                 return Postmark(name=name, user=one.user, password=one.password.get_secret_value())
             case SesIn() as one:
                 return Ses(name=name, topic_arns=one.topic_arns, session=parts.session)
-            case SmtpIn():
-                raise ValueError("inbound provider smtp is not built")
+            case SmtpIn() as one:
+                return self._listener(name, one)
+
+    def _listener(self, name: str, options: SmtpIn) -> WayIn:
+        from channels.mail.listener import Listener
+
+        host, port = options.place
+        return Listener(
+            name=name,
+            host=host,
+            port=port,
+            protocol=options.protocol,
+            domain=self.inbound_domain,
+            authserv_id=options.authserv_id,
+            trusted=[ip_network(one, strict=False) for one in options.trusted],
+        )
