@@ -278,11 +278,12 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
 
 def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
     """One line: where it stands, which option, what is wrong."""
-    # A connection's provider stands in the location as the union's tag: it is no option's name.
+    # A provider stands in the location as the union's tag, after a connection or `inbound`: it is no option's name.
     parts = [
         str(p)
         for i, p in enumerate(error["loc"])
         if not (i == 2 and error["loc"][0] == "connections" and p in PROVIDERS)
+        and not (i == 4 and error["loc"][3] == "inbound")
     ]
     variable = PREFIX + "__".join(parts).upper()
     where = variable if variable in {name.upper() for name in environ} else str(file or "the configuration")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit, urlunsplit
 
+from gateway.checks import listening
 from gateway.checks.findings import Finding, ok, warn
 from gateway.providers.smtp import MailgunIn, PostmarkIn, SendgridIn, SesIn, Smtp, SmtpIn
 from gateway.settings import Settings
@@ -64,7 +65,7 @@ def to_paste(name: str, connection: Smtp, settings: Settings) -> list[Finding]:
                 ok(about, "in SES let bounces, complaints and deliveries go to a topic, with the original headers"),
             ]
         case SmtpIn() as one:
-            return [ok(about, f"let your mail server hand over mail by {one.protocol.upper()} to {one.listen}")]
+            return [*listening.findings(name, connection, one)]
 
 
 def _with_password(url: str) -> str:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import ssl
 import subprocess
+import tomllib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from gateway.checks import history, storage
+from gateway.checks import history, listening, storage
 from gateway.checks.findings import Finding
+from gateway.providers.smtp import Smtp, SmtpIn
 from store.engine import Database
 from tests.channels.loopback import OK, Behaviour, free_port, greeting, hangs, says, serving
 from tests.channels.meta_requests import NUMBER_ID
@@ -262,6 +264,47 @@ async def test_a_clock_that_differs_from_the_providers_is_told(
     [line] = about(await check(on_sqlite, status=1 if level == "problem" else 0), "clock")
     assert line.startswith(level)
     assert words in line
+
+
+# --- a mail listener ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("domain", "inbound", "told"),
+    [
+        (
+            "reply.example.org",
+            'listen = "127.0.0.1:2525", authserv_id = "mx"',
+            ["ok: takes mail for reply.example.org by SMTP at 127.0.0.1:2525"],
+        ),
+        (
+            "",
+            'listen = "0.0.0.0:24", protocol = "lmtp", trusted = ["10.0.0.5", "::/0"]',
+            [
+                "ok: takes mail for any address by LMTP at 0.0.0.0:24",
+                "warn: [connections.mail] inbound_domain is not set",
+                "warn: [connections.mail.inbound] authserv_id is not set: no mail is proved to be from its sender",
+                "problem: [connections.mail.inbound] trusted lets everybody in",
+                "warn: [connections.mail.inbound] listens at 0.0.0.0:24, unencrypted",
+            ],
+        ),
+    ],
+)
+def test_what_a_mail_listener_takes_and_lets_through_is_told(domain: str, inbound: str, told: list[str]) -> None:
+    connection = Smtp.model_validate(
+        {
+            "provider": "smtp",
+            "channel": "email",
+            "host": "smtp.example.org",
+            "from": "hello@example.org",
+            "inbound_domain": domain or None,
+            "inbound": tomllib.loads(f'x = {{ provider = "smtp", {inbound} }}')["x"],
+        }
+    )
+    assert isinstance(connection.inbound, SmtpIn)
+    found = about(list(listening.findings("mail", connection, connection.inbound)), "connection mail")
+    assert len(found) == len(told)
+    assert all(one.startswith(words) for one, words in zip(found, told, strict=True)), found
 
 
 # --- the public URL ----------------------------------------------------------------------------

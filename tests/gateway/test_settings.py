@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from gateway import settings
 from gateway.errors import ConfigError
 from gateway.providers.known import PROVIDERS
+from gateway.providers.smtp import Smtp, SmtpIn
 from gateway.providers.twilio import Twilio
 from gateway.settings import Settings, load
 
@@ -26,6 +27,13 @@ provider = "twilio"
 account_sid = "AC1"
 auth_token = "{SECRET}"
 from = "+14155550100"
+"""
+MAIL = """
+[connections.mail]
+channel = "email"
+provider = "smtp"
+host = "smtp.example.org"
+from = "hello@example.org"
 """
 
 
@@ -153,7 +161,7 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ),
         (
             TWILIO.replace('"twilio"', '"acme"'),
-            "optgate.toml: [connections.sms] provider: there is no such provider: use one of twilio, ",
+            f"optgate.toml: [connections.sms] provider: there is no such provider: use one of {', '.join(PROVIDERS)}",
         ),
         (
             TWILIO.replace('channel = "sms"', 'channel = "email"'),
@@ -165,7 +173,7 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ),
         (
             TWILIO.replace('provider = "twilio"', ""),
-            "optgate.toml: [connections.sms] provider: is missing: use one of twilio, ",
+            f"optgate.toml: [connections.sms] provider: is missing: use one of {', '.join(PROVIDERS)}",
         ),
         (
             TWILIO.replace(f'auth_token = "{SECRET}"', ""),
@@ -178,6 +186,18 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         (
             TWILIO.replace('= "sms"', '= "whatsapp"').replace("+14155550100", "The Theatre"),
             "optgate.toml: [connections.sms] from: not a number that Twilio sends from",
+        ),
+        (
+            MAIL + 'inbound = { provider = "smtp", listen = "2525" }',
+            "optgate.toml: [connections.mail.inbound] listen: write it as HOST:PORT, such as 127.0.0.1:2525",
+        ),
+        (
+            MAIL + 'inbound = { provider = "smtp", listen = "::1:2525" }',
+            "optgate.toml: [connections.mail.inbound] listen: write it as HOST:PORT",
+        ),
+        (
+            MAIL + 'inbound = { provider = "smtp", listen = "[::1]:2525", trusted = ["mx"] }',
+            "optgate.toml: [connections.mail.inbound] trusted: 'mx' does not appear to be",
         ),
         ('[connections]\nsms = "twilio"', "optgate.toml: [connections] sms: must be a table of options"),
         (
@@ -227,6 +247,22 @@ def test_the_ways_of_sending_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whatever_twilio_sends_from_may_be_named(sender: str) -> None:
     found = load(written(TWILIO.replace("+14155550100", sender))).connections["sms"]
     assert found.sender == sender
+
+
+@pytest.mark.parametrize(
+    ("listen", "place"),
+    [
+        ("127.0.0.1:2525", ("127.0.0.1", 2525)),
+        ("[::1]:24", ("::1", 24)),
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_where_mail_is_listened_for_is_read(listen: str, place: tuple[str, int]) -> None:
+    options = f'inbound = {{ provider = "smtp", listen = "{listen}" }}'
+    connection = load(written(MAIL + options)).connections["mail"]
+    assert isinstance(connection, Smtp)
+    assert isinstance(connection.inbound, SmtpIn)
+    assert connection.inbound.place == place
 
 
 def test_a_file_that_cannot_be_read_is_said_so() -> None:
