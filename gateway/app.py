@@ -113,11 +113,13 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             app[ARRIVALS] = arrivals = Arrivals(house, metrics)
             app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)
             scheduler = app[SCHEDULER] = await start_loops(house)
-            async with listeners.open(house, arrivals):
-                yield
-            scheduler.shutdown(wait=False)
-            await arrivals.drain()
-            await house.stop_work()
+            try:
+                async with listeners.open(house, arrivals):
+                    yield
+            finally:  # also where it cannot listen: the loops run already
+                scheduler.shutdown(wait=False)
+                await arrivals.drain()
+                await house.stop_work()
     finally:
         await database.dispose()
 

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.metrics import METRICS
 from gateway.scopes import SCOPES
 from gateway.settings import Settings
+from tests.flows.away import Wire
 from tests.flows.conftest import gateway, settings, twilio  # noqa: F401 - fixtures
 from tests.flows.running import ANA, BEN, CLEO, Gateway, eventually
-from tests.flows.test_database_away import Wire
 from tests.standins import twilio as answers
 from tests.standins.twilio import TwilioStandIn
 

@@ -1,0 +1,86 @@
+"""Mail straight to the gateway's own listeners."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.errors import CannotServe
+from tests.channels.mail_client import Client
+from tests.flows.mail.conftest import Ports
+from tests.flows.running import Gateway
+
+SENDING = ("deliveries", "attempts", "paces")  # goes on by itself
+ANA, MALLORY = "ana@example.net", "mallory@example.com"
+
+
+def mail(sender: str, text: str, *, message_id: str = "1@example.net") -> bytes:
+    head = f"From: {sender}\r\nTo: hello@example.org\r\nSubject: Autumn\r\nMessage-ID: <{message_id}>\r\n"
+    return f"{head}Date: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\n{text}\r\n".encode()
+
+
+async def flag(gateway: Gateway, address: str) -> str:
+    [person] = await gateway.whose(f"email:{address}")
+    return str(person["consent"]["channels"]["email"]["state"])
+
+
+async def test_who_takes_anothers_message_id_makes_no_stop_vanish(gateway: Gateway, ports: Ports) -> None:
+    await gateway.person(f"email:{ANA}", consent={"channels": {"email": "yes"}})
+    async with Client(ports.smtp) as client:
+        await client.begin(sender=MALLORY)
+        assert (await client.mail(mail(MALLORY, "Hello"))).startswith("250 ")
+        await client.address(sender=MALLORY)
+        assert (await client.mail(mail(ANA, "Hello"))).startswith("250 ")
+        await client.address(sender=ANA)
+        assert (await client.mail(mail(ANA, "STOP"))).startswith("250 ")
+        assert await flag(gateway, ANA) == "no", "before the answer is given"
+        before = await gateway.everything(but=SENDING)
+        await client.address(sender=ANA)
+        assert (await client.mail(b"Received: by another way\r\n" + mail(ANA, "STOP"))).startswith("250 ")
+    assert await gateway.everything(but=SENDING) == before, "the same mail changes nothing"
+    assert len(await gateway.rows("messages")) == 3
+    assert len(await gateway.rows("deliveries")) == 1, "one reply"
+
+
+@pytest.mark.parametrize("end", [b"\n.\r\n", b"\r.\r", b"\n.\n", b"\r\n.\n"])
+async def test_a_smuggled_mail_writes_nothing(gateway: Gateway, ports: Ports, end: bytes) -> None:
+    before = await gateway.everything()
+    async with Client(ports.smtp) as client:
+        await client.begin(sender=MALLORY)
+        inner = b"MAIL FROM:<ana@example.net>\r\nRCPT TO:<hello@example.org>\r\nDATA\r\n" + mail(ANA, "STOP")
+        assert (await client.mail(mail(MALLORY, "Hello").removesuffix(b"\r\n") + end + inner)).startswith("550 5.6.0 ")
+        assert (await client.say("QUIT")).startswith("221 ")
+    assert await gateway.everything() == before
+
+
+async def test_a_mail_that_is_on_its_way_when_it_stops_is_kept_and_answered(gateway: Gateway, ports: Ports) -> None:
+    async with Client(ports.lmtp) as client:
+        await client.begin("hello@lmtp.example.org", hello="LHLO mx", sender=ANA)
+        assert (await client.say("DATA")).startswith("354 ")
+        client.send(mail(ANA, "STOP"))
+        stopping = asyncio.create_task(gateway.stop())
+        while not stopping.done():
+            try:
+                async with Client(ports.smtp) as another:
+                    await another.hear()
+            except ConnectionError:
+                break  # nobody is let in any more
+        client.send(b".\r\n")
+        assert (await client.hear()).startswith("250 ")
+        await stopping
+    await gateway.start()
+    assert await flag(gateway, ANA) == "no"
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+async def test_a_port_that_is_taken_is_said_so(gateway: Gateway) -> None:
+    second = Gateway(gateway.settings)
+    with pytest.raises(CannotServe, match=r"^\[connections\.smtp\] cannot listen for mail: "):
+        await second.start()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+async def test_nothing_is_taken_from_the_webhook_of_a_connection_with_a_listener(gateway: Gateway) -> None:
+    assert (await gateway.send("POST", "/webhooks/smtp", data=b"x")).status == 403
+    assert (await gateway.send("POST", "/webhooks/smtp/status", data=b"x")).status == 403
