@@ -10,7 +10,7 @@ class Limits:
     """Of one client, but for what is said of all together."""
 
     mail_bytes: int = 25 * 1024 * 1024
-    held_bytes: int = 256 * 1024 * 1024  # of all mails together that are on their way
+    held_bytes: int = 128 * 1024 * 1024  # of all mails together that are on their way
     connections: int = 100  # of all
     recipients: int = 100  # of one mail (RFC 5321, 4.5.3.1.8); the relay brings it again for the others
     line_bytes: int = 2048  # of a command: 512, and what extensions may add

@@ -22,7 +22,7 @@ from channels.values import Deliver, Forged, Told, WebhookRequest
 log = structlog.get_logger("mail")
 
 Network = IPv4Network | IPv6Network
-SMALL_BYTES = 65_536  # what is read at once; a larger mail in a thread, so that others are served meanwhile
+SMALL_BYTES = 16_384  # what is read at once; a larger mail in a thread, so that others are served meanwhile
 LARGE_AT_A_TIME = 2
 
 
