@@ -16,7 +16,7 @@ import structlog
 
 from channels.mail import identity, mime, told
 from channels.mail.limits import Limits, Place, Room
-from channels.mail.session import LmtpSession, Session
+from channels.mail.session import STOPPING, LmtpSession, Session
 from channels.values import Deliver, Forged, Told, WebhookRequest
 
 log = structlog.get_logger("mail")
@@ -52,6 +52,7 @@ class Listener:
         self._authserv_id = authserv_id
         self._trusted = trusted
         self._server: asyncio.Server | None = None
+        self._is_stopping = False
         self._sessions: set[Session] = set()
         self._keeping: set[asyncio.Future[bool]] = set()
         self._large = asyncio.Semaphore(LARGE_AT_A_TIME)
@@ -81,6 +82,7 @@ class Listener:
         """Take no more; mails that are on their way are finished, if they come within `drain_seconds`."""
         if self._server is None:
             return
+        self._is_stopping = True
         self._server.close()
         if tasks := [session.dismiss() for session in tuple(self._sessions)]:
             await asyncio.wait(tasks, timeout=self.limits.drain_seconds)
@@ -99,6 +101,8 @@ class Listener:
         """
         if not self._trusts(session.peer()):
             return "421 4.7.1 Only the organisation's own mail server speaks to this one: see `trusted`"
+        if self._is_stopping:
+            return STOPPING
         if len(self._sessions) >= self.limits.connections:
             return "421 4.3.2 Too many connections, try again"
         self._sessions.add(session)

@@ -27,7 +27,7 @@ _NULL = "<>"  # the null path: aiosmtpd takes "" for a missing address
 # <local@domain>, perhaps behind a source route (RFC 5321, 4.1.2), or nothing; and the parameters.
 _PATH = re.compile(r'<(?:@[^<>":\s]+:)?([^<>"@\s]+@[^<>"@\s]+|"(?:[^"\\]|\\.)+"@[^<>"@\s]+|)>(?:\s+(.*)|)')
 _UNCODED = re.compile(r"(?!220)([245])\d\d (?!\1\.\d)")  # a reply without an enhanced status code (RFC 2034)
-_STOPPING = "421 4.3.2 Stopping, try again"
+STOPPING = "421 4.3.2 Stopping, try again"
 
 
 class _Recipients:
@@ -83,7 +83,7 @@ class Session(SMTP):
         assert self._handler_coroutine is not None  # noqa: S101 - it is connected
         self._is_ending = True
         if not self._is_receiving:
-            self._hang_up(_STOPPING)
+            self._hang_up(STOPPING)
         return self._handler_coroutine
 
     def abort(self) -> None:
@@ -111,7 +111,7 @@ class Session(SMTP):
     async def readuntil(self) -> bytes:
         """The next command line; the task ends where there is to be none."""
         if self._is_ending or self._writer.is_closing():
-            self._hang_up(_STOPPING)
+            self._hang_up(STOPPING)
             raise asyncio.CancelledError
         try:
             return await self._wire.line()
