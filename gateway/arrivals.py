@@ -21,7 +21,7 @@ from inbox.receive import Answer, receive
 from outbox import address_reports, heed, reports
 from outbox.address_reports import ToldOf
 from outbox.reports import Reported
-from store import crash
+from store.engine import Database
 from store.group import GroupCommit
 
 Item = TypeVar("Item")
@@ -31,15 +31,15 @@ EMPTY = HttpAnswer("text/plain", b"")
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """The places to die (`store.crash`) that an arrival passes."""
+class Kept:
+    """What is on disk, and not answered before it is settled."""
 
-    committed: str
-    settled: str
+    http: HttpAnswer  # what the provider is answered
+    closed: Closed  # addresses to which nothing may begin to be sent any more
 
-
-MESSAGES = Points("inbound.committed", "inbound.settled")
-REPORTS = Points("report.committed", "report.settled")
+    async def settled(self, database: Database) -> None:
+        """Return when no send against it can begin; see Heeded.settled."""
+        await heed.settle(database, self.closed)
 
 
 class Arrivals:
@@ -66,27 +66,22 @@ class Arrivals:
             lambda conn, batch: parking.keep(conn, batch, now=now()), "parked"
         )
 
-    async def keep(
-        self, adapter: Adapter, told: Sequence[Told], *, received_at: datetime, points: Points
-    ) -> HttpAnswer:
-        """Have all of it on disk, with no send against it able to begin; returns what the provider is answered.
+    async def keep(self, adapter: Adapter, told: Sequence[Told], *, received_at: datetime) -> Kept:
+        """Have all of it on disk; one message has an answer of its own, else it is nothing but the success.
 
-        Of one message that is the message's own answer, else nothing but the success. Raises DatabaseAway, or what
-        the first of them that failed did: then the provider has to bring it again, and what was kept changes nothing.
+        Raises DatabaseAway, or what the first of them that failed did: then the provider has to bring it again, and
+        what was kept changes nothing.
         """
         waiting = [self._hand_in(adapter, one, received_at) for one in told]
         kept: list[Any] = [await waiting[0]] if len(waiting) == 1 else await _all(waiting)
-        crash.point(points.committed)
         answers = [one for one in kept if isinstance(one, Answer)]
         if answers:
             self._metrics.kept(adapter.name, adapter.channel, len(answers))
-        await heed.settle(self._house.database, _closed(kept))
-        crash.point(points.settled)
         if answers and not adapter.replies_in_answer:
             self._house.dispatcher.wake()
         if adapter.name in self._house.desk.forwarded:
             self._house.forwarder.wake()
-        return answers[0].http if len(answers) == len(kept) == 1 else EMPTY
+        return Kept(answers[0].http if len(answers) == len(kept) == 1 else EMPTY, _closed(kept))
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from channels.values import Adapter, Listening, Told
-from gateway.arrivals import MESSAGES, Arrivals
+from gateway.arrivals import Arrivals
 from gateway.errors import CannotServe
 from gateway.services import House
 
@@ -30,7 +30,8 @@ async def _listen(adapter: Adapter, house: House, arrivals: Arrivals) -> None:
     assert isinstance(adapter, Listening)  # noqa: S101 - for the type
 
     async def deliver(told: Sequence[Told]) -> None:
-        await arrivals.keep(adapter, told, received_at=house.now(), points=MESSAGES)
+        kept = await arrivals.keep(adapter, told, received_at=house.now())
+        await kept.settled(house.database)
 
     try:
         await adapter.listen(deliver)

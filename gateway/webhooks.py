@@ -6,7 +6,6 @@ from aiohttp import web
 
 from channels.sandbox import Sandbox
 from channels.values import Adapter, Challenged, Fetching, HttpAnswer, WebhookRequest
-from gateway import arrivals
 from gateway.api.base import HOUSE, authenticated
 from gateway.arrivals import ARRIVALS
 from gateway.problems import Problem, not_found, unauthorised
@@ -26,8 +25,11 @@ async def inbound(request: web.Request) -> web.Response:
         await adapter.fetch(raw)
     told = adapter.receive(raw)
     crash.point("inbound.genuine")
-    http = await request.app[ARRIVALS].keep(adapter, told, received_at=received_at, points=arrivals.MESSAGES)
-    return _Answer(body=http.body, content_type=http.content_type, charset="utf-8")
+    kept = await request.app[ARRIVALS].keep(adapter, told, received_at=received_at)
+    crash.point("inbound.committed")
+    await kept.settled(house.database)
+    crash.point("inbound.settled")
+    return _Answer(body=kept.http.body, content_type=kept.http.content_type, charset="utf-8")
 
 
 async def status(request: web.Request) -> web.Response:
@@ -40,7 +42,10 @@ async def status(request: web.Request) -> web.Response:
         await adapter.fetch(raw)
     told = adapter.report(raw)
     crash.point("report.genuine")
-    await request.app[ARRIVALS].keep(adapter, told, received_at=received_at, points=arrivals.REPORTS)
+    kept = await request.app[ARRIVALS].keep(adapter, told, received_at=received_at)
+    crash.point("report.committed")
+    await kept.settled(house.database)
+    crash.point("report.settled")
     return web.Response()
 
 

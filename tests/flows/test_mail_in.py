@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from channels.values import AddressReport, Inbound, Told
-from gateway.arrivals import ARRIVALS, MESSAGES
+from gateway.arrivals import ARRIVALS
 from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
 from tests.flows.running import Gateway, eventually
@@ -52,7 +52,7 @@ def told(kind: str, **more: Any) -> AddressReport:
 
 async def arrive(gateway: Gateway, *these: Told) -> None:
     adapter = gateway.house.adapters["mail"]
-    await gateway.app[ARRIVALS].keep(adapter, these, received_at=gateway.clock(), points=MESSAGES)
+    await gateway.app[ARRIVALS].keep(adapter, these, received_at=gateway.clock())
 
 
 async def subscribed(gateway: Gateway, *addresses: str) -> str:
@@ -257,6 +257,6 @@ async def test_a_tag_of_another_connection_and_an_address_that_is_none_change_no
     [attempt] = await gateway.rows("attempts")
     other = gateway.house.adapters["box"]
     report = told("hard_bounce", address=None, tag=attempt["id"])
-    await gateway.app[ARRIVALS].keep(other, [report], received_at=gateway.clock(), points=MESSAGES)
+    await gateway.app[ARRIVALS].keep(other, [report], received_at=gateway.clock())
     await arrive(gateway, told("complaint", address="not an address"), told("stop", address=None))
     assert await gateway.verdict(ana, "email") == "opted_in"
