@@ -18,6 +18,7 @@ Kind = Literal["separator", "footer", "perhaps_footer", "disclaimer"]
 
 LONGEST_LINE: Final = 400  # no line that a program writes is longer
 _PATTERN_LENGTH: Final = 60
+_OF_SENTENCES: Final = frozenset(",;:!?")
 _KEY: Final = 3  # characters by which a beginning is looked up
 
 _INVISIBLE = (
@@ -98,7 +99,8 @@ def kind(line: str) -> Kind | None:
         return "separator"
     if folded.startswith(_DISCLAIMERS.get(key, ())):
         return "disclaimer"
-    return "perhaps_footer" if len(line) <= _PATTERN_LENGTH and _fits(line, bare, key) else None
+    is_sentence = len(line) > _PATTERN_LENGTH or not _OF_SENTENCES.isdisjoint(bare)
+    return "perhaps_footer" if not is_sentence and _fits(line, bare, key) else None
 
 
 def _fits(line: str, bare: str, key: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from channels.mail import markup, report_fields
+from channels.mail import boilerplate, markup, report_fields
 from channels.mail.letter import Letter
 
 _STATUS: Final = frozenset(("message/delivery-status", "message/global-delivery-status"))
@@ -145,7 +145,7 @@ def _is_hard(code: str | None, said: str) -> bool:
 def _in_words(letter: Letter) -> Iterator[Bounce]:
     """The failures that a notification tells in plain words, as qmail, Exim and old Exchange servers do."""
     named = [one.strip() for one in (letter.header("X-Failed-Recipients") or "")[:_SAID].split(",") if "@" in one]
-    if not named and not _is_by_a_server(letter):
+    if (not named and not _is_by_a_server(letter)) or boilerplate.is_automatic_subject(letter.subject):
         return
     report, copy = _parted(letter)
     told = f"{letter.subject}\n{report}".lower()

@@ -62,14 +62,17 @@ class Quotes:
         return self._sure(end, seen) or ((end, False) if may_be and last[-1] == ":" else None)
 
     def begins_header(self, at: int) -> bool:
-        """Whether a mail's header is repeated from here on, as Outlook does: from whom, and when or to whom."""
+        """Whether a mail's header is repeated from here on, as Outlook does: from whom, and when or of what.
+
+        Not where it says to whom alone, as people do above their words.
+        """
         first = self.label(at)
         if first is None:
             return False
         labels = {first, *map(self.label, range(at + 1, at + _LINES_OF_A_HEADER))} - {None}
         if first == "from" and len(labels) == 1 and len(self._lines[at]) > _LONGEST_LABEL:
-            return len(boilerplate.labels_within(self.folded(at))) > 1
-        return "from" in labels and len(labels) > 1
+            labels = set(boilerplate.labels_within(self.folded(at)))
+        return "from" in labels and not labels.isdisjoint(("date", "subject"))
 
     def is_above_all(self, at: int) -> bool:
         """Whether it is GroupWise's, ">>> Ann <ann@example.org> 11/23/2026 10:00 AM >>>": its quote is unmarked."""
@@ -91,13 +94,14 @@ class Quotes:
         has_date, has_word, has_mailbox = seen.has_date, seen.has_word, seen.has_mailbox
         # As "23.11.2026, 10:00, Ann <ann@example.org>:", which Gmail and Yandex write in some languages.
         names_somebody = has_mailbox and "@" in seen.folded.rstrip(": ").rpartition(" ")[2]
+        is_whole = has_word and seen.folded.find("<") > 0  # "Ann <ann@example.org> writes:" may have no date
         start = end
         while not (has_date and (names_somebody or has_word)):
             start -= 1
             if start < 0 or end - start == _LINES_OF_AN_ATTRIBUTION:
                 return None
             seen = self._see(start)
-            if not seen.folded or seen.folded[-1] == ":":
+            if not seen.folded or seen.folded[-1] == ":" or (is_whole and not seen.folded.startswith(_OPENERS)):
                 return None
             has_date, has_word = has_date or seen.has_date, has_word or seen.has_word
             has_mailbox = has_mailbox or seen.has_mailbox

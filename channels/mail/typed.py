@@ -34,7 +34,8 @@ def what_was_typed(text: str | None, html: str | None) -> str:
     rich = _own_words(markup.read(html[:HTML_READ])) if html else ""
     if not plain or not rich:
         return plain or rich
-    return rich if "".join(plain.split()).startswith("".join(rich.split())) else plain
+    words = rich.split()
+    return rich if plain.split()[: len(words)] == words else plain
 
 
 def _plain(text: str) -> list[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from email.message import EmailMessage
 from types import FrameType
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from channels.mail import quotes
 from channels.mail.typed import HTML_READ, TEXT_READ, what_was_typed
+from tests.channels.letters import letter_of
 from tests.channels.replies import Reply, replies
 
 REPLIES = {reply.id: reply for reply in replies()}
@@ -31,6 +33,7 @@ KNOWN_TO_FAIL = {
     "Ar 23 Tachwedd 2026 am 10:00, ysgrifennodd Example Theatre:\nThe season opens.",
     "yahoo_and_aol:en-android": "Stop please\n\nOn Mon, Nov 23, 2026 at 10:00 AM, "  # its HTML tells
     "Example Theatre<hello@example.org> wrote:   The season opens on 5 December.",
+    "android_apps:en-samsung-carrier": "take me off\n\nSent via the Samsung Galaxy S23 5G, an AT&T 5G smartphone",
     # Too much, above the person's own words.
     "business_mail:en-emacs-supercite": "Example> The season opens.\n\nDrop me, please.",
     "no_quote_and_odd:en-bars": "| The season opens on 5 December.\n| Unsubscribe\n\nStop.",
@@ -73,6 +76,19 @@ def test_what_was_typed_is_what_was_typed(reply: Reply):
     """Found once it is found again, but for a quote that shows only when what hid it is gone."""
     once = typed(reply)
     assert what_was_typed(once, None) == once
+
+
+@pytest.mark.parametrize("encoding", ["quoted-printable", "base64"])
+@pytest.mark.parametrize("reply", [pytest.param(reply, id=name) for name, reply in REPLIES.items()])
+def test_it_is_the_same_out_of_a_whole_mail(reply: Reply, encoding: str):
+    mail = EmailMessage()
+    if reply.text is not None:
+        mail.set_content(reply.text, cte=encoding)
+    if reply.html is not None:
+        add = mail.set_content if reply.text is None else mail.add_alternative
+        add(reply.html, subtype="html", cte=encoding)
+    letter = letter_of(mail.as_string())
+    assert what_was_typed(letter.text, letter.html) == typed(reply)
 
 
 # --- rules of its own ----------------------------------------------------------------------------
@@ -316,6 +332,6 @@ def test_hostile_mail_takes_at_most_20_steps_per_character(
 ) -> None:
     steps = Steps()
     monkeypatch.setattr(quotes, "_DATE", steps)
-    text = Searched(piece * (20_000 // len(piece))).of(steps)
+    text = Searched(piece * (10_000 // len(piece))).of(steps)
     made = steps.count(lambda: what_was_typed(text if part == "text" else None, text if part == "html" else None))
     assert made <= STEPS * len(text) + 500
