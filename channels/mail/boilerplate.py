@@ -95,7 +95,7 @@ def kind(line: str) -> Kind | None:
     bare = folded.partition("http")[0].strip("-_=~# >:.!<[]()")
     if bare in _FOOTERS:
         return "footer"
-    if bare in _SEPARATORS:
+    if bare in _SEPARATORS and (line[0] in _DRAWN or line[-1] in ":\uff1a"):
         return "separator"
     if folded.startswith(_DISCLAIMERS.get(key, ())):
         return "disclaimer"

@@ -43,6 +43,7 @@ _SIGNATURES: Final = frozenset(
 )  # fmt: skip
 # Outlook closes nothing: from these on all is quoted.
 _REST: Final = frozenset(("divrplyfwdmsg", "stopspelling", "x_divrplyfwdmsg"))
+_NAMING: Final = ("class=", "id=", "name=", "data-marker=")
 _BEGIN_MARKUP: Final = frozenset("abcdefghijklmnopqrstuvwxyz/!?")
 _LONGEST_REFERENCE: Final = 33  # &CounterClockwiseContourIntegral;
 _HIGHEST: Final = 0x110000
@@ -207,8 +208,12 @@ _NONE: Final = frozenset[str]()
 
 
 def _names(attributes: str) -> set[str]:
-    """The words in an element's attributes, the names of its classes among them."""
-    names = set(attributes.replace('"', " ").replace("'", " ").replace("=", " ").split())
+    """The element's classes, its id and its name."""
+    pieces = attributes.replace("'", '"').split('"')
+    names = {word.partition("=")[2] for word in pieces[0].split() if word.startswith(_NAMING)}
+    for attribute, value in zip(pieces[::2], pieces[1::2], strict=False):
+        if attribute.rstrip(" ").endswith(_NAMING):
+            names.update(value.split())
     if "yahoo_quoted" in attributes:  # with something before it that is new in each mail
         names.add("yahoo_quoted")
     return names

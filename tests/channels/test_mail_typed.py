@@ -138,6 +138,8 @@ def test_what_stands_behind_the_cap_is_not_read():
         ("<div class=gmail_signature>Ann</div><blockquote>a</blockquote>STOP", "STOP"),
         ("<div class='gmail_signature'>Ann<blockquote>a</blockquote>Lee</div>STOP", "STOP"),
         ("<blockquote>only a quote", ""),
+        ("<div title='get a quote'>STOP</div>", "STOP"),
+        ("<div class=yahoo_quoted>a</div><div id='quote' style='font:\"x\"'>b</div>STOP", "STOP"),
         ("<p>STOP</p></blockquote></div></p><p>now</p>", "STOP\n\nnow"),
     ],
 )  # fmt: skip
@@ -244,6 +246,8 @@ HOSTILE = {
     **{repr(piece): piece for piece in ("--\n", "-- \n", "- \n", "-----\n", "__________\n", "-", "_", "- a -\n")},
     **{repr(piece): piece for piece in ("sent from my x\n", "get outlook for\n", "this email and any \n", "dis\n")},
     **{repr(piece): piece for piece in ("\u0130", "e\u0301", "\u0301", "\u200b", "\ufdfa", "\U0001f600", "\ufeff\n")},
+    **{repr(piece): piece for piece in ("\xe9\n", "\xe9" * 7 + "\n", "Ж" * 5 + ":\n", "כתב:\n", "Ж\n", "От:\n")},
+    **{repr(piece): piece for piece in ('<a """">', '<a class="">', '<div id="signature">', '<a x=">">', "<a '\">")},
     "long lines": "On 23/11/2026 wrote " * 19 + ":\n",
     "lines as long as can be": "x" * 398 + ":\n",
     "attributions": "On 23/11/2026 at 10:00, A <a@b.c> wrote:\n> a\n",
@@ -291,7 +295,7 @@ class Steps:
         if event != "c_call" or not isinstance(text, str) or frame.f_code.co_filename == __file__:
             return
         name = function.__name__  # type: ignore[attr-defined]
-        ends = name in ("startswith", "endswith") or (name == "isspace" and not text.isspace())
+        ends = name in ("startswith", "endswith", "isascii") or (name == "isspace" and not text.isspace())
         self.made += 1 if ends else 0 if name == "find" else len(text)
 
 
