@@ -172,6 +172,7 @@ class AddressReport:
     provider_id: str | None = None  # of the message it is about
     code: str | None = None
     at: datetime | None = None  # UTC, by the provider's clock
+    proved: bool = True  # False: anyone may have written it, unless it names an attempt of ours
 
 
 Told = Inbound | Report | AddressReport | Parked  # what a request of a provider may hold

@@ -50,19 +50,18 @@ class Ended:
 
 async def add(conn: AsyncConnection, messages: Sequence[tuple[str, str]], *, now: datetime) -> None:
     """Let these messages go on: (id, connection)."""
-    if messages:
-        rows = [
-            {
-                "id": new_id("fwd"),
-                "message_id": message_id,
-                "connection": connection,
-                "status": "queued",
-                "due_at": now,
-                "created_at": now,
-            }
-            for message_id, connection in messages
-        ]
-        await conn.execute(insert(forwards), rows)
+    rows = [
+        {
+            "id": new_id("fwd"),
+            "message_id": message_id,
+            "connection": connection,
+            "status": "queued",
+            "due_at": now,
+            "created_at": now,
+        }
+        for message_id, connection in messages
+    ]
+    await conn.execute(insert(forwards), rows)
 
 
 async def claim(conn: AsyncConnection, connections: Collection[str], *, limit: int, now: datetime) -> list[Forward]:

@@ -137,7 +137,8 @@ async def _take_in(
     await _ask(conn, arrivals, rules, desk, now)
     closed = heeded.closed | await _heed_tokens(conn, arrivals, now)
     await bulk.insert_rows(conn, messages_table, [_message_row(arrival, now) for arrival in arrivals])
-    await forwards.add(conn, [(a.message_id, a.message.connection) for a in arrivals if _goes_on(a, desk)], now=now)
+    if ordinary := [(a.message_id, a.message.connection) for a in arrivals if _goes_on(a, desk)]:
+        await forwards.add(conn, ordinary, now=now)
     await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
     crash.point("inbound.kept")
     answers = {

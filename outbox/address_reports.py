@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import select
@@ -54,10 +54,11 @@ async def apply(
     first: dict[EventKey, ToldOf] = {}
     for one in told:
         first.setdefault(_key(one), one)
-    ids = await _address_ids(conn, list(first.values()), book, now)
+    attempted = await _attempted(conn, [one for one in first.values() if one.report.tag is not None])
+    ids = attempted | await _named(conn, [one for key, one in first.items() if key not in attempted], book, now)
     fresh = await _claim(conn, first, ids, now)
     new = [
-        (one.report, one.connection, address_id)
+        (replace(one.report, proved=one.report.proved or key in attempted), one.connection, address_id)
         for key, one in first.items()
         if key in fresh and (address_id := ids[key]) is not None
     ]
@@ -99,17 +100,17 @@ async def _claim(
 # --- whose address ----------------------------------------------------------------------------
 
 
-async def _address_ids(
+async def _named(
     conn: AsyncConnection, told: Sequence[ToldOf], book: AddressBook, now: datetime
 ) -> dict[EventKey, str | None]:
-    """The address of each: of the attempt under its tag, else the one that is told, of which a row is made."""
-    attempted = await _attempted(conn, [one for one in told if one.report.tag is not None])
-    named = {_key(one): _parsed(one.report, book) for one in told if _key(one) not in attempted}
+    """The address that each tells, of which a row is made; None where it tells none."""
+    named = {_key(one): _parsed(one.report, book) for one in told}
     made = await links.ensure_addresses(conn, [a for a in named.values() if a is not None], now=now, lock=False)
-    return {key: made[address.hash] if address is not None else None for key, address in named.items()} | attempted
+    return {key: made[address.hash] if address is not None else None for key, address in named.items()}
 
 
 async def _attempted(conn: AsyncConnection, told: Sequence[ToldOf]) -> dict[EventKey, str | None]:
+    """The address of the attempt that each names, where it is one of the connection's."""
     if not told:
         return {}
     rows = await conn.execute(
@@ -152,6 +153,8 @@ def _said(report: AddressReport, connection: str, address_id: str) -> Said:
     evidence = {"connection": connection, "event": report.event_id, "kind": report.kind, "code": report.code}
     if report.tag is not None:
         evidence["attempt"] = report.tag
+    if not report.proved:
+        evidence["weak"] = "nothing proves that the complaint is from its provider"
     return Said(
         address_id,
         report.channel,

@@ -190,6 +190,8 @@ def _by_address(report: str) -> dict[str, str]:
 def _returned(letter: Letter) -> str | None:
     """The id of our mail: out of what is returned of it, else of what the notification answers."""
     for part in letter.parts:
-        if part.content_type in _RETURNED and (found := report_fields.message_id(report_fields.header(part.text, "message-id"))):
+        told = report_fields.header(part.text, "message-id") if part.content_type in _RETURNED else None
+        if found := report_fields.message_id(told):
             return found
-    return report_fields.message_id(letter.header("In-Reply-To")) or report_fields.message_id(letter.header("References"))
+    answered = report_fields.message_id(letter.header("In-Reply-To"))
+    return answered or report_fields.message_id(letter.header("References"))

@@ -74,7 +74,13 @@ def _reports(letter: Letter, account: str) -> Sequence[AddressReport]:
         tag = verp or tag_of(complaint.message_id)
         told.append(
             AddressReport(
-                account, f"{letter.provider_id}#complaint", "email", "complaint", address=complaint.address, tag=tag
+                account,
+                f"{letter.provider_id}#complaint",
+                "email",
+                "complaint",
+                address=complaint.address,
+                tag=tag,
+                proved=False,
             )
         )
     return told

@@ -260,3 +260,20 @@ async def test_a_tag_of_another_connection_and_an_address_that_is_none_change_no
     await gateway.app[ARRIVALS].keep(other, [report], received_at=gateway.clock())
     await arrive(gateway, told("complaint", address="not an address"), told("stop", address=None))
     assert await gateway.verdict(ana, "email") == "opted_in"
+
+
+async def test_a_complaint_that_anyone_may_have_written_is_taken_and_marked_weak(gateway: Gateway) -> None:
+    ana = await subscribed(gateway)
+    await arrive(gateway, told("complaint", tag="att_none", proved=False))
+    assert await gateway.verdict(ana, "email") == "opted_out_channel"
+    assert "weak" in (await gateway.history(ana))[0]["evidence"]
+
+
+async def test_a_complaint_of_an_attempt_of_ours_is_proved_by_it(gateway: Gateway) -> None:
+    ana = await subscribed(gateway)
+    await gateway.sent({"all": True}, channel="email", connection="mail")
+    [attempt] = await gateway.rows("attempts")
+    await arrive(gateway, told("complaint", address="ben@example.org", tag=attempt["id"], proved=False))
+    assert await gateway.verdict(ana, "email") == "opted_out_channel"
+    assert "weak" not in (await gateway.history(ana))[0]["evidence"]
+    assert await gateway.whose("email:ben@example.org") == []
