@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -37,14 +38,22 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
+@cache
+def _scripts() -> ScriptDirectory:
+    """Every migration of this version; read once, for each readiness check asks for them."""
+    return ScriptDirectory.from_config(_config())
+
+
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # Python's part may take long
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-    if _standing(connection) == "newer":
+    found = _standing(connection)
+    if found == "newer":
         current = MigrationContext.configure(connection).get_current_revision()
         raise NewerDatabase(f"the database is at migration {current}, which this version of Optgate does not know")
-    command.upgrade(_config(connection), "head")
+    if found != "current":
+        command.upgrade(_config(connection), "head")
 
 
 async def migrate(database: Database) -> None:
@@ -56,15 +65,14 @@ async def migrate(database: Database) -> None:
 
 
 def _standing(connection: Connection) -> Standing:
-    scripts = ScriptDirectory.from_config(_config())
     current = MigrationContext.configure(connection).get_current_revision()
     if _is_foreign(connection, current):
         return "foreign"
     if current is None:
         return "empty"
-    if current not in {script.revision for script in scripts.walk_revisions()}:
+    if current not in {script.revision for script in _scripts().walk_revisions()}:
         return "newer"
-    return "current" if current == scripts.get_current_head() else "older"
+    return "current" if current == _scripts().get_current_head() else "older"
 
 
 def _is_foreign(connection: Connection, revision: str | None) -> bool:
