@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
@@ -18,12 +19,21 @@ import pytest
 from store.engine import Database
 from store.migrate import migrate
 from store.tables import metadata
-from tests import postgres
+from tests import compiled, postgres
 
 NO_POSTGRESQL = "no PostgreSQL: half of this suite was NOT run (OPTGATE_REQUIRE_PG=1 makes that a failure)"
 Result = TypeVar("Result")
 
-pytest_configure = postgres.share_among_workers
+
+def pytest_configure(config: pytest.Config) -> None:
+    postgres.share_among_workers(config)
+    compiled.share()
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no search for garbage need go through its million objects again."""
+    gc.collect()
+    gc.freeze()
 
 
 # --- databases ---------------------------------------------------------------------------------
