@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import phonenumbers
 from aiohttp import web
@@ -40,7 +40,7 @@ from gateway.api.base import HOUSE
 from gateway.settings import Settings
 from store import crash
 from store.clock import utcnow
-from store.engine import Database
+from tests import compiled
 
 OFTEN_SECONDS = 0.25  # the sweep and the settlement; in production 5 s and 1 s: a life is short
 AT = "X-Said-At"
@@ -88,24 +88,6 @@ def warm() -> None:
     _ = aiosqlite, asyncpg
 
 
-class WarmDatabase(Database):
-    """A database whose engines know the statements that those before them have compiled: `compiled_cache` is theirs.
-
-    What is compiled is compiled for one dialect, so they share it as well.
-    """
-
-    compiled: ClassVar[dict[Any, Any]] = {}
-    dialects: ClassVar[dict[tuple[str, bool], Any]] = {}
-
-    def __init__(self, url: str, **options: Any) -> None:
-        super().__init__(url, **options)
-        for engine in {self._writer, self._reader}:
-            sync = engine.sync_engine
-            which = (self.dialect, engine is self._writer)
-            sync.dialect = sync.pool._dialect = self.dialects.setdefault(which, sync.dialect)
-            sync.update_execution_options(compiled_cache=self.compiled)
-
-
 async def live(asked: dict[str, Any], listening: socket.socket, until: asyncio.Event) -> None:
     """The gateway, until it is killed, or has rehearsed."""
     settings, ahead = Settings.model_validate(asked["settings"]), timedelta(seconds=asked["ahead"])
@@ -127,7 +109,6 @@ def set_up(asked: dict[str, Any]) -> None:
     os.dup2(log, 2)
     os.close(log)
     gateway_app.SWEEP_SECONDS = gateway_app.LOOK_SECONDS = OFTEN_SECONDS
-    gateway_app.Database = WarmDatabase  # type: ignore[misc]
     logs.set_up()
 
 
@@ -164,6 +145,7 @@ def serve(fork: Callable[[], int] = os.fork) -> None:
     """One life after another, as asked for on standard input; to its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warm()
+    compiled.share()
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", 0))
