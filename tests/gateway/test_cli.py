@@ -1,4 +1,4 @@
-"""The commands, as an operator runs them: real processes, beside a running gateway."""
+"""The commands, as an operator runs them, beside a running gateway that is a process of its own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+
+from gateway.cli import cli
+from tests.gateway.warm import Parent
+from tests.test_commands import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30
@@ -38,6 +43,11 @@ def _with_rights_that_count() -> None:
             LIBC.prctl(24, capability, 0, 0, 0)
 
 
+@cache
+def _parent() -> Parent:
+    return Parent(_with_rights_that_count)
+
+
 class Operator:
     """A folder with a configuration, and a shell in it."""
 
@@ -52,14 +62,23 @@ class Operator:
             f'[server]\nport = {port}\n[database]\nurl = "{url}"\n{sandbox}',
         )
 
-    def command(self, *words: str | bytes) -> tuple[list[str | bytes], dict[str, Any]]:
+    @property
+    def environment(self) -> dict[str, str]:
         # PYTHONDONTWRITEBYTECODE would have every process compile the libraries anew, for seconds.
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("OPTGATE_", "PYTHON"))}
-        variables |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | self.variables
-        how = {"cwd": self.folder, "env": variables, "text": True, "preexec_fn": _with_rights_that_count}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPTGATE_", "PYTHON"))}
+        return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"} | self.variables
+
+    def command(self, *words: str | bytes) -> tuple[list[str | bytes], dict[str, Any]]:
+        how = {"cwd": self.folder, "env": self.environment, "text": True, "preexec_fn": _with_rights_that_count}
         return [sys.executable, "-m", "gateway.cli", *words], how
 
     def run(self, *words: str | bytes) -> subprocess.CompletedProcess[str]:
+        if any(not name.startswith("OPTGATE_") for name in self.variables):
+            return self.run_cold(*words)  # libraries may read it when they are imported
+        return _parent().run(words, self.folder, self.environment, PATIENCE_SECONDS)
+
+    def run_cold(self, *words: str | bytes) -> subprocess.CompletedProcess[str]:
+        """In a process that has imported nothing yet."""
         command, how = self.command(*words)
         return subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_SECONDS, **how)
 
@@ -190,7 +209,7 @@ def test_one_gateway_serves_a_sqlite_file(on_sqlite: Operator) -> None:
         refused = said(on_sqlite.run("serve"), 1)
         assert "another gateway serves optgate.db: stop it first, or use PostgreSQL" in refused
         # A worker is for more machines on one PostgreSQL.
-        assert "a worker needs PostgreSQL" in said(on_sqlite.run("worker"), 1)
+        assert "a worker needs PostgreSQL" in said(on_sqlite.run_cold("worker"), 1)
         assert gateway.ask("/readyz") == (200, {"status": "ready"})
         gateway.process.kill()  # and no lock outlives its process
         gateway.process.wait(PATIENCE_SECONDS)
@@ -238,6 +257,31 @@ def test_a_new_database_is_migrated_checked_and_verified(on_sqlite: Operator) ->
     assert "ledger: it verifies" in checked
     assert "equal the history's fold" in said(on_sqlite.run("ledger", "rebuild", "--check"), 0)
     assert "No violation of" in said(on_sqlite.run("verify"), 0)
+
+
+COLD = (
+    ("migrate",),
+    ("check",),
+    ("key", "create", "crm"),
+    ("key", "list"),
+    ("key", "revoke", "crm"),
+    ("import", "people.csv"),
+    ("export", "profiles"),
+    ("rules", "test", "--channel", "sms", "stop"),
+    ("ledger", "verify"),
+    ("ledger", "rebuild"),
+    ("verify",),
+)
+
+
+def test_each_command_does_its_work_in_a_process_of_its_own(on_sqlite: Operator) -> None:
+    """What it imports, it imports itself; the other tests run commands in a process that has imported all."""
+    (on_sqlite.folder / "people.csv").write_text("sms\n+14155550123\n")
+    for words in COLD:
+        said(on_sqlite.run_cold(*words), 0)
+    known = {" ".join(words).split(" --")[0] for words in COLD}
+    for name, _ in commands(cli):
+        assert name in ("serve", "worker", "demo") or any(one.startswith(name) for one in known), name
 
 
 def test_rules_are_tried_on_the_command_line(on_sqlite: Operator) -> None:
