@@ -186,6 +186,7 @@ def run(arguments: Sequence[str]) -> int:
 def test(arguments: Sequence[str]) -> int:
     """Run the linters and all tests; with ARGUMENTS only `pytest ARGUMENTS`."""
     set_up("dev")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of a hundred processes would compile the libraries anew
     pytest = (BIN / "python", "-m", "pytest")
     if arguments:
         return call(*pytest, *arguments)
