@@ -117,7 +117,7 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
                 async with listeners.open(house, arrivals):
                     yield
             finally:  # also where it cannot listen: the loops run already
-                scheduler.shutdown(wait=False)
+                await stop_waking(scheduler)
                 await arrivals.drain()
                 await house.stop_work()
     finally:
@@ -190,6 +190,14 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     house.dispatcher.start()
     house.settlement.start()
     return scheduler
+
+
+async def stop_waking(scheduler: AsyncIOScheduler) -> None:
+    """End the scheduler; what it has begun just now comes to its end first, which takes a turn of the loop or two."""
+    scheduler.pause()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    scheduler.shutdown(wait=False)
 
 
 # --- every answer -----------------------------------------------------------------------------

@@ -64,7 +64,7 @@ async def work(settings: Settings) -> None:
             _keep_what_is_there()
             print("Optgate's worker is at work", flush=True)  # noqa: T201
             await _on_signal().wait()
-            scheduler.shutdown(wait=False)
+            await gateway_app.stop_waking(scheduler)
             await house.stop_work()
     finally:
         await database.dispose()
