@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.verdict import on, state_alias, stopped
@@ -53,6 +53,31 @@ async def release(conn: AsyncConnection, address_ids: Collection[str]) -> None:
     await conn.execute(
         update(addresses).where(addresses.c.id.in_(set(address_ids))).values(held_at=None, held_message_id=None)
     )
+
+
+async def at_no(conn: AsyncConnection, address_ids: Collection[str]) -> set[str]:
+    """Those of the addresses that marketing is closed to for good: suppressed, or each who has it has said no to it."""
+    everything, channel, address = state_alias("everything"), state_alias("channel"), state_alias("address")
+    holder = profile_addresses.alias("holder")
+    asked = (
+        select(
+            holder.c.address_id,
+            func.min(case((or_(*stopped(everything, channel, address)), 1), else_=0)).label("all_stopped"),
+        )
+        .select_from(
+            holder.outerjoin(everything, on(everything, holder.c.profile_id, "everything", ""))
+            .outerjoin(channel, on(channel, holder.c.profile_id, "channel", holder.c.channel))
+            .outerjoin(address, on(address, holder.c.profile_id, "address", holder.c.address_id))
+        )
+        .where(holder.c.address_id.in_(set(address_ids)))
+        .group_by(holder.c.address_id)
+        .subquery("asked")
+    )
+    suppressed = select(addresses.c.id).where(
+        addresses.c.id.in_(set(address_ids)), addresses.c.suppressed_at.is_not(None)
+    )
+    closed = select(asked.c.address_id).where(asked.c.all_stopped == 1)
+    return {*(await conn.execute(suppressed)).scalars(), *(await conn.execute(closed)).scalars()}
 
 
 async def suppress_leaving(

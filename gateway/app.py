@@ -27,6 +27,7 @@ from gateway.api import (
     merging,
     messages,
     profiles,
+    reviews,
     rules,
     settings,
     verdicts,
@@ -40,6 +41,7 @@ from gateway.services import House, adapters_for, policy_for, targets_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.forwarder import Forwarder
+from inbox.overdue import Overdue
 from inbox.receive import Desk
 from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher, Noted
@@ -58,6 +60,7 @@ log = structlog.get_logger("gateway")
 
 SWEEP_SECONDS = 5.0
 TIDY_SECONDS = 600.0
+REVIEW_SECONDS = 60.0
 LOOK_SECONDS = 1.0  # how often planner and settlement look what is due
 ROUTES = (
     *profiles.ROUTES,
@@ -66,6 +69,7 @@ ROUTES = (
     *consent.ROUTES,
     *verdicts.ROUTES,
     *rules.ROUTES,
+    *reviews.ROUTES,
     *settings.ROUTES,
     *broadcasts.ROUTES,
     *messages.ROUTES,
@@ -158,6 +162,7 @@ async def open_house(
         sweeper=Sweeper(database, clock=clock, owner=dispatcher.owner),
         tidier=Tidier(database, clock=clock),
         forwarder=Forwarder(database, targets, clock=clock, show=messages.shown),
+        overdue=Overdue(database, clock=clock),
         policy=policy,
         links=links,
         confirm_links=confirm_links,
@@ -178,14 +183,23 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     async def tidy() -> None:
         house.tidier.wake()
 
+    async def end_overdue() -> None:
+        house.overdue.wake()
+
     # The scheduler keeps no jobs but these: it wakes, the database says what is due.
     scheduler = AsyncIOScheduler(timezone="UTC")
-    for job, seconds in ((look, LOOK_SECONDS), (sweep, SWEEP_SECONDS), (tidy, TIDY_SECONDS)):
+    for job, seconds in (
+        (look, LOOK_SECONDS),
+        (sweep, SWEEP_SECONDS),
+        (tidy, TIDY_SECONDS),
+        (end_overdue, REVIEW_SECONDS),
+    ):
         scheduler.add_job(job, "interval", seconds=seconds, max_instances=1, coalesce=True)
     scheduler.start()
     house.sweeper.start()
     house.tidier.start()
     house.forwarder.start()
+    house.overdue.start()
     house.planner.start()
     house.dispatcher.start()
     house.settlement.start()

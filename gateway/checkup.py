@@ -80,16 +80,19 @@ def _bar(length: int) -> Any:
 
 
 async def _of_database(settings: Settings) -> AsyncIterator[Finding]:
-    from gateway.checks import history, storage
+    from gateway.checks import history, reviews, storage
     from gateway.checks.findings import problem
     from gateway.errors import NotReady
     from gateway.mishaps import why
     from gateway.prepare import as_it_is
+    from store.clock import utcnow
     from store.engine import normalise_url
 
     try:
         async with as_it_is(settings) as database:
             for finding in await storage.findings(database):
+                yield finding
+            for finding in await reviews.findings(database, now=utcnow()):
                 yield finding
             with _bar(await history.length(database)) as bar:
                 found = await history.findings(database, seconds=LEDGER_SECONDS, told=bar.update)

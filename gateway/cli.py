@@ -212,7 +212,7 @@ def rules_test(
                 received_on=received_on,
                 organisation=settings.organisation.name,
                 contact=settings.organisation.contact,
-                subject=email_subject,
+                email_subject=email_subject,
             )
 
     trial = with_database(settings, work)
@@ -228,6 +228,8 @@ def rules_test(
 def _told(trial: Trial) -> str:
     if trial.matched is None:
         lines = [f"No rule matches {trial.normalized!r}: the message is kept, and no flag moves."]
+        if trial.review:
+            lines.append("  It reads like a no: marketing to the sender is held until somebody has decided.")
     else:
         rule = trial.matched.rule
         kind = "built-in rule" if rule.builtin else "rule"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from channels.values import Outcome
 from consent.tally import Gain
 from gateway.version import VERSION
+from inbox.reviews import Standing
 from outbox.backlog import Backlog
 from outbox.outcomes import Abandoned
 
@@ -25,6 +27,7 @@ from outbox.outcomes import Abandoned
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_CHANNELS = ("sms", "whatsapp", "email")  # that messages come by
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -62,6 +65,8 @@ class Metrics:
         self._queued = gauge("queue_messages", "What waits to be sent", "connection")
         self._late = gauge("queue_late_seconds", "How long the first in the queue could have been sent", "connection")
         self._in_doubt = gauge("attempts_in_doubt", "Attempts that the provider is still asked about", "channel")
+        self._reviews = gauge("reviews_open", "Messages that read like a no and wait for a decision", "channel")
+        self._review_age = gauge("review_oldest_seconds", "How long the oldest of them has waited", "channel")
         self._group_items = spread(
             "group_commit_items", "What one transaction kept", "group", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
         )
@@ -121,6 +126,12 @@ class Metrics:
         for gain in gains:
             self._consent.labels(gain.to, gain.subject, gain.source).inc(gain.count)
 
+    def show_reviews(self, standing: Mapping[str, Standing], *, now: datetime) -> None:
+        for channel in _CHANNELS:
+            one = standing.get(channel)
+            self._reviews.labels(channel).set(one.count if one else 0)
+            self._review_age.labels(channel).set((now - one.oldest_at).total_seconds() if one else 0)
+
     def show_backlog(self, backlog: Mapping[str, Backlog]) -> None:
         for connection, waiting in backlog.items():
             self._queued.labels(connection).set(waiting.queued)
@@ -132,7 +143,7 @@ class Metrics:
         self._database.set(0)
 
     def _forget(self) -> None:
-        for gauge in (self._queued, self._late, self._in_doubt):
+        for gauge in (self._queued, self._late, self._in_doubt, self._reviews, self._review_age):
             gauge.clear()
 
 

@@ -18,6 +18,7 @@ from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.forwarder import Forwarder, Target
+from inbox.overdue import Overdue
 from inbox.receive import Desk
 from inbox.targets import ToMailbox, ToUrl
 from outbox.confirmations import ConfirmLinks
@@ -50,6 +51,7 @@ class House:
     sweeper: Sweeper
     tidier: Tidier
     forwarder: Forwarder
+    overdue: Overdue
     policy: Policy
     links: OptOutLinks
     confirm_links: ConfirmLinks
@@ -72,12 +74,14 @@ class House:
             "sweeper": self.sweeper.is_running,
             "tidier": self.tidier.is_running,
             "forwarder": self.forwarder.is_running,
+            "reviews": self.overdue.is_running,
         }
 
     async def stop_work(self) -> None:
         """End every loop; what is under way is finished first."""
         await self.forwarder.stop()
         await self.tidier.stop()
+        await self.overdue.stop()
         await self.sweeper.stop()
         await self.planner.stop()
         await self.settlement.stop()

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, HttpAnswer, Inbound
 from consent.states import EVERYTHING, Change, State, Subject, Wish
-from inbox import forwards, identity, receipts
+from inbox import forwards, identity, receipts, reviews
 from inbox.identity import Sender
 from inbox.receipts import EventKey
 from inbox.rulebook import RuleCache, Rules
@@ -59,7 +59,7 @@ class Answer:
     """What the provider is answered, once `closed` is settled."""
 
     http: HttpAnswer
-    closed: frozenset[str] = frozenset()  # addresses an opt-out in the message closes
+    closed: frozenset[str] = frozenset()  # addresses an opt-out in the message closes, or a review of it holds
 
 
 @dataclass(slots=True)
@@ -110,6 +110,8 @@ async def _answer_again(conn: AsyncConnection, keys: Collection[EventKey]) -> di
     )
     for row in rows:
         closed[row.id].add(row.address_id)
+    for message_id, address_id in await reviews.held_by(conn, closed):
+        closed[message_id].add(address_id)
     return {receipt.key: Answer(receipt.answer, frozenset(closed[receipt.message_id])) for receipt in seen}
 
 
@@ -136,6 +138,7 @@ async def _take_in(
     await _choose_replies(conn, arrivals, desk, now, stands=stands)
     await _ask(conn, arrivals, rules, desk, now)
     closed = heeded.closed | await _heed_tokens(conn, arrivals, now)
+    closed |= await reviews.take_up(conn, arrivals, [line.event for line in heeded.lines], now=now)
     await bulk.insert_rows(conn, messages_table, [_message_row(arrival, now) for arrival in arrivals])
     if ordinary := [(a.message_id, a.message.connection) for a in arrivals if _goes_on(a, desk)]:
         await forwards.add(conn, ordinary, now=now)

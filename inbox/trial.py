@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbox import rulebook
+from inbox.reviews import like_no
 from inbox.rulebook import RuleRow
 from rules import replies
 from rules.keywords import Rulebook
@@ -33,12 +34,12 @@ async def attempt(
     received_on: str | None,
     organisation: str,
     contact: str,
-    subject: str | None = None,
+    email_subject: str | None = None,
 ) -> Trial:
-    """What a message with this text, as it was typed, would do; writes nothing. `subject`: of an e-mail."""
+    """What a message with this text, as it was typed, would do; writes nothing. `email_subject`: of an e-mail."""
     rows = {row.rule.id: row for row in await rulebook.read(conn)}
     book = Rulebook(row.rule for row in rows.values())
-    texts = said_in_mail(subject, text) if channel == "email" else (text,)
+    texts = said_in_mail(email_subject, text) if channel == "email" else (text,)
     explained = foremost(book.explain(one, channel=channel, receiver=received_on) for one in texts)
     decision = explained or Decision(None, "")
     rule = decision.rule
@@ -47,7 +48,7 @@ async def attempt(
         decision.normalized,
         _changes(rule, channel) if rule else [],
         _reply(rule, organisation, contact) if rule else None,
-        False,
+        rule is None and like_no(text, email_subject) is not None,
         [(rows[other.id], why) for other, why in decision.others],
     )
 

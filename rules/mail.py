@@ -22,8 +22,12 @@ _MOST_CHARS: Final = 998  # of a line, RFC 5322 §2.1.1; of a text without break
 def said_in_mail(subject: str | None, typed: str) -> tuple[str, ...]:
     """The texts that a rule is asked for, what was typed first; none where the person wrote nothing."""
     first = next((line for raw in typed[: 8 * _MOST_CHARS].splitlines() if (line := raw.strip())), "")
-    own = "" if subject is None or _ANSWERED.match(subject) else subject.strip()
-    return tuple(text[:_MOST_CHARS] for text in (first, own) if text)
+    return tuple(text for text in (first[:_MOST_CHARS], own_subject(subject)) if text)
+
+
+def own_subject(subject: str | None) -> str:
+    """The subject where it is the person's own; "" where they answer or pass on somebody else's."""
+    return "" if subject is None or _ANSWERED.match(subject) else subject.strip()[:_MOST_CHARS]
 
 
 def foremost(decisions: Iterable[Decision]) -> Decision | None:

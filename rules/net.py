@@ -132,11 +132,12 @@ class Net:
         places: set[tuple[int, int]] = set()
         for at, word in enumerate(words):
             places.add((self._start, at))
+            is_mark = word in self._marks
             after: set[tuple[int, int]] = set()
             for place, began in places:
-                after.update((to, began) for to in self._words[place].get(word, ()))
-                if self._any[place] and word not in self._marks:
-                    after.update((to, began) for to in self._any[place])
+                onward = self._words[place].get(word, ())
+                for to in onward if is_mark else (*onward, *self._any[place]):
+                    after.add((to, began))
             places = after
             yield places
 

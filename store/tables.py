@@ -344,9 +344,10 @@ reviews = Table(
     Column("status", Key, nullable=False),  # open | opted_out | dismissed
     Column("due_at", UTCDateTime, nullable=False),  # an open one becomes an opt-out then
     Column("decided_at", UTCDateTime),
-    Column("decided_by", Text),  # key:NAME | user:NAME | system
+    Column("decided_by", Text),  # key:NAME | user:NAME | system | customer, whose later word was clear
+    Column("note", Text),  # of whoever decided
     Column("change_id", Key),  # of an opt-out
-    Column("created_at", UTCDateTime, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),  # when the message came
     Index("ix_reviews_open", "due_at", sqlite_where=text("status = 'open'"), postgresql_where=text("status = 'open'")),
     Index("ix_reviews_address_id", "address_id", "status"),
 )

@@ -229,7 +229,7 @@ async def test(call: Call) -> web.Response:
             received_on=body.received_on,
             organisation=call.house.desk.organisation,
             contact=call.house.desk.contact,
-            subject=body.email_subject,
+            email_subject=body.email_subject,
         )
     return answer(trial_shown(trial))
 

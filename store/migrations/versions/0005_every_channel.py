@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("due_at", types.UTCDateTime(), nullable=False),
         sa.Column("decided_at", types.UTCDateTime(), nullable=True),
         sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
         sa.Column("change_id", types.Key(), nullable=True),
         sa.Column("created_at", types.UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reviews")),
