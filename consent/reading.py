@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.states import Event, Flag, Flags, Person, Subject, obtained_at
 from store import bulk
 from store.parts import IDS, among, rows_by
-from store.tables import addresses, consent_states, evidence, preferences
+from store.tables import addresses, consent_events, consent_states, evidence, preferences
 
 _FLAGS = select(consent_states).where(among(consent_states.c.profile_id))
 _SUPPRESSED = select(addresses.c.id, addresses.c.suppressed_at).where(
@@ -70,6 +70,34 @@ async def _obtained(
             for profile_id, subject in of[row.event_id]:
                 found.setdefault(profile_id, {})[subject] = at
     return found
+
+
+async def yes_without_word(
+    conn: AsyncConnection, profile_ids: Collection[str], *, channel: str, address_id: str, since: datetime
+) -> set[str]:
+    """Whose yes to the channel or the address came after `since`, and is neither the person's word nor shows one.
+
+    A no that was said then, and is recorded only now, must not be put back behind it: had it been recorded at once,
+    no machine could have undone it.
+    """
+    said = consent_states.alias("said")
+    asked = (
+        select(said.c.profile_id, consent_events.c.personal, evidence.c.body)
+        .join(consent_events, consent_events.c.id == said.c.event_id)
+        .outerjoin(evidence, evidence.c.event_id == said.c.event_id)
+        .where(said.c.profile_id.in_(IDS), said.c.state == "yes", said.c.order_at > since)
+        .where(tuple_(said.c.kind, said.c.key).in_([("channel", channel), ("address", address_id)]))
+    )
+    return {
+        row.profile_id
+        for row in await rows_by(conn, asked, profile_ids)
+        if not row.personal and not _shows_a_word(row.body or {}, since)
+    }
+
+
+def _shows_a_word(body: Mapping[str, Any], since: datetime) -> bool:
+    obtained = obtained_at(body)
+    return obtained is not None and obtained > since and bool(body.get("how"))
 
 
 async def channels_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:

@@ -17,11 +17,10 @@ from sqlalchemy import Select, func, insert, literal_column, select, tuple_, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Inbound
-from consent import holds
-from consent.states import Event
+from consent import holds, reading
+from consent.states import Change, Event, Subject, Wish
 from inbox.identity import Sender
-from outbox import word
-from outbox.word import Said
+from outbox import heed
 from profiles.links import holders
 from rules.mail import own_subject
 from rules.phrases import reads_like_no
@@ -29,7 +28,7 @@ from rules.values import Rule
 from store import bulk
 from store.engine import Raced
 from store.ids import new_id
-from store.locks import lock_people
+from store.locks import Links, lock_people
 from store.parts import among
 from store.tables import addresses, messages, reviews
 
@@ -182,22 +181,23 @@ async def decide(
 ) -> frozenset[str]:
     """Decide a review in the caller's transaction; returns the addresses that this closes, to be settled.
 
-    An opt-out is the person's word and as old as their latest message: what they have said since stands. Raises
+    An opt-out is the person's word and as old as their latest message: what they have said since stands, and what
+    only a machine has said since does not. Raises
     Unknown, Decided, and store.engine.Raced when somebody was given the address before its row was locked.
     """
     review = await _hold(conn, review_id)
     if review.status != "open":
         raise Decided(review.status)
-    decided = {"decided_at": now, "decided_by": by, "note": note}
+    decided: dict[str, Any] = {"decided_at": now, "decided_by": by, "note": note}
     if decision == "dismiss":
-        of_these, closed = reviews.c.id == review_id, frozenset[str]()
         decided["status"] = "dismissed"
+        await conn.execute(update(reviews).where(reviews.c.id == review_id).values(**decided))
+        closed = frozenset[str]()
     else:
-        of_these = reviews.c.address_id == review.address_id
         decided |= {"status": "opted_out", "change_id": new_id("chg") if review.people else None}
-        said = _said(review, decided, said_at=await _latest(conn, review.address_id))
-        closed = await word.record(conn, [said], now=now)
-    await conn.execute(update(reviews).where(of_these, _IS_OPEN).values(**decided))
+        closed = await _opt_out(conn, review, decided, now)
+        of_address = reviews.c.address_id == review.address_id
+        await conn.execute(update(reviews).where(of_address, _IS_OPEN).values(**decided))
     await _set_free(conn, [review.address_id])
     return closed
 
@@ -212,7 +212,7 @@ class _Held:
     phrase: str
     status: str
     message: Any
-    people: frozenset[str]
+    people: Links
 
 
 async def _hold(conn: AsyncConnection, review_id: str) -> _Held:
@@ -220,16 +220,40 @@ async def _hold(conn: AsyncConnection, review_id: str) -> _Held:
     address_id = (await conn.execute(select(reviews.c.address_id).where(reviews.c.id == review_id))).scalar()
     if address_id is None:
         raise Unknown(review_id)
-    people = set((await holders(conn, [address_id])).get(address_id, ()))
-    await lock_people(conn, people, also=[address_id])
-    if not set((await holders(conn, [address_id])).get(address_id, ())) <= people:
+    people = await lock_people(conn, (await holders(conn, [address_id])).get(address_id, ()), also=[address_id])
+    if not set((await holders(conn, [address_id])).get(address_id, ())) <= people.keys():
         raise Raced("the address was given to somebody before it was locked")
     row = (await conn.execute(select(reviews).where(reviews.c.id == review_id))).one()
     message = (await conn.execute(select(messages).where(messages.c.id == row.message_id))).one()
-    return _Held(row.id, address_id, row.channel, row.phrase, row.status, message, frozenset(people))
+    return _Held(row.id, address_id, row.channel, row.phrase, row.status, message, people)
 
 
-def _said(review: _Held, decided: Mapping[str, Any], *, said_at: datetime) -> Said:
+async def _opt_out(conn: AsyncConnection, review: _Held, decided: Mapping[str, Any], now: datetime) -> frozenset[str]:
+    """Record the no of everybody who has the address, or leave it on the address itself where nobody has."""
+    said_at = await _latest(conn, review.address_id)
+    overtaken = await reading.yes_without_word(
+        conn, review.people, channel=review.channel, address_id=review.address_id, since=said_at
+    )
+    changes = [
+        Change(
+            profile_id=profile_id,
+            change_id=decided["change_id"],
+            wishes=(Wish(Subject("channel", review.channel), "no"),),
+            source="keyword",
+            actor=f"{decided['decided_by']} for customer",
+            address_id=review.address_id,
+            with_address=review.channel in ("sms", "whatsapp"),
+            said_at=None if profile_id in overtaken else said_at,
+            evidence=_evidence(review, decided),
+        )
+        for profile_id in sorted(review.people)
+    ]
+    heeded = await heed.record(conn, changes, now=now, held=review.people)
+    await holds.suppress_unheld(conn, [review.address_id], now=now)
+    return heeded.closed
+
+
+def _evidence(review: _Held, decided: Mapping[str, Any]) -> dict[str, Any]:
     message = review.message
     evidence = {
         "message_id": message.id,
@@ -244,16 +268,7 @@ def _said(review: _Held, decided: Mapping[str, Any], *, said_at: datetime) -> Sa
         "decided_by": decided["decided_by"],
         "note": decided["note"],
     }
-    return Said(
-        review.address_id,
-        review.channel,
-        "keyword",
-        {name: value for name, value in evidence.items() if value is not None},
-        with_address=review.channel in ("sms", "whatsapp"),
-        said_at=said_at,
-        actor=f"{decided['decided_by']} for customer",
-        change_id=decided["change_id"],
-    )
+    return {name: value for name, value in evidence.items() if value is not None}
 
 
 async def _latest(conn: AsyncConnection, address_id: str) -> datetime:

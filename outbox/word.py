@@ -27,9 +27,7 @@ class Said:
     evidence: Mapping[str, object]
     with_address: bool = False  # the address turns too, as with a STOP
     to: Literal["yes", "no"] = "no"
-    said_at: datetime | None = None  # by the provider's clock, or when we heard it, if not now
-    actor: str = "customer"  # or who says that they said it
-    change_id: str | None = None  # None: one of its own for each person
+    said_at: datetime | None = None  # by the provider's clock
 
 
 def by_provider(
@@ -57,10 +55,10 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
     changes = [
         Change(
             profile_id=profile_id,
-            change_id=one.change_id or new_id("chg"),
+            change_id=new_id("chg"),
             wishes=(Wish(Subject("channel", one.channel), one.to),),
             source=one.source,
-            actor=one.actor,
+            actor="customer",
             address_id=one.address_id,
             with_address=one.with_address,
             said_at=one.said_at,

@@ -20,7 +20,7 @@ from rules.normalize import CHARACTERS_READ, read
 
 _LIST: Final = Path(__file__).with_name("phrases.toml")
 
-MOST_READ: Final = 4 * CHARACTERS_READ  # characters of a text
+MOST_READ: Final = 2 * CHARACTERS_READ  # characters of a text
 
 _BREAK, _START = ".", "<"  # the ends of a sentence, and the beginning of the message, among the words
 _SENTENCE_END: Final = re.compile(r"[.!?;…。؟؛]+(?=[\s\"'»”)\]]|$)")

@@ -337,6 +337,24 @@ async def test_what_was_said_since_stands(gateway: Gateway) -> None:
     assert await gateway.verdict(ana) == "opted_in"
 
 
+async def test_what_only_a_machine_has_said_since_does_not_stand(gateway: Gateway) -> None:
+    """Had the no been recorded at once, the sync would have been refused."""
+    ana, ben, cleo = [str((await gateway.person(f"sms:{number}"))["id"]) for number in (ANA, BEN, CLEO)]
+    await gateway.say(cleo, channels={"sms": "yes"})
+    for number in (ANA, BEN, CLEO):
+        await gateway.text_in(ENOUGH, number)
+    gateway.clock.advance(hours=1)
+    at_the_desk = {"how": "at the box office", "obtained_at": gateway.clock().isoformat()}
+    both = {"channels": {"sms": "yes"}}
+    await gateway.say(ana, **both, addresses={f"sms:{ANA}": "yes"})  # a nightly sync
+    await gateway.say(ben, **both, addresses={f"sms:{BEN}": "yes"}, evidence=at_the_desk)
+    await gateway.say(cleo, **both)
+    for review in await listed(gateway):
+        await decide(gateway, review, "opt_out")
+    verdicts = [await gateway.verdict(one) for one in (ana, ben, cleo)]
+    assert verdicts == ["opted_out_channel", "opted_in", "opted_out_channel"]
+
+
 async def test_a_number_that_nobody_has_any_more_keeps_its_no(gateway: Gateway) -> None:
     ana = await fan(gateway)
     await gateway.text_in(ENOUGH, ANA)

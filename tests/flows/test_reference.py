@@ -13,7 +13,7 @@ import pytest
 
 from gateway.api.openapi import document
 from gateway.app import ROUTES
-from tests.flows.running import ANA, Gateway
+from tests.flows.running import ANA, CLEO, Gateway
 from tests.flows.test_resends import REFUSED
 from tests.flows.test_single_messages import ended
 from tests.standins.twilio import TwilioStandIn
@@ -109,6 +109,8 @@ async def test_the_examples_can_be_carried_out_one_after_another(gateway: Gatewa
     """Only what others are told by their ids is filled in; and the message fails, so that it can be sent again."""
     twilio.on[ANA] = REFUSED
     made: dict[str, Any] = {}
+    await gateway.text_in("leave me alone", CLEO)
+    made["/v1/reviews"] = (await gateway.api("GET", "/v1/reviews"))["items"][0]
     preferences_first = sorted(examples(), key=lambda one: one[1] != "/v1/preferences")
     for method, path, content in preferences_first:
         example = dict(content["example"])

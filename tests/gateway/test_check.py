@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.checks import history, listening, storage
+from gateway.checks import history, listening, reviews, storage
 from gateway.checks.findings import Finding
 from gateway.providers.smtp import Smtp, SmtpIn
+from store import tables
+from store.clock import utcnow
 from store.engine import Database
+from store.ids import new_id
 from tests.channels.loopback import OK, Behaviour, free_port, greeting, hangs, says, serving
 from tests.channels.meta_requests import NUMBER_ID
 from tests.channels.requests_as_sent import ACCOUNT
@@ -192,6 +197,25 @@ async def test_a_ledger_too_long_for_the_time_is_not_said_to_be_whole(database: 
     assert "there was no time for more; `optgate ledger verify` reads all of them" in told.sentence
     [told] = await history.findings(database, seconds=30.0, told=heard.append)
     assert told.level == "ok", "and the connection is as good as new"
+
+
+async def test_what_is_undecided_for_longer_than_the_law_allows_is_a_warning(database: Database) -> None:
+    now = utcnow()
+    [told] = await reviews.findings(database, now=now)
+    assert told.level == "ok"
+
+    async def wrote(conn: AsyncConnection, came_at: datetime) -> None:
+        row = {"id": new_id("rev"), "message_id": new_id("msg"), "address_id": new_id("adr"), "channel": "sms"}
+        row |= {"phrase": "en_spam", "status": "open", "due_at": came_at + timedelta(days=7), "created_at": came_at}
+        await conn.execute(insert(tables.reviews), [row])
+
+    await database.transact(lambda conn: wrote(conn, now - timedelta(days=6)))
+    [told] = await reviews.findings(database, now=now)
+    assert (told.level, told.sentence.split(",")[0]) == ("ok", "1 open")
+    await database.transact(lambda conn: wrote(conn, now - timedelta(days=17)))
+    [told] = await reviews.findings(database, now=now)
+    assert (told.level, told.sentence.split(",")[0]) == ("warn", "2 open")
+    assert "10 business days (47 CFR 64.1200(a)(10))" in told.sentence
 
 
 # --- the provider ------------------------------------------------------------------------------

@@ -291,7 +291,10 @@ def test_rules_are_tried_on_the_command_line(on_sqlite: Operator) -> None:
     assert "channel sms becomes no" in told
     assert "reply: Example Theatre: you are unsubscribed" in told
     tried = json.loads(said(on_sqlite.run("rules", "test", "--channel", "sms", "--json", "hello"), 0))
-    assert (tried["matched"], tried["normalized"]) == (None, "hello")
+    assert (tried["matched"], tried["normalized"], tried["review"]) == (None, "hello", False)
+    words = ["rules", "test", "--channel", "sms", "please don't text me again"]
+    assert "It reads like a no: marketing to the sender is held" in said(on_sqlite.run(*words), 0)
+    assert json.loads(said(on_sqlite.run(*words, "--json"), 0))["review"] is True
 
 
 def test_a_wrong_configuration_ends_every_command_with_two(on_sqlite: Operator) -> None:

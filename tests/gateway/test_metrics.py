@@ -206,6 +206,17 @@ async def still_answers(gateway: Gateway, key: str, stranger: str) -> None:  # n
     assert (await gateway.ask("GET", "/metrics", key=stranger)).status == 503, "nobody can tell whose key that is"
 
 
+async def test_what_waits_for_a_decision_is_counted_with_its_age(gateway: Gateway) -> None:  # noqa: F811
+    assert of(await scraped(gateway), "reviews_open", channel="sms") == 0
+    await gateway.text_in("leave me alone", ANA)
+    gateway.clock.advance(hours=1)
+    await gateway.text_in("no more messages", BEN)
+    samples = await scraped(gateway)
+    assert of(samples, "reviews_open", channel="sms") == 2
+    assert of(samples, "reviews_open", channel="email") == 0
+    assert 3600 <= (of(samples, "review_oldest_seconds", channel="sms") or 0) < 3700
+
+
 # --- nobody is to be seen in it ---------------------------------------------------------------
 
 
@@ -229,8 +240,8 @@ async def test_every_label_is_a_word_of_the_house(gateway: Gateway, settings: Se
         "source": {"keyword", "api", "provider", "one_click", "unsubscribe_link"},
         "outcome": {"accepted", "rejected", "not_sent", "in_doubt", "abandoned"},
         "why": {"idle", "slow_head", "slow_body", "slow_reader", "crowded"},
-        "group": {"inbox", "reports"},
-        "loop": {"planner", "dispatcher", "settlement", "sweeper", "tidier"},
+        "group": {"inbox", "reports", "address_reports", "parked"},
+        "loop": {"planner", "dispatcher", "settlement", "sweeper", "tidier", "reviews"},
     }
     for name, labels in await scraped(gateway):
         for label, value in labels:
