@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from rules.normalize import CHARACTERS_READ, read
 
 _LIST: Final = Path(__file__).with_name("phrases.toml")
 
-MOST_READ: Final = 2 * CHARACTERS_READ  # characters of a text
+MOST_READ: Final = 4 * CHARACTERS_READ  # characters looked at; of their normal form CHARACTERS_READ are read
 
 _BREAK, _START = ".", "<"  # the ends of a sentence, and the beginning of the message, among the words
 _SENTENCE_END: Final = re.compile(r"[.!?;…。؟؛]+(?=[\s\"'»”)\]]|$)")
@@ -108,24 +108,22 @@ def the_list() -> List:
 def _readings(text: str) -> Iterator[list[str]]:
     """The text's words: each line a sentence of its own, and as if no line were broken; so with look-alikes, too."""
     lines = text[:MOST_READ].splitlines()
-    for given in (lines, [" ".join(lines)]) if len(lines) > 1 else (lines,):
-        readings = [read(part) for line in given for part in _SENTENCE_END.split(line)]
-        plain = _joined(reading.plain for reading in readings)
-        yield plain
-        if any(reading.lookalikes for reading in readings):
-            yield _joined(r.lookalikes[0] if r.lookalikes else r.plain for r in readings)
+    for given in (f" {_BREAK} ".join(lines), " ".join(lines)) if len(lines) > 1 else (text[:MOST_READ],):
+        reading = read(given)
+        for plain in (reading.plain, *reading.lookalikes[:1]):
+            yield _sentences(plain)
 
 
-def _joined(sentences: Iterable[str]) -> list[str]:
+def _sentences(plain: str) -> list[str]:
+    """The words of a text in its normal form, with the marks between its sentences."""
     words = [_START, _BREAK]
-    for sentence in sentences:
+    for sentence in _SENTENCE_END.split(plain):
         if of_it := _words(sentence):
             words += [*of_it, _BREAK]
     return words
 
 
 def _words(plain: str) -> list[str]:
-    """The words of a text in its normal form."""
     return _WORD.findall(_CONTRACTION.sub("", plain.translate(_ARABIC)))
 
 
