@@ -191,6 +191,31 @@ async def test_nothing_begins_after_what_reads_like_a_no_was_answered(gateway: G
     assert await verify(gateway.house.database) == []
 
 
+async def test_the_answer_waits_for_what_is_under_way_to_that_address(gateway: Gateway, twilio: TwilioStandIn) -> None:
+    """And so does the answer to a repeat: the first may not have been given yet."""
+    await fan(gateway)
+    for again in (False, True):
+        form = gateway.form(ENOUGH if not again else "leave me alone", ANA)
+        twilio.default = accepted(0.7)
+        before = len(twilio.log)
+        await gateway.broadcast({"all": True})
+
+        async def begun(before: int = before) -> bool:
+            return len(twilio.log) > before
+
+        await eventually(begun)
+        first = asyncio.create_task(gateway.post(form))
+        if again:
+            await eventually(lambda: listed(gateway))
+            await gateway.post(form)
+        else:
+            await first
+        assert "sending" not in {row["state"] for row in await gateway.rows("attempts")}
+        await first
+        for review in await listed(gateway):
+            await decide(gateway, review, "dismiss")
+
+
 async def test_a_message_that_comes_again_is_one_review_and_the_same_bytes(gateway: Gateway) -> None:
     await fan(gateway)
     form = gateway.form(ENOUGH, ANA)
