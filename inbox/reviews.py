@@ -34,6 +34,7 @@ from store.tables import addresses, messages, reviews
 
 LAPSES_AFTER = timedelta(days=7)  # an open one becomes an opt-out then
 LEGAL_DAYS = 10  # business days within which a revocation is honoured: 47 CFR 64.1200(a)(10)
+WEAK = "nothing proves that the mail is from its sender"
 STATUSES = ("open", "opted_out", "dismissed")
 
 Decision = Literal["opt_out", "dismiss"]
@@ -267,6 +268,7 @@ def _evidence(review: _Held, decided: Mapping[str, Any]) -> dict[str, Any]:
         "review": review.id,
         "decided_by": decided["decided_by"],
         "note": decided["note"],
+        "weak": None if message.authentic else WEAK,
     }
     return {name: value for name, value in evidence.items() if value is not None}
 

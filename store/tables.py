@@ -303,6 +303,7 @@ messages = Table(
     Column("verdict", Text),  # the provider's own: opt_in | opt_out | help
     Column("subject", Text),  # of an e-mail
     Column("typed", Text),  # of an e-mail: what the person wrote, which is all that a rule reads
+    Column("authentic", Boolean, nullable=False, server_default=true()),  # that the sender wrote it is proved
     Column("automatic", Text),  # no person wrote it: auto_reply | bounce | list | system
     Column("rule_id", Key),
     Column("change_id", Key),

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 import yaml
 
+from channels.mail import adapter as mail
+from channels.meta import adapter as meta
+from channels.twilio import adapter as twilio
 from gateway.api.bodies import BYTES as BODY_BYTES
 from gateway.cli import cli
 from gateway.connections import Limits
 from gateway.door import BACKLOG, DRAIN_SECONDS, RESERVED_FILES
 from gateway.settings import Settings, load
-from gateway.webhooks import BODY_BYTES as WEBHOOK_BYTES
 from outbox.lines import CONCURRENCY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,7 +215,8 @@ def test_every_limit_that_operators_are_told_of_is_the_code_s() -> None:
         f"{limits.connections:,}, or fewer",
         f"{limits.body_bytes // 1024**2} MiB | the oldest",
         f"{BODY_BYTES // 1024**2} MiB | 413",
-        f"{WEBHOOK_BYTES // 1024} KiB | 413",
+        f"{twilio.BODY_BYTES // 1024} KiB; of Meta's {meta.BODY_BYTES // 1024**2} MiB; "
+        f"of e-mail {mail.BODY_BYTES // 1024**2} MiB | 413",
         f"{DRAIN_SECONDS:.0f} s | cut off",
     ):
         assert words in table, words

@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from channels.values import Inbound, Report
-from gateway.webhooks import INBOX, REPORTS
-from outbox.reports import Reported
+from gateway.arrivals import ARRIVALS
 from store.engine import Database
 from tests.flows.running import ANA, BEN, OURS, SILENCE, Gateway, _as_json
 from tests.flows.test_single_messages import ended, message, send
@@ -81,13 +80,13 @@ async def test_a_no_over_the_api_right_after_a_yes_stands(gateway: Gateway) -> N
 async def test_a_start_that_is_run_again_does_not_undo_the_stop_that_passed_it(gateway: Gateway) -> None:
     people = sorted([await gateway.person(f"sms:{n}", consent=YES) for n in (ANA, BEN)], key=lambda one: one["id"])
     first, second = (one["addresses"][0]["value"] for one in people)
-    inbox = gateway.app[INBOX]
+    arrivals, sms = gateway.app[ARRIVALS], gateway.house.adapters["sms"]
     sent = [
-        Inbound("sms", "sms", "AC1", f"SM{place}", who, OURS, words, received_at=gateway.clock())
+        Inbound("sms", "sms", "AC1", f"SM{place}", who, OURS, words)
         for place, (who, words) in enumerate([(first, "START"), (second, "hello")])
     ]
     async with holding(gateway, f"SELECT 1 FROM profiles WHERE id = '{people[1]['id']}' FOR UPDATE") as conn:
-        held = asyncio.gather(*map(inbox.submit, sent))
+        held = asyncio.create_task(arrivals.keep(sms, sent, received_at=gateway.clock()))
         await asyncio.sleep(0.3)
         stopping = asyncio.create_task(gateway.text_in("STOP", first))
         await asyncio.sleep(0.2)
@@ -110,8 +109,9 @@ async def test_reports_that_cross_do_not_wait_for_each_other(gateway: Gateway, t
 
     def report(place: int, status: Any) -> asyncio.Task[Any]:
         attempt = attempts[ids[place]]
-        told = Reported(Report(attempt["id"], attempt["provider_id"], status), "sms")
-        return asyncio.create_task(gateway.app[REPORTS].submit(told))
+        told = Report(attempt["id"], attempt["provider_id"], status)
+        sms = gateway.house.adapters["sms"]
+        return asyncio.create_task(gateway.app[ARRIVALS].keep(sms, [told], received_at=gateway.clock()))
 
     async def deadlocks() -> int:
         async with gateway.house.database.read() as conn:
@@ -256,6 +256,6 @@ async def test_who_has_said_no_since_is_not_told_that_they_are_subscribed(gatewa
     await gateway.person(f"sms:{ANA}")
     came = gateway.clock()
     await gateway.text_in("STOP", ANA)
-    start = Inbound("sms", "sms", "AC1", "SM1", ANA, OURS, "START", received_at=came)
-    answer = await gateway.app[INBOX].submit(start)
-    assert answer.http.body == SILENCE
+    start = Inbound("sms", "sms", "AC1", "SM1", ANA, OURS, "START")
+    kept = await gateway.app[ARRIVALS].keep(gateway.house.adapters["sms"], [start], received_at=came)
+    assert kept.http.body == SILENCE

@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("messages", sa.Column("subject", sa.Text(), nullable=True))
     op.add_column("messages", sa.Column("typed", sa.Text(), nullable=True))
+    op.add_column("messages", sa.Column("authentic", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("messages", sa.Column("automatic", sa.Text(), nullable=True))
     op.create_index(
         "ix_attempts_provider_id",
