@@ -243,13 +243,21 @@ async def _problems(
         if problem is None:
             log.exception("request.failed", method=request.method, route=_route(request))
             problem = internal()
-        elif isinstance(error, Malformed | Unproved):  # of a connection of ours; it names fields, never values
-            event = "webhook.malformed" if isinstance(error, Malformed) else "webhook.unproved"
-            log.warning(event, connection=request.match_info.get("connection"), route=_route(request), why=str(error))
+        elif isinstance(error, Malformed | Unproved):
+            _note(error, request)
         elif problem.status == 503 and request.transport is not None:  # None: the caller has gone, not the database
             kind = str(error) if isinstance(error, DatabaseAway) else type(error).__name__
             log.warning("database.away", method=request.method, route=_route(request), error=kind)
         return problem.response()
+
+
+def _note(error: Malformed | Unproved, request: web.Request) -> None:
+    """Of a connection of ours; it names fields, never values."""
+    connection, route = request.match_info.get("connection"), _route(request)
+    if isinstance(error, Malformed):
+        log.warning("webhook.malformed", connection=connection, route=route, why=str(error))
+    else:
+        log.warning("webhook.unproved", connection=connection, route=route, why=str(error))
 
 
 def _route(request: web.Request) -> str:

@@ -21,6 +21,7 @@ Kind = Literal["stop", "resume", "complaint", "hard_bounce", "soft_bounce"]
 Meaning = Kind | Literal["delivered", "failed"]  # of the message alone, not of the address
 
 PARKED_BYTES = 1_048_576  # of what cannot be understood
+STRANGERS_BYTES = 2_097_152  # of JSON that is looked at before it is known whose it is: as values it takes much more
 _ID_CHARS, _CODE_CHARS = 250, 100
 
 

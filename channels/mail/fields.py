@@ -15,7 +15,7 @@ from channels.mail.multipart import Span
 
 MOST = 1_000  # fields and files in a form
 NAME_CHARS = 200
-_HEAD_BYTES = 8_192
+_HEAD_BYTES = 1_024
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 

@@ -37,7 +37,9 @@ class Ses:
         Raises Forged, and Unproved where Amazon does not answer.
         """
         envelope = sns.read(request, self._topics)
-        envelope.verify(await self._certificates.fetch(envelope.certificate_url))
+        key = await self._certificates.fetch(envelope.certificate_url)
+        envelope.verify(key)
+        self._certificates.keep(envelope.certificate_url, key)
         if envelope.type == "SubscriptionConfirmation":
             await sns.confirm(self._session, envelope)
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import binascii
 import re
-from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -40,7 +38,7 @@ _CERTIFICATE_URL = re.compile(rf"https://{_HOST}/SimpleNotificationService-[A-Za
 _SUBSCRIBE_URL = re.compile(rf"https://{_HOST}/\?[!-~]{{1,2000}}")
 SECONDS = 5.0  # SNS waits for 15
 CERTIFICATES = 4  # kept
-FETCHES_A_MINUTE = 10
+FETCHES_AT_ONCE = 4  # a stranger may name certificates that there are none of
 _SMALLEST_KEY = 2048
 
 
@@ -70,6 +68,8 @@ class Envelope:
 
 def read(request: WebhookRequest, topics: Collection[str]) -> Envelope:
     """The envelope in a request, of one of these topics, and its head says the same as its body; raises Forged."""
+    if len(request.body) > events.STRANGERS_BYTES:  # Amazon's own limit for a message is 256 KiB
+        raise Forged("too much to look at")
     try:
         body = an_object(events.from_json(request.body))
     except Odd:
@@ -130,39 +130,36 @@ class Certificates:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self._keys: OrderedDict[str, rsa.RSAPublicKey] = OrderedDict()
-        self._fetched: deque[float] = deque(maxlen=FETCHES_A_MINUTE)
-        self._one_by_one = asyncio.Lock()
+        self._keys: dict[str, rsa.RSAPublicKey] = {}  # the oldest first
+        self._at_once = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     def known(self, url: str) -> rsa.RSAPublicKey:
-        """Raises Forged for one that was not fetched."""
+        """Raises Forged for one that was not kept."""
         key = self._keys.get(url)
         if key is None:
             raise Forged("a certificate of a stranger")
         return key
 
+    def keep(self, url: str, key: rsa.RSAPublicKey) -> None:
+        """Keep a key that a signature held by: what a stranger has fetched takes the place of none."""
+        self._keys.setdefault(url, key)
+        if len(self._keys) > CERTIFICATES:
+            del self._keys[next(iter(self._keys))]
+
     async def fetch(self, url: str) -> rsa.RSAPublicKey:
         """Raises Forged for a URL that is not Amazon's, Unproved where the certificate cannot be had just now."""
+        if (key := self._keys.get(url)) is not None:
+            return key
         if not _CERTIFICATE_URL.fullmatch(url):
             raise Forged("a certificate of a stranger")
-        async with self._one_by_one:
-            if url not in self._keys:
-                self._keys[url] = _key(await self._get(url))
-                while len(self._keys) > CERTIFICATES:
-                    self._keys.popitem(last=False)
-            self._keys.move_to_end(url)
-            return self._keys[url]
-
-    async def _get(self, url: str) -> bytes:
-        """A stranger may name certificates that there are none of: so only so many are asked for in a minute."""
-        now = monotonic()
-        if len(self._fetched) == FETCHES_A_MINUTE and now - self._fetched[0] < 60:
-            raise Unproved("too many certificates in a minute")
-        self._fetched.append(now)
-        exchange = await http.get(self._session, url, headers={}, seconds=SECONDS)
+        try:
+            async with asyncio.timeout(2 * SECONDS), self._at_once:
+                exchange = await http.get(self._session, url, headers={}, seconds=SECONDS)
+        except TimeoutError:
+            raise Unproved("too many certificates are asked for") from None
         if exchange.error is not None or exchange.status != 200:
             raise Unproved("the certificate could not be fetched")
-        return exchange.body
+        return _key(exchange.body)
 
 
 def _key(pem: bytes) -> rsa.RSAPublicKey:

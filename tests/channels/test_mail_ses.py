@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from channels.http import open_session
 from channels.mail.ses import Ses
-from channels.mail.sns import FETCHES_A_MINUTE
 from channels.values import Forged, Inbound, Parked, Told, Unproved
 from tests.channels.mails_as_sent import (
     ANA,
@@ -181,12 +181,24 @@ async def test_amazon_is_known_by_its_tls_certificate(amazon: SnsStandIn) -> Non
     assert amazon.asked == []
 
 
-async def test_a_stranger_has_only_so_many_certificates_fetched(ses: Ses, amazon: SnsStandIn) -> None:
-    for number in range(FETCHES_A_MINUTE + 5):
-        url = f"https://{HOST}/SimpleNotificationService-{number}.pem"
-        with pytest.raises((Unproved, Forged)):
-            await ses.fetch(request(EVIL.posts("x", SigningCertURL=url)))
-    assert len(amazon.asked) == FETCHES_A_MINUTE
+async def test_no_stranger_drives_a_certificate_out(ses: Ses, amazon: SnsStandIn) -> None:
+    genuine = AMAZON.posts(ses_mail(mail()))
+    assert await told(ses, genuine)
+    amazon.everywhere = True
+    urls = [f"https://{HOST}/SimpleNotificationService-{number}.pem" for number in range(20)]
+    for done in await asyncio.gather(
+        *(ses.fetch(request(EVIL.posts("x", SigningCertURL=url))) for url in urls), return_exceptions=True
+    ):
+        assert isinstance(done, Forged)
+    assert len(amazon.asked) == 21
+    assert ses.receive(request(genuine)), "which needs no other request"
+
+
+async def test_what_is_too_long_for_a_stranger_is_not_looked_at(ses: Ses, amazon: SnsStandIn) -> None:
+    body, head = as_posted(GENUINE | {"More": "x" * 2_100_000})
+    with pytest.raises(Forged):
+        await ses.fetch(request((body, head)))
+    assert amazon.asked == []
 
 
 # --- subscriptions ----------------------------------------------------------------------------

@@ -22,12 +22,13 @@ from tests.channels.mails_as_sent import CERTIFICATE_PATH, HOST, Amazon, certifi
 
 
 class SnsStandIn:
-    """Serves the certificate of `amazon`; `says` is its answer to all else, `certificate` what it has instead."""
+    """Serves the certificate of `amazon`, or what `pem` is instead, and says yes to all else; with this `status`."""
 
     def __init__(self, amazon: Amazon, authority: bytes) -> None:
         self.amazon = amazon
         self.pem: bytes | None = amazon.pem
         self.status = 200
+        self.everywhere = False  # the certificate is there by any name
         self.arrivals: list[Arrival] = []
         self.port = 0
         self.trust = ssl.create_default_context(cadata=authority.decode())
@@ -46,7 +47,8 @@ class SnsStandIn:
         return session
 
     async def behave(self, arrival: Arrival, writer: asyncio.StreamWriter) -> None:
-        is_certificate = arrival.head.startswith(f"GET {CERTIFICATE_PATH} ".encode())
+        wanted = b"GET /Simple" if self.everywhere else f"GET {CERTIFICATE_PATH} ".encode()
+        is_certificate = arrival.head.startswith(wanted)
         body = (self.pem or b"") if is_certificate else b"<ConfirmSubscriptionResponse/>"
         head = f"HTTP/1.1 {self.status} X\r\nLocation: https://evil.example/\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
