@@ -18,7 +18,9 @@ class Part:
 class Letter:
     """One mail. Text holds no NUL and no lone surrogate."""
 
-    provider_id: str  # what tells it from every other, for ever: the provider's id, else its Message-ID, else its hash
+    provider_id: (
+        str  # tells it from every other, for ever: the provider's, else its Message-ID with a hash of what it says
+    )
     headers: tuple[tuple[str, str], ...]  # decoded (RFC 2047), unfolded, in order
     envelope_from: str | None  # "" is the null return path; None where the provider does not tell
     recipients: tuple[str, ...]  # of the envelope where it is told, else of To and Cc

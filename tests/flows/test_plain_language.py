@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from channels.values import Automatic, Inbound
-from gateway.arrivals import ARRIVALS, MESSAGES
+from gateway.arrivals import ARRIVALS
 from gateway.settings import Settings
 from gateway.verify import verify
 from inbox import reviews
@@ -54,7 +54,7 @@ async def mail_in(gateway: Gateway, typed: str, *, subject: str | None = None, s
         typed=typed,
         **more,
     )
-    await gateway.app[ARRIVALS].keep(adapter, [mail], received_at=now, points=MESSAGES)
+    await gateway.app[ARRIVALS].keep(adapter, [mail], received_at=now)
 
 
 # --- it is held -------------------------------------------------------------------------------
@@ -257,10 +257,10 @@ async def test_a_start_that_was_written_before_it_ends_nothing(gateway: Gateway)
     def texted(id_: str, body: str, **more: Any) -> Inbound:
         return Inbound("box", "sms", "a", id_, ANA, OURS, body, **more)
 
-    await gateway.app[ARRIVALS].keep(adapter, [texted("1", "no more messages")], received_at=now, points=MESSAGES)
+    await gateway.app[ARRIVALS].keep(adapter, [texted("1", "no more messages")], received_at=now)
     early = texted("2", "START", provider_at=now - timedelta(seconds=3))
     later = now + timedelta(seconds=1)
-    await gateway.app[ARRIVALS].keep(adapter, [early], received_at=later, points=MESSAGES)
+    await gateway.app[ARRIVALS].keep(adapter, [early], received_at=later)
     assert await gateway.verdict(ana) == "under_review"
     assert len(await listed(gateway)) == 1
 
