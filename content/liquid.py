@@ -22,14 +22,17 @@ from liquid.context import RenderContext
 from liquid.exceptions import LiquidError
 from liquid.template import BoundTemplate
 
-SOURCE_CHARS = 20_000
-OUTPUT_BYTES = 100_000
+SOURCE_CHARS, HTML_CHARS = 20_000, 150_000
+OUTPUT_BYTES, HTML_BYTES = 100_000, 250_000
 _LOOPS = 500  # iterations in one rendering, nested ones multiplied
 _FILTER_CHARS = 20_000  # what goes into a filter, and what comes out
 _FILTER_BUDGET = 10_000  # filters run in one rendering, a thousand characters counted as one more
 _LARGEST = 10**15
 _RENDER_SECONDS = 0.05  # looked at by every filter; loops without filters end by their count
 _NESTED = 8  # [ within [
+_PLACES = 2000  # {{ and {% in one template
+_OPENS = re.compile(r"\{\{|\{%-?\s{0,100}(?P<name>\w{1,20})?")
+_BLANK = re.compile(r"\s{40}")
 
 TAGS = frozenset({"if", "unless", "case", "for", "break", "continue", "assign", "capture", "comment", "echo", "#"})
 _INNER = frozenset({"content", "output", "illegal"})  # what the parser itself needs
@@ -81,14 +84,25 @@ class Template:
 @lru_cache(maxsize=512)
 def compiled(source: str) -> Template:
     """A checked template; raises BadTemplate."""
-    if len(source) > SOURCE_CHARS:
-        raise BadTemplate(f"it is longer than {SOURCE_CHARS:,} characters")
+    return _compiled(source, _ENVIRONMENT, SOURCE_CHARS)
+
+
+@lru_cache(maxsize=32)
+def compiled_html(source: str) -> Template:
+    """The same for HTML: what is filled in is text, and escaped."""
+    return _compiled(source, _HTML_ENVIRONMENT, HTML_CHARS)
+
+
+def _compiled(source: str, environment: Environment, most_chars: int) -> Template:
+    if len(source) > most_chars:
+        raise BadTemplate(f"it is longer than {most_chars:,} characters")
     if "{{" not in source and "{%" not in source:
         return Template(source, frozenset(), frozenset(), None)
     if _nesting(source) > _NESTED:
         raise BadTemplate("it is nested too deeply")
+    _must_be_closed(source)
     try:
-        bound = _ENVIRONMENT.from_string(source)
+        bound = environment.from_string(source)
         analysis = bound.analyze(include_partials=False)
     except LiquidError as error:
         raise BadTemplate(_words(error)) from None
@@ -111,6 +125,25 @@ def _nesting(source: str) -> int:
         depth += (char == "[") - (char == "]")
         deepest = max(deepest, depth)
     return deepest
+
+
+def _must_be_closed(source: str) -> None:
+    """Raise BadTemplate for what the library would read again and again: the square of 20,000 braces is 15 seconds."""
+    at = count = 0
+    while (found := _OPENS.search(source, at)) is not None:
+        if found["name"] in ("raw", "doc"):
+            raise BadTemplate(f"there is no tag {found['name']!r}")
+        closing = "}}" if found[0].startswith("{{") else "%}"
+        end = source.find(closing, found.start() + 2)
+        if end < 0:
+            raise BadTemplate(f"expected {closing!r}, found end of file")
+        if _BLANK.search(source, found.start(), end):
+            raise BadTemplate(f"between {found[0][:2]} and {closing} is too much blank space")
+        if closing == "}}" and not source[found.start() + 2 : end].strip(" \t\r\n-"):
+            raise BadTemplate("there is nothing between {{ and }}")
+        at, count = end + 2, count + 1
+    if count > _PLACES:
+        raise BadTemplate(f"it has more than {_PLACES:,} places to fill in")
 
 
 def _check_path(segments: list[Any], preferences: set[str]) -> None:
@@ -247,15 +280,15 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _environment() -> Environment:
+def _environment(output_bytes: int, *, escapes: bool) -> Environment:
     class Limited(Environment):
         loop_iteration_limit = _LOOPS
-        local_namespace_limit = OUTPUT_BYTES
-        output_stream_limit = OUTPUT_BYTES
+        local_namespace_limit = output_bytes
+        output_stream_limit = output_bytes
         block_nesting_limit = 20
         context_depth_limit = 10
 
-    made = Limited()
+    made = Limited(autoescape=escapes)
     made.tags = {name: tag for name, tag in made.tags.items() if name in TAGS | _INNER}
     own: dict[str, Callable[..., Any]] = {"replace": _replace, "join": _join, "date": _date, "uniq": _uniq}
     made.filters = {
@@ -264,4 +297,5 @@ def _environment() -> Environment:
     return made
 
 
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = _environment(OUTPUT_BYTES, escapes=False)
+_HTML_ENVIRONMENT = _environment(HTML_BYTES, escapes=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from content.liquid import _RENDER_SECONDS, BadTemplate, compiled
+from content.liquid import _RENDER_SECONDS, HTML_CHARS, SOURCE_CHARS, BadTemplate, Template, compiled, compiled_html
 
 ANA: dict[str, Any] = {
     "first_name": "Ana",
@@ -95,6 +96,38 @@ def test_no_template_costs_much(source: str) -> None:
     template = compiled(source)
     with pytest.raises(BadTemplate):
         template.render(ANA | {"attributes": {"many": list(range(100))}})
+
+
+@pytest.mark.parametrize("read", [compiled, compiled_html])
+@pytest.mark.parametrize(
+    "repeated",
+    ["{", "{{", "{{ ", "{%", "{% ", "{{ x", "{% comment %}{{", "{% raw %}", "{% doc %}", "{%{{", "{{ 'x",
+     "{{" + " " * 39, "{{" + " " * 1900 + "}}", "{{ x" + " " * 1900 + "}}", "{% if" + " " * 1900 + "%}",
+     "{%" + " " * 1900 + "if x %}"],
+)  # fmt: skip
+def test_no_text_takes_long_to_read(read: Callable[[str], Template], repeated: str) -> None:
+    most = SOURCE_CHARS if read is compiled else HTML_CHARS
+    source = (repeated * (most // len(repeated) + 1))[:most]
+    began = time.thread_time()
+    with pytest.raises(BadTemplate):
+        read(source)
+    assert time.thread_time() - began < 1.0
+
+
+def test_in_html_what_is_filled_in_is_text() -> None:
+    person = {"first_name": "<b>&\"'", "tags": ["<i>", "x"], "attributes": {"bio": "one\n<two>"}}
+    for source, read in (
+        ("<p>{{ first_name }}</p>", "<p>&lt;b&gt;&amp;&#34;&#39;</p>"),
+        ("{{ first_name | append: '<br>' }}", "&lt;b&gt;&amp;&#34;&#39;<br>"),
+        ("{{ first_name | escape }}", "&lt;b&gt;&amp;&#34;&#39;"),
+        ("{{ first_name | replace: 'b', '<u>' }}", "&lt;&lt;u&gt;&gt;&amp;&#34;&#39;"),
+        ("{{ tags | join: ' ' }}{% for t in tags %}{{ t }}{% endfor %}", "&lt;i&gt; x&lt;i&gt;x"),
+        ("{{ attributes.bio | newline_to_br }}", "one<br />\n&lt;two&gt;"),
+        ("{{ tags | first | upcase }}", "&lt;I&gt;"),
+        ("{% capture x %}<i>{{ first_name }}</i>{% endcapture %}{{ x }}", "<i>&lt;b&gt;&amp;&#34;&#39;</i>"),
+    ):
+        assert compiled_html(source).render(person) == read
+    assert compiled("{{ first_name }}").render(person) == "<b>&\"'"
 
 
 def test_python_is_not_to_be_reached() -> None:
