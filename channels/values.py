@@ -99,6 +99,7 @@ class Mail:
     reply_to: str | None = None
     unsubscribe_url: str | None = None  # of what can be unsubscribed from: for RFC 8058
     unsubscribe_token: str | None = None  # the same by mail, as `unsub+TOKEN@`; fits a local part, in any case
+    is_reply: bool = False  # a rule's: marked so that no machine answers it (RFC 3834)
 
 
 # --- how a send ends: a value, never an exception ---------------------------------------------

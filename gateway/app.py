@@ -14,7 +14,7 @@ from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed, Unproved
 from forms import confirm, unsubscribe
-from gateway import listeners, peers, reference, scrape, webhooks
+from gateway import listeners, peers, reference, scrape, signing, webhooks
 from gateway.api import (
     answers,
     audit,
@@ -35,7 +35,7 @@ from gateway.api import (
 from gateway.arrivals import ARRIVALS, Arrivals
 from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
-from gateway.prepare import prepare, setting
+from gateway.prepare import prepare
 from gateway.problems import from_exception, internal
 from gateway.services import House, adapters_for, policy_for, targets_for
 from gateway.settings import Settings
@@ -135,7 +135,7 @@ async def open_house(
     book = await prepare(database, settings_, now=clock())
     adapters = adapters_for(settings_, session, SandboxOutbox(database, clock))  # type: ignore[arg-type]
     async with database.read() as conn:
-        secrets = [str(await setting(conn, "secret"))]
+        secrets = await signing.believed(conn, settings_.server)
     links = OptOutLinks(settings_.server.public_url, secrets)
     confirm_links = ConfirmLinks(settings_.server.public_url, secrets)
     targets = targets_for(settings_, session, adapters)  # type: ignore[arg-type]
@@ -144,6 +144,7 @@ async def open_house(
         adapters,
         settings_.organisation.name,
         settings_.organisation.contact,
+        unsubscribed=links.read_mail_token,
         forwarded=frozenset(targets),
         confirm_link=confirm_links,
     )

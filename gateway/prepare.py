@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import defaults
-from gateway import mishaps
+from gateway import mishaps, signing
 from gateway.errors import NotReady
 from gateway.settings import Settings
 from inbox import rulebook
@@ -33,16 +33,10 @@ async def prepare(database: Database, settings: Settings, *, now: datetime) -> A
     await migrate(database)
 
     async def fill(conn: AsyncConnection) -> str:
-        given = settings.server.secret.get_secret_value() if settings.server.secret else secrets.token_hex(32)
-        await insert_missing(
-            conn,
-            settings_table,
-            [
-                # The key of the addresses' hashes never rotates: suppressions are found by it.
-                {"key": "address_key", "value": secrets.token_hex(32), "updated_at": now},
-                {"key": "secret", "value": given, "updated_at": now},
-            ],
-        )
+        # The key of the addresses' hashes never rotates: suppressions are found by it.
+        made = {"key": "address_key", "value": secrets.token_hex(32), "updated_at": now}
+        await insert_missing(conn, settings_table, [made])
+        await signing.keep(conn, settings.server, now=now)
         await defaults.ensure(conn, settings.defaults.states, now=now)
         await rulebook.refresh_builtin(conn, settings.rules.packs, now=now)
         return str(await setting(conn, "address_key"))

@@ -105,6 +105,9 @@ def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
         law=law,
         timezone=settings.defaults.timezone,
         cap=Cap(cap.messages, timedelta(days=cap.days)) if cap is not None else None,
+        organisation=settings.organisation.name,
+        postal_address=settings.organisation.postal_address,
+        unsubscribe_token=links.mail_token,
     )
 
 

@@ -51,12 +51,20 @@ class Server(Section):
     public_url: str = "http://127.0.0.1:8080"
     trusted_proxies: list[str] = Field(default=[])
     secret: SecretStr | None = None
+    old_secrets: list[SecretStr] = Field(default=[])
 
     @field_validator("secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 16:
             raise ValueError("needs at least 16 characters (`openssl rand -hex 32` makes some); without it one is made")
+        return value
+
+    @field_validator("old_secrets")
+    @classmethod
+    def _were_secrets(cls, value: list[SecretStr]) -> list[SecretStr]:
+        if any(len(one.get_secret_value()) < 16 for one in value):
+            raise ValueError("each was once a secret, of at least 16 characters")
         return value
 
     @field_validator("public_url")

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
+from content import composition
 from outbox import lastlook, pace, statuses, verdicts
 from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
 from outbox.pace import Allowance, Room
@@ -114,6 +115,7 @@ class Claim:
     as_written: bool  # it is the operator's, word for word
     tries: int  # this one counted
     weight: int = 1  # SMS segments
+    locale: str | None = None  # of the person, where a mail's foot is in their language
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,7 @@ def _claim(row: Any, asked: Asked, go: Go, tags: dict[str, str]) -> Claim:
         as_written=go.content == asked.content,
         tries=row.tries + 1,
         weight=go.weight,
+        locale=go.locale,
     )
 
 
@@ -283,7 +286,7 @@ async def _begin(
             "owner": owner,
             "at": now,
             "tag": None if c.tag == c.attempt_id else c.tag,
-            "sent": None if c.as_written else c.content,
+            "sent": None if c.as_written else composition.kept(c.content),
         }
         for c in made
     ]

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.lease import LeaseOver, boottime, lease
 from channels.values import Adapter, InDoubt, NotSent, Outbound, Outcome
-from outbox import claims, endings
+from outbox import claims, endings, letters
 from outbox.claims import Claim, Claimed
 from outbox.endings import Ending
 from outbox.lines import REFILL_SECONDS, Line
@@ -150,16 +150,10 @@ class Dispatcher:
 
     async def _send(self, name: str, claim: Claim, until: float) -> None:
         outcome: Outcome | Abandoned
-        message = Outbound(
-            tag=claim.tag,
-            channel=claim.channel,
-            to=claim.address,
-            body=claim.content.get("body"),
-            template=claim.content.get("template"),
-        )
         began = boottime()
         took = 0.0
         try:
+            message = self._message(claim)
             with lease(until):
                 outcome = await self._adapters[name].send(message)
                 took = boottime() - began
@@ -174,6 +168,16 @@ class Dispatcher:
         self._ended(Ending(claim, outcome, name), took or boottime() - began)
         if isinstance(outcome, NotSent) and outcome.slow_down:  # what waits goes when the connection's rest is over
             self._give_back(name, self._lines[name].give_back())
+
+    def _message(self, claim: Claim) -> Outbound:
+        return Outbound(
+            tag=claim.tag,
+            channel=claim.channel,
+            to=claim.address,
+            body=claim.content.get("body"),
+            template=claim.content.get("template"),
+            mail=letters.mail_for(claim, self._policy) if claim.channel == "email" else None,
+        )
 
     def _give_back(self, name: str, late: Sequence[Claim]) -> None:
         for claim in late:

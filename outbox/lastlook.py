@@ -56,6 +56,7 @@ class Go:
 
     content: dict[str, Any]
     weight: int  # SMS segments
+    locale: str | None = None  # of the person, where a mail's foot is in their language
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _composed(row: Asked, person: Mapping[str, Any], facts: _Facts, policy: Poli
     answers = policy.manner(row.connection).answers
     if not facts.needs[id(row.content)].is_plain or (tells and not answers):
         return _filled(row, person, policy, tells=tells)
-    alike = (id(row.content), row.channel, tells, person.get("locale") if tells else None)
+    alike = (id(row.content), row.channel, tells, person.get("locale") if tells or row.channel == "email" else None)
     if (go := facts.alike.get(alike)) is None:
         go = facts.alike[alike] = _filled(row, person, policy, tells=tells)
     return go
@@ -143,8 +144,8 @@ def _filled(row: Asked, person: Mapping[str, Any], policy: Policy, *, tells: boo
     if tells and links["unsubscribe"] not in (content.get("body") or ""):
         link = None if policy.manner(row.connection).answers else links["unsubscribe"]
         content["body"] = with_notice(content["body"], locale=person.get("locale"), link=link)
-    composition.check_length(content)
-    return Go(content, composition.weight(content, row.channel))
+    composition.check_length(content, row.channel)
+    return Go(content, composition.weight(content, row.channel), person.get("locale"))
 
 
 def check_with_notice(content: composition.Content, connection: str, policy: Policy) -> None:
@@ -219,6 +220,7 @@ async def _facts(conn: AsyncConnection, rows: Sequence[Asked], policy: Policy, n
         and row.channel == "sms"
         and policy.manner(row.connection).stop_notice in ("first", "always")
     }
+    mailed = {row.profile_id for row in rows if row.class_ == "marketing" and row.channel == "email"}
     personal = {row.profile_id for row in rows if needs[id(row.content)].uses} | {row.profile_id for row in zoned}
     marketed = {row.profile_id for row in rows if row.class_ == "marketing"} if policy.cap is not None else set()
     windowed = {row.address_id for row in rows if _must_be_in_window(row)}
@@ -226,7 +228,7 @@ async def _facts(conn: AsyncConnection, rows: Sequence[Asked], policy: Policy, n
     names = frozenset().union(*(need.preferences for need in needs.values()))
     counted = await _counted_by_us(conn, marketed)
     return _Facts(
-        people=await _people(conn, personal | first, uses, names),
+        people=await _people(conn, personal | first | mailed, uses, names),
         in_window=await in_window(conn, windowed, now=now),
         recent=await _recent(conn, counted, policy, now),
         busy=frozenset(marketed) - counted,
@@ -241,7 +243,9 @@ def _needs(rows: Sequence[Asked]) -> dict[int, Needs]:
     for row in rows:
         if id(row.content) not in found:
             try:
-                found[id(row.content)] = Needs() if row.class_ == "service" else composition.check(row.content)
+                found[id(row.content)] = (
+                    Needs() if row.class_ == "service" else composition.check(row.content, [row.channel])
+                )
             except BadContent:  # told when it is filled in
                 found[id(row.content)] = Needs()
     return found

@@ -6,13 +6,21 @@ nothing else: who is forwarded a message can stop it, and learns nothing.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from itsdangerous import BadSignature, Signer
 
 _SALT = "optgate.unsubscribe"
+_MAIL_SALT = b"optgate.unsubscribe.mail"
 _MOST_CHARS = 200
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # as the ids': without i, l, o, u, and alike in either case
+_PROOF_CHARS = 26  # of five bits each
+_ADDRESS = "adr_"
+_MAIL_TOKEN = re.compile(r"([0-9a-z]{1,30})([0-9a-z]{26})", re.ASCII)
 
 
 class OptOutLinks:
@@ -22,6 +30,7 @@ class OptOutLinks:
         if not secrets:
             raise ValueError("a secret is needed")
         self._base = f"{public_url.rstrip('/')}/unsubscribe/"
+        self._mail_keys = [hmac.digest(secret.encode(), _MAIL_SALT, "sha256") for secret in secrets]
         self._signer = Signer(list(reversed(secrets)), salt=_SALT)  # itsdangerous signs with the last
 
     def __call__(self, address_id: str, channel: str) -> str:
@@ -40,3 +49,26 @@ class OptOutLinks:
         except (BadSignature, UnicodeDecodeError):
             return None
         return address_id, channel
+
+    def mail_token(self, address_id: str) -> str:
+        """What stands in `unsub+TOKEN@…` for an e-mail address: 52 letters and digits, which fit a local part (64).
+
+        A mail server may change their case, so that it does not count.
+        """
+        name = address_id.removeprefix(_ADDRESS)
+        return name + _proof(self._mail_keys[0], name)
+
+    def read_mail_token(self, token: str) -> str | None:
+        """The id of the address whose token it is; None for what we have not made."""
+        found = _MAIL_TOKEN.fullmatch(token.lower()) if token.isascii() else None
+        if found is None:
+            return None
+        name, proof = found.groups()
+        known = [hmac.compare_digest(_proof(key, name), proof) for key in self._mail_keys]
+        return _ADDRESS + name if any(known) else None
+
+
+def _proof(key: bytes, name: str) -> str:
+    """130 bits that only who has the key can make."""
+    number = int.from_bytes(hmac.digest(key, name.encode(), hashlib.sha256)[:17], "big") >> 6
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_PROOF_CHARS - 1), -1, -5))

@@ -42,6 +42,10 @@ class Policy:
     law: Law | None = None  # None: no quiet hours but a broadcast's own
     timezone: str = "UTC"  # of people whose number does not tell
     cap: Cap | None = None
+    # Of e-mail: who sends it and where they are, and the token with which it is unsubscribed from by mail.
+    organisation: str = ""
+    postal_address: str = ""
+    unsubscribe_token: Callable[[str], str] | None = None
 
     def manner(self, connection: str) -> Manner:
         return self.manners.get(connection, _PLAIN)

@@ -40,7 +40,8 @@ metadata = MetaData(
 settings = Table(
     "settings",
     metadata,
-    Column("key", Key, primary_key=True),  # secret: signs links · address_key: hashes addresses, never rotates
+    # secret: signs links · old_secrets: did before · address_key: hashes addresses, never rotates
+    Column("key", Key, primary_key=True),
     Column("value", Json, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
 )

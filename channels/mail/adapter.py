@@ -90,6 +90,7 @@ class Email:
     async def close(self) -> None:
         if isinstance(self._more, Listening):
             await self._more.close()
+        await self._sender.close()  # what is still to be sent until the end opens connections of its own
 
     @property
     def _in(self) -> WayIn:

@@ -73,6 +73,8 @@ class BroadcastIn(RoutesIn):
 def draft(call: Call, body: BroadcastIn, now: datetime) -> Draft:
     """What is asked for, but for its audience and its preference; raises Problem."""
     ways = _routes(call, body)
+    if any(way["channel"] == "email" for way in ways):
+        contents.must_have_postal_address(call)
     send_at, not_after = _times(body, now)
     hours = body.quiet_hours
     return Draft(

@@ -52,7 +52,8 @@ async def _tried(call: Call, body: BroadcastIn, draft: Draft, parts: Sequence[Pa
     async with call.house.database.read() as conn:
         checked = await _checked(conn, body, draft)
     counts = await forecast.count(call.house.database, checked, parts, now=call.house.now())
-    return answer({"id": None, "status": "dry_run", "counts": _counted(counts)})
+    told = {"warnings": found} if (found := contents.warnings(draft.content)) else {}
+    return answer({"id": None, "status": "dry_run", "counts": _counted(counts)} | told)
 
 
 async def _checked(conn: AsyncConnection, body: BroadcastIn, draft: Draft) -> Draft:
@@ -134,6 +135,7 @@ def _one(broadcast: Broadcast, counts: Counts, preference: str | None) -> dict[s
         "channels": [route["channel"] for route in broadcast.routes],
         "connections": {route["channel"]: route["connection"] for route in broadcast.routes},
         "content": broadcast.content,
+        "warnings": contents.warnings(broadcast.content),
         "audience": audiences.shown(broadcast.audience),
         "preference": preference,
         "send_at": broadcast.send_at,

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
+from content import composition
 from gateway import audit
 from gateway.api import contents, routes, shapes
 from gateway.api.answers import Done, answer, listing
@@ -95,7 +96,8 @@ async def create(call: Call) -> web.Response:
         if class_ == "transactional":
             detail = {"channels": list(by_channel)}
             await audit.note(conn, call.actor, "message.without_opt_in", message_id, detail, now=call.house.now())
-        return Done({"id": message_id, "status": "queued"}, 202)
+        told = {"warnings": found} if (found := contents.warnings(content)) else {}
+        return Done({"id": message_id, "status": "queued"} | told, 202)
 
     try:
         response = await call.commit(work)
@@ -190,8 +192,8 @@ def shown(message: Message) -> dict[str, Any]:
         "profile_id": message.profile_id,
         "from": message.sender,
         "to": message.receiver,
-        "body": message.content.get("body"),
         "subject": message.content.get("subject"),
+        "body": composition.words(message.content),
         "typed": message.typed,
         "automatic": message.automatic,
         "template": message.content.get("template"),

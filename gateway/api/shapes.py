@@ -300,6 +300,7 @@ class Queued(Shape):
     id: str
     status: Literal["queued"]
     resend_of: str | None = None
+    warnings: list[str] | None = None
 
 
 class Attempt(Shape):
@@ -396,6 +397,7 @@ class Broadcast(Shape):
     channels: list[str]
     connections: dict[str, str]
     content: dict[str, Any]
+    warnings: list[str]
     audience: dict[str, Any]
     preference: str | None
     send_at: datetime | None
@@ -415,6 +417,7 @@ class DryRun(Shape):
     id: None
     status: Literal["dry_run"]
     counts: Counts
+    warnings: list[str] | None = None
 
 
 class Broadcasts(Listing[Broadcast]):

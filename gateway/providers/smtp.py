@@ -107,6 +107,7 @@ class Smtp(Forwarding):
     password: SecretStr | None = None
     tls: Literal["starttls", "implicit", "none"] = "starttls"
     sender: str = Field(alias="from")  # Example Theatre <hello@example.org>
+    connections: int = Field(default=10, ge=1, le=64)  # to the relay at once
     rate: Rate = 100.0
     stop_notice: StopNotice = "never"
     inbound_domain: str | None = None  # whose mail comes in by this connection: for unsub+…@ and bounces+…@
@@ -142,6 +143,7 @@ class Smtp(Forwarding):
             password=self.password.get_secret_value() if self.password else None,
             sender=self.sender,
             inbound_domain=self.inbound_domain,
+            connections=self.connections,
         )
         return Email(name=name, address=parseaddr(self.sender)[1], sender=sender, way_in=self._way_in(name, parts))
 
