@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -68,9 +69,21 @@ async def do(request: web.Request) -> web.Response:
     if found is None:
         return unknown_link()
     address_id, channel = found
-    body = await request.content.read(_BODY_BYTES)
-    # One field, urlencoded or multipart: RFC 8058 §3.1. What else there is does not matter: a POST is a no.
-    source = "one_click" if b"List-Unsubscribe" in body and b"One-Click" in body else "unsubscribe_link"
+    # Whatever else is posted, and however it breaks off, does not matter: a POST is a no.
+    source = "one_click" if _is_one_click(await _begin_of_body(request)) else "unsubscribe_link"
     await desk.stop(Said(address_id, channel, source, who_asks(request, desk.client)))
     what = _WHAT.get(channel, "messages")
     return page("Done", f"<p>You will get no more {what} from {escape(desk.organisation)}.</p>")
+
+
+async def _begin_of_body(request: web.Request) -> bytes:
+    """What is posted, as far as it is of interest; it may come in pieces."""
+    body = b""
+    while len(body) < _BODY_BYTES and (piece := await request.content.read(_BODY_BYTES - len(body))):
+        body += piece
+    return body
+
+
+def _is_one_click(body: bytes) -> bool:
+    """Whether a mail program posts for its user: one field, urlencoded or multipart (RFC 8058, 3.1 and 3.2)."""
+    return any(b"List-Unsubscribe" in one and b"One-Click" in one for one in (body, unquote_to_bytes(body)))

@@ -73,6 +73,22 @@ async def connect(relay: Relay, tls: ssl.SSLContext | None = None) -> SMTP:
     return client
 
 
+async def look(relay: Relay, *, seconds: float) -> Unreachable | None:
+    """Connect as for a mail, say that it is fine, and leave; None: all of it went well."""
+    try:
+        async with asyncio.timeout(seconds):
+            client = await connect(relay)
+            try:
+                await client.noop()
+            finally:
+                await _quit(client)
+    except Unreachable as error:
+        return error
+    except (SMTPException, OSError) as error:
+        return _unreachable(error, relay)
+    return None
+
+
 def _unreachable(error: Exception, relay: Relay) -> Unreachable:
     match error:
         case SMTPAuthenticationError(code=code) if code >= 500:
@@ -83,11 +99,13 @@ def _unreachable(error: Exception, relay: Relay) -> Unreachable:
             return Unreachable(f"the relay greets with {code}", lasts=True)
         case SMTPHeloError(code=code):
             return Unreachable(f"the relay answers EHLO with {code}", lasts=True)
+        case SMTPResponseException(code=code) if code < 0:
+            return Unreachable("what answers is no mail relay, or speaks TLS from the first byte", lasts=True)
         case SMTPResponseException(code=code):
             return Unreachable(f"the relay answers {code} before any mail", lasts=True)
         case TimeoutError():
             return Unreachable("the relay did not answer in time")
-        case SMTPException() if "STARTTLS" in str(error):
+        case SMTPException() if str(error).startswith("SMTP STARTTLS"):
             return Unreachable("the relay offers no STARTTLS, and tls = 'starttls' sends nothing in clear", lasts=True)
         case SMTPException() if "AUTH" in str(error) or "authentication" in str(error):
             clear = ", at least not without TLS" if relay.tls == "none" else ""

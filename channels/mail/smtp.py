@@ -11,7 +11,6 @@ that has all of it may have taken it, though its answer is lost. What answers me
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from email.utils import parseaddr
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
@@ -19,7 +18,7 @@ from channels import lease
 from channels.lease import LeaseOver, boottime
 from channels.mail import answers
 from channels.mail.compose import Posted, compose
-from channels.mail.relay import Pool, Relay, Tls, Unreachable
+from channels.mail.relay import Pool, Relay, Unreachable
 from channels.values import InDoubt, Mail, NotSent, Outbound, Outcome, Rejected
 
 DATA_SECONDS = 40.0  # for the answer to the whole mail; an attempt without an end is in doubt after 60
@@ -31,20 +30,9 @@ _TROUBLE = (SMTPException, OSError)  # a TimeoutError is an OSError
 class SmtpSender:
     """Hands mails to one relay."""
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        tls: Tls,
-        sender: str,
-        username: str | None = None,
-        password: str | None = None,
-        inbound_domain: str | None = None,
-        connections: int = 10,
-    ) -> None:
-        hello = parseaddr(sender)[1].rpartition("@")[2].encode("idna").decode()
-        self._pool = Pool(Relay(host, port, tls, hello, username, password), connections)
+    def __init__(self, relay: Relay, *, sender: str, inbound_domain: str | None = None, connections: int = 10) -> None:
+        """`sender` as in `Example Theatre <hello@example.org>`."""
+        self._pool = Pool(relay, connections)
         self._sender = sender
         self._inbound_domain = inbound_domain
 

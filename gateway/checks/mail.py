@@ -1,17 +1,46 @@
-"""What an operator enters at the provider by which e-mail comes in. A secret is named, never shown."""
+"""E-mail: whether the relay takes mail, and what an operator enters where it comes in. A secret is named, never shown."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit, urlunsplit
 
+from channels.mail.relay import Unreachable
 from gateway.checks import listening
-from gateway.checks.findings import Finding, ok, warn
+from gateway.checks.configuration import is_here
+from gateway.checks.findings import Finding, ok, problem, warn
 from gateway.providers.smtp import MailgunIn, PostmarkIn, SendgridIn, SesIn, Smtp, SmtpIn
 from gateway.settings import Settings
 
 SHORTEST = 16  # of a password that is guessed at from outside
 _IN_A_URL = re.compile(r"[A-Za-z0-9._~-]+")  # what needs no escape there (RFC 3986)
+
+
+def relay(name: str, connection: Smtp, told: Unreachable | None) -> Finding:
+    """Whether the relay takes what we send."""
+    about, at = f"connection {name}", f"{connection.host}:{connection.relay.port}"
+    if told is not None:
+        return problem(about, f"{told} ({at}); correct [connections.{name}], or the relay")
+    how = "in clear" if connection.tls == "none" else "encrypted"
+    login = ", and accepts user name and password" if connection.username else ", without a login"
+    return ok(about, f"the relay at {at} takes mail, {how}{login}")
+
+
+def needs(name: str, connection: Smtp, settings: Settings) -> list[Finding]:
+    """What else mail needs, that no relay tells."""
+    about = f"connection {name}"
+    found: list[Finding] = []
+    if connection.tls == "none" and not is_here(f"http://{connection.host}"):
+        found.append(warn(about, "tls is none: mail, and the password if there is one, goes to the relay in clear"))
+    if not settings.organisation.postal_address.strip():
+        words = "[organisation] postal_address is empty: marketing by e-mail is refused without it (CAN-SPAM, CASL)"
+        found.append(warn(about, words))
+    if connection.inbound_domain is None:
+        words = "inbound_domain is not set: bounces go to the address in `from`, and nobody unsubscribes by mail"
+        found.append(warn(about, words))
+    domain = connection.address.rpartition("@")[2]
+    found.append(ok(about, f"not looked at: SPF, DKIM and DMARC of {domain}, see docs/operating.md"))
+    return found
 
 
 def to_paste(name: str, connection: Smtp, settings: Settings) -> list[Finding]:

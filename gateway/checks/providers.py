@@ -7,6 +7,7 @@ import asyncio
 import aiohttp
 
 from channels.looks import NotReached, Refused
+from channels.mail import relay
 from channels.meta import account as meta_account
 from channels.meta.account import Number
 from channels.twilio import account as twilio_account
@@ -47,6 +48,10 @@ async def _of(
         number = await meta_account.look(session, id_, token, api_url=url, seconds=seconds)
         found = [meta.credentials(name, number, seconds), *meta.to_paste(name, connection, settings)]
         return found, number.ahead_seconds if isinstance(number, Number) else None
+    if isinstance(connection, Smtp):
+        answered = await relay.look(connection.relay, seconds=seconds)
+        found = [mail.relay(name, connection, answered), *mail.needs(name, connection, settings)]
+        return [*found, *mail.to_paste(name, connection, settings)], None
     return _unasked(name, connection, settings), None
 
 
@@ -55,11 +60,6 @@ def _unasked(name: str, connection: Connection, settings: Settings) -> list[Find
     about = f"connection {name}"
     if isinstance(connection, Sandbox):
         return [ok(about, "sandbox: nothing leaves this machine")]
-    if isinstance(connection, Smtp):
-        return [
-            warn(about, "the relay was not asked whether it takes mail"),
-            *mail.to_paste(name, connection, settings),
-        ]
     url = f"{settings.server.public_url}/webhooks/{name}"
     return [
         warn(about, f"{connection.provider} was not asked whether it accepts the credentials"),

@@ -13,6 +13,7 @@ from gateway.providers.base import Forwarding, Parts, Rate, Section, StopNotice
 
 if TYPE_CHECKING:
     from channels.mail.adapter import WayIn
+    from channels.mail.relay import Relay
     from channels.values import Adapter
 
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
@@ -130,22 +131,37 @@ class Smtp(Forwarding):
         """The relay, which may be on this very machine."""
         return f"smtp://{self.host}"
 
+    @property
+    def address(self) -> str:
+        """Of the sender, without a name."""
+        return parseaddr(self.sender)[1]
+
+    @property
+    def relay(self) -> Relay:
+        """Where mail is handed over; raises ValueError for what can never work."""
+        from channels.mail.relay import Relay
+
+        return Relay(
+            host=self.host,
+            port=self.port or _PORTS[self.tls],
+            tls=self.tls,
+            hello=self.address.rpartition("@")[2].encode("idna").decode(),
+            username=self.username,
+            password=self.password.get_secret_value() if self.password else None,
+        )
+
     def adapter(self, name: str, parts: Parts) -> Adapter:
         """The adapter of the connection with this name; raises ValueError for what can never work."""
         from channels.mail.adapter import Email
         from channels.mail.smtp import SmtpSender
 
         sender = SmtpSender(
-            host=self.host,
-            port=self.port or _PORTS[self.tls],
-            tls=self.tls,
-            username=self.username,
-            password=self.password.get_secret_value() if self.password else None,
+            self.relay,
             sender=self.sender,
             inbound_domain=self.inbound_domain,
             connections=self.connections,
         )
-        return Email(name=name, address=parseaddr(self.sender)[1], sender=sender, way_in=self._way_in(name, parts))
+        return Email(name=name, address=self.address, sender=sender, way_in=self._way_in(name, parts))
 
     def _way_in(self, name: str, parts: Parts) -> WayIn | None:
         """How mail comes in by the connection; raises ValueError for what can never work."""

@@ -55,7 +55,10 @@ MULTIPART = b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n
     ("kind", "body"),
     [
         ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click"),
+        ("application/x-www-form-urlencoded", b"List%2DUnsubscribe=One%2DClick"),
+        ("application/x-www-form-urlencoded; charset=utf-8", b"x=1&List-Unsubscribe=One-Click"),
         ("multipart/form-data; boundary=x", MULTIPART),
+        ("multipart/form-data; boundary=x", b"\r\n" * 4000 + MULTIPART),
     ],
 )
 async def test_one_click(gateway: Gateway, kind: str, body: bytes) -> None:
@@ -65,6 +68,31 @@ async def test_one_click(gateway: Gateway, kind: str, body: bytes) -> None:
     assert got.status == 200
     assert await state(gateway, ana) == "no"
     assert (await gateway.history(ana))[0]["source"] == "one_click"
+
+
+async def test_one_click_needs_nothing_but_its_link_and_always_gets_the_same_answer(gateway: Gateway) -> None:
+    """RFC 8058: no cookie, no login, no referrer; no redirect; also when already out, and in pieces."""
+    ana = await opted_in(gateway, ANA)
+    path = await link_for(gateway, ANA)
+    host, port = gateway.url.removeprefix("http://").split(":")
+    answers = []
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+        writer.write(head.encode() + b"Content-Type: application/x-www-form-urlencoded\r\n\r\n")
+        for piece in (b"List-Unsub", b"scribe=One-", b"Click"):
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        writer.write(b"0\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        answers.append((answer.split(b"\r\n")[0], answer.partition(b"\r\n\r\n")[2]))
+        assert not any(word in answer.lower() for word in (b"set-cookie", b"\nlocation", b"www-authenticate"))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == b"HTTP/1.1 200 OK"
+    assert await state(gateway, ana) == "no"
+    assert {line["source"] for line in await gateway.history(ana) if line["to"] == "no"} == {"one_click"}
 
 
 async def test_everyone_with_the_address_is_stopped_and_nobody_else(gateway: Gateway) -> None:
