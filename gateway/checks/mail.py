@@ -1,4 +1,4 @@
-"""E-mail: whether the relay takes mail, and what an operator enters where it comes in. A secret is named, never shown."""
+"""E-mail: whether the relay takes it, and what an operator enters where it comes in. A secret is named, never shown."""
 
 from __future__ import annotations
 

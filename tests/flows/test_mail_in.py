@@ -22,7 +22,9 @@ _ids = count()
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     box = Sandbox.model_validate({"provider": "sandbox", "channel": "email", "from": NEWS})
-    return settings.model_copy(update={"connections": settings.connections | {"mail": box}})
+    organisation = settings.organisation.model_copy(update={"postal_address": "12 Long Lane, London"})
+    connections = settings.connections | {"mail": box}
+    return settings.model_copy(update={"connections": connections, "organisation": organisation})
 
 
 def mail(typed: str, subject: str = "", sender: str = ANA, **more: Any) -> Inbound:
@@ -128,6 +130,20 @@ async def test_a_mail_is_shown_with_its_subject_and_what_was_typed(gateway: Gate
 
 
 # --- the address that says it all -------------------------------------------------------------
+
+
+async def test_whoever_writes_to_an_unsubscribe_address_is_out_and_the_sender_is_ignored(gateway: Gateway) -> None:
+    ana, ben = await subscribed(gateway), await subscribed(gateway, "ben@example.org")
+    [address] = {row["id"] for row in await gateway.rows("addresses") if row["value"] == ANA}
+    token = gateway.house.links.mail_token(address)
+    await arrive(
+        gateway,
+        mail("", sender="ben@example.org", unsubscribe_token=token.upper(), automatic="auto_reply", authentic=False),
+    )
+    assert await gateway.verdict(ana, "email") == "opted_out_channel"
+    assert await gateway.verdict(ben, "email") == "opted_in"
+    line = (await gateway.history(ana))[0]
+    assert (line["source"], line["evidence"]["by"]) == ("unsubscribe_link", "mail")
 
 
 async def test_a_token_that_we_have_not_made_is_none(gateway: Gateway) -> None:

@@ -521,7 +521,7 @@ async def test_of_a_mail_what_was_typed_counts_and_the_persons_own_subject(gatew
     people = {name: await fan(gateway, f"email:{name}@example.org") for name in ("ana", "ben", "cleo")}
     await mail_in(gateway, "Thanks, see you there", sender="ana@example.org", subject="Re: No more messages in spring?")
     await mail_in(gateway, "Dear all", sender="ben@example.org", subject="Please take me off your list")
-    await mail_in(gateway, "Abmelden", sender="cleo@example.org", subject="Re: Herbst")
+    await mail_in(gateway, "Bitte abmelden", sender="cleo@example.org", subject="Re: Herbst")
     of_ben, of_cleo = await listed(gateway, "?channel=email")
     assert (of_ben["address"], of_ben["phrase"]["id"]) == ("ben@example.org", "en_off_the_list")
     assert of_cleo["phrase"]["id"] == "de_abmelden"
