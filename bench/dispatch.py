@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--without-direct", action="store_true", help="leave out the gateway without the library")
 
 
-async def _rate(stub: Process, count: int) -> float:
+async def rate(stub: Process, count: int) -> float:
     """Posts a second, once they have all come."""
     until = time.perf_counter() + PATIENCE_SECONDS
     while time.perf_counter() < until:
@@ -50,7 +50,7 @@ async def _rate(stub: Process, count: int) -> float:
 async def _bare(count: int) -> float:
     with processes.running("bench.stub", str(count)) as stub:
         processes.ask("bench.baresend", stub.url, str(count))
-        return await _rate(stub, count)
+        return await rate(stub, count)
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Runs:
             body = {"name": "bench", "channel": "sms", "content": {"body": "Hello"}, "audience": {"all": True}}
             before = server.cpu_seconds()
             call(server, self.key, "/v1/broadcasts", body)
-            self.rates[name].append(await _rate(stub, self.count))
+            self.rates[name].append(await rate(stub, self.count))
             self.cpu[name].append((server.cpu_seconds() - before) / self.count * 1e6)
         self.made.drop(url)
 
