@@ -22,9 +22,10 @@ from pathlib import Path
 from tests.channels.loopback import free_port
 
 PROGRAM = "/usr/sbin/postfix"  # seldom on the path of those who are not root
+# The queue manager is woken each second: mail that it tries again while the last try still ends waits for that.
 SERVICES = """\
 cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
+qmgr unix n - n 1 1 qmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
