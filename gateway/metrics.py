@@ -65,6 +65,9 @@ class Metrics:
         self._queued = gauge("queue_messages", "What waits to be sent", "connection")
         self._late = gauge("queue_late_seconds", "How long the first in the queue could have been sent", "connection")
         self._in_doubt = gauge("attempts_in_doubt", "Attempts that the provider is still asked about", "channel")
+        self._forwards = gauge(
+            "forwards", "Ordinary messages that are not yet where they are read", "connection", "status"
+        )
         self._reviews = gauge("reviews_open", "Messages that read like a no and wait for a decision", "channel")
         self._review_age = gauge("review_oldest_seconds", "How long the oldest of them has waited", "channel")
         self._group_items = spread(
@@ -126,6 +129,12 @@ class Metrics:
         for gain in gains:
             self._consent.labels(gain.to, gain.subject, gain.source).inc(gain.count)
 
+    def show_forwards(self, connections: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
+        """What waits, and what nobody took, of the connections whose messages go on."""
+        for connection in connections:
+            for status in ("queued", "parked"):
+                self._forwards.labels(connection, status).set(counts.get((connection, status), 0))
+
     def show_reviews(self, standing: Mapping[str, Standing], *, now: datetime) -> None:
         for channel in _CHANNELS:
             one = standing.get(channel)
@@ -143,7 +152,7 @@ class Metrics:
         self._database.set(0)
 
     def _forget(self) -> None:
-        for gauge in (self._queued, self._late, self._in_doubt, self._reviews, self._review_age):
+        for gauge in (self._queued, self._late, self._in_doubt, self._forwards, self._reviews, self._review_age):
             gauge.clear()
 
 

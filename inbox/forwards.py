@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.ids import new_id
@@ -143,6 +143,17 @@ async def listed(
 async def read(conn: AsyncConnection, forward_id: str) -> Forward | None:
     row = (await conn.execute(select(forwards).where(forwards.c.id == forward_id))).one_or_none()
     return None if row is None else _forward(row)
+
+
+async def counted(conn: AsyncConnection) -> dict[tuple[str, str], int]:
+    """By connection and status, how many have not arrived."""
+    waiting = (
+        select(forwards.c.connection, forwards.c.status, func.count().label("count"))
+        .where(forwards.c.status.in_(["queued", "parked"]))
+        .group_by(forwards.c.connection, forwards.c.status)
+    )
+    rows = await conn.execute(waiting)
+    return {(row["connection"], row["status"]): row["count"] for row in rows.mappings()}
 
 
 def _forward(row: Any) -> Forward:

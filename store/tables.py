@@ -368,6 +368,7 @@ forwards = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Index("ix_forwards_queue", "due_at", sqlite_where=text("status = 'queued'"),
           postgresql_where=text("status = 'queued'")),
+    Index("ix_forwards_status", "status", "connection"),
 )  # fmt: skip
 
 # --- the door out (owner: outbox) -------------------------------------------------------------

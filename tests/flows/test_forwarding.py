@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from gateway.errors import ConfigError
 from gateway.providers.sandbox import Sandbox
+from gateway.scrape import WATCH
 from gateway.services import targets_for
 from gateway.settings import Settings
 from inbox.forwards import MOST_TRIES
@@ -164,3 +165,18 @@ def test_a_mailbox_needs_a_connection_that_carries_mail() -> None:
     named = Settings.model_validate({"connections": {"sms": box | {"forward_by": "post"}}})
     with pytest.raises(ConfigError, match="there is no e-mail connection post"):
         targets_for(named, None, {})  # type: ignore[arg-type]
+
+
+async def test_what_has_not_arrived_is_counted(gateway: Gateway, reader: Reader) -> None:
+    async def counted() -> dict[str, str]:
+        page = (await gateway.app[WATCH].page()).decode()
+        lines = [line for line in page.splitlines() if line.startswith("optgate_forwards{")]
+        return {line.split('status="')[1].split('"')[0]: line.split()[-1] for line in lines}
+
+    reader.answers = [503]
+    await gateway.text_in("Is there parking?", ANA)
+    await arrived(reader)
+    assert await counted() == {"queued": "1.0", "parked": "0.0"}
+    gateway.clock.advance(seconds=10)
+    await forward(gateway, "done")
+    assert await counted() == {"queued": "0.0", "parked": "0.0"}

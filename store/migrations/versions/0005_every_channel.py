@@ -82,6 +82,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'queued'"),
         postgresql_where=sa.text("status = 'queued'"),
     )
+    op.create_index("ix_forwards_status", "forwards", ["status", "connection"])
     op.create_table(
         "address_reports",
         sa.Column("account", types.Key(), nullable=False),
