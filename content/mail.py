@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -156,6 +157,7 @@ def _links(content: str, below: Below) -> list[tuple[str, str]]:
     return [(words_, url) for words_, url in known if url not in content and escape(url) not in content]
 
 
+@lru_cache(maxsize=64)  # a broadcast's texts are the same for many
 def _letters(text: str) -> str:
     """An address however its lines are broken and its parts separated."""
     return "".join(char for char in text.casefold() if char.isalnum())

@@ -25,6 +25,7 @@ _POLICY_UTF8 = policy.SMTPUTF8.clone(cte_type="7bit")
 _PRINTABLE = re.compile(r"[ -~]*(\r\n [ -~]+)*")
 _PRINTABLE_UTF8 = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(\r\n [ -~]+)*")
 _BOUNDARY = "=_optgate"  # in neither quoted-printable nor base64: there no = is followed by _
+_NOT_IN_AN_ADDRESS = re.compile(r"[\s<>(),:;\[\]\\\"@\x00-\x1f\x7f-\x9f]")
 _SPECIALS = re.compile(r'[][\\()<>@,:;".]')
 _LONGEST_NAME = 60  # of a header's name and value together that is not folded
 
@@ -70,7 +71,7 @@ def compose(message: Outbound, mail: Mail, *, sender: str, inbound_domain: str |
         headers.append(("Auto-Submitted", "auto-replied"))
     posted = _message(headers, mail, utf8=needs_utf8)
     return_path = f"{BOUNCES}+{message.tag}@{inbound_domain}" if inbound_domain else address
-    return Posted(return_path, message.to, message_id, needs_utf8, posted)
+    return Posted(_address(return_path), _address(message.to), message_id, needs_utf8, posted)
 
 
 def _unsubscribing(mail: Mail, inbound_domain: str | None) -> list[tuple[str, str]]:
@@ -116,9 +117,9 @@ def _mailbox(name: str, address: str) -> str:
 
 
 def _address(address: str) -> str:
-    """An address that is one, so that nothing can stand behind it."""
+    """An address that is one, so that nothing can stand behind it, in a header or in a command."""
     local, at, domain = address.rpartition("@")
-    if not at or not local or not domain or re.search(r"[\s<>(),:;\[\]\\\"@\x00-\x1f\x7f]", local + domain):
+    if not at or not local or not domain or _NOT_IN_AN_ADDRESS.search(local + domain):
         raise ValueError("not an address that mail can go to")
     return address
 

@@ -113,11 +113,16 @@ class _Posting:
                 self.is_done = True
                 return Rejected("smtputf8", "the relay carries nothing to addresses that are not ASCII")
             options.append("SMTPUTF8")
-        encoding = "utf-8" if posted.needs_utf8 else "ascii"
-        await client.mail(posted.return_path, options=options, encoding=encoding)
+        await self._say(b"MAIL", f"FROM:<{posted.return_path}>".encode(), *(option.encode() for option in options))
         self._stage = "RCPT"
-        await client.rcpt(posted.to, encoding=encoding)
+        await self._say(b"RCPT", f"TO:<{posted.to}>".encode())
         return None
+
+    async def _say(self, *words: bytes) -> None:
+        """Raises SMTPResponseException for what is no 2xx. The library's own `mail` and `rcpt` parse every address."""
+        answer = await self._client.execute_command(*words)
+        if not 200 <= answer.code < 300:
+            raise SMTPResponseException(answer.code, answer.message)
 
     async def _may_begin(self) -> NotSent | None:
         """The last act before DATA. Raises LeaseOver, with the connection as good as before.

@@ -111,7 +111,8 @@ class Smtp(Forwarding):
     connections: int = Field(default=10, ge=1, le=64)  # to the relay at once
     rate: Rate = 100.0
     stop_notice: StopNotice = "never"
-    inbound_domain: str | None = None  # whose mail comes in by this connection: for unsub+…@ and bounces+…@
+    # Whose mail comes in by this connection: for unsub+…@ and bounces+…@.
+    inbound_domain: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]{1,200}$")
     inbound: Inbound | None = None
 
     @field_validator("sender")
