@@ -59,6 +59,7 @@ def check(content: Content, channels: Collection[str] = ("sms",)) -> Needs:
         _check_depth(part)
         if all(templates[field].is_plain for field, _, _ in _sources(part)):
             check_length(part, channel)
+            _check_what_is_left(part)
     return Needs(
         frozenset().union(*(template.uses for template in templates.values())),
         frozenset().union(*(template.preferences for template in templates.values())),
@@ -126,6 +127,11 @@ def _check_mail(content: Content) -> None:
     for field in ("text", "body", "html"):
         if content.get(field) is not None and not content[field].strip():
             raise BadContent(field, "it says nothing")
+
+
+def _check_what_is_left(content: Content) -> None:
+    if mail.words(content) == "" and not markup.clean(content["html"]).body:
+        raise BadContent("html", "nothing of it may go out: it says nothing, or in what is taken out of a mail")
 
 
 def _check_depth(content: Content) -> None:

@@ -252,7 +252,7 @@ _GAPS = re.compile(r"\n{3,}")
 
 def _one_line(line: str) -> str:
     if line.startswith(_AS_IT_IS):
-        return line[1:].rstrip()
+        return line.replace(_AS_IT_IS, "").rstrip()
     line = _INVISIBLE.sub("", line.replace("\u00a0", " ").replace(_AS_IT_IS, ""))
     return _SPACES.sub(" ", line).strip()
 

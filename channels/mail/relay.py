@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -188,7 +188,10 @@ class Pool:
 
 
 async def _quit(client: SMTP) -> None:
-    with suppress(SMTPException, OSError):
+    try:
         async with asyncio.timeout(QUIT_SECONDS):
             await client.quit()
-    client.close()
+    except (SMTPException, OSError):
+        pass  # it is gone, or says something else: it is used no more
+    finally:
+        client.close()

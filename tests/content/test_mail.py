@@ -132,6 +132,7 @@ def test_whatever_is_filled_in_it_is_finished(subject: str, text: str, html: str
         ({"subject": "x", "text": " "}, "text", "nothing"),
         ({"subject": "x", "html": " "}, "html", "nothing"),
         ({"subject": "x", "html": "<div>" * 201}, "html", "200 deep"),
+        ({"subject": "x", "html": "<script>x()</script>"}, "html", "nothing of it may go out"),
         ({"subject": "{{ nobody }}", "text": "x"}, "subject", "nobody"),
         ({"subject": "x", "text": "x", "html": "{% if %}"}, "html", "missing"),
         ({"subject": "x", "text": "x", "html": "<div>" * 201 + "{{ first_name }}"}, "html", "200 deep"),

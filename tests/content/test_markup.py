@@ -89,6 +89,7 @@ def test_a_style_sheet_cannot_end_the_head_it_is_put_into() -> None:
         ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "a b\nc"),
         ("<h1>Title</h1>text<hr>end", "Title\n\ntext\n\n---\n\nend"),
         ("<pre>a\n  b</pre>c", "a\n  b\n\nc"),
+        ("<pre>a<b>b</b>\n <i>c</i>\x00&#0;</pre>", "ab\n c\ufffd"),
         ("<div>a</div><div><div>b</div></div>", "a\nb"),
         ("Preheader" + "&#8203;&zwnj;&nbsp;" * 50 + "<p>x</p>", "Preheader\n\nx"),
         ('<p title="a > b">x</p>', "x"),
