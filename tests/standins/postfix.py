@@ -74,12 +74,13 @@ class Postfix:
 
 
 @contextmanager
-def running(routes: Mapping[str, str]) -> Iterator[Postfix]:
-    """One that relays mail to each of these domains by its transport (transport(5))."""
+def running(routes: Mapping[str, str], *, milter: int | None = None) -> Iterator[Postfix]:
+    """One that relays mail to each of these domains by its transport (transport(5)); `milter`, a port of this machine,
+    sees each mail before it is taken."""
     folder = Path(tempfile.mkdtemp(prefix="optgate-postfix-", dir="/tmp"))  # in a short path: its sockets need one
     folder.chmod(0o755)  # its daemons run as another user
     postfix = Postfix(free_port(), folder)
-    _configure(postfix, routes)
+    _configure(postfix, routes, milter)
     try:
         started = _as_root(PROGRAM, "-c", str(folder / "config"), "start")
         assert started.returncode == 0, f"{started.stderr}{started.stdout}"
@@ -92,7 +93,7 @@ def running(routes: Mapping[str, str]) -> Iterator[Postfix]:
         _as_root("rm", "-rf", str(folder))
 
 
-def _configure(postfix: Postfix, routes: Mapping[str, str]) -> None:
+def _configure(postfix: Postfix, routes: Mapping[str, str], milter: int | None) -> None:
     folder = postfix.folder
     for name in ("config", "queue"):  # the data's it makes itself, for its own user
         (folder / name).mkdir()
@@ -122,6 +123,8 @@ mailbox_size_limit = 0
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
+smtpd_milters = {f"inet:127.0.0.1:{milter}" if milter else ""}
+milter_default_action = tempfail
 """)
 
 
