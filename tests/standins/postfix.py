@@ -114,7 +114,7 @@ mydestination =
 mynetworks = 127.0.0.0/8
 smtpd_relay_restrictions = permit_mynetworks, reject
 relay_domains = {", ".join(routes)}
-transport_maps = inline:{{ {", ".join(f"{domain}={route}" for domain, route in routes.items())} }}
+transport_maps = inline:{{ {", ".join(f"{{ {domain} = {route} }}" for domain, route in routes.items())} }}
 default_transport = discard
 alias_maps =
 alias_database =

@@ -52,7 +52,7 @@ class Sink:
     log: list[Accepted] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)  # MAIL, RCPT, DATA, as they came
     connections: int = 0
-    port: int = 0
+    port: int = 0  # 0: any that is free
     delay_seconds: float = 0.0  # before each answer to MAIL
     _refusals: list[tuple[str, str, str | None, bool]] = field(default_factory=list)
     _open: set[Any] = field(default_factory=set)
@@ -64,7 +64,7 @@ class Sink:
     async def __aenter__(self) -> Sink:
         loop = asyncio.get_running_loop()
         tls = self.tls if self.implicit else None
-        self._server = await loop.create_server(self._protocol, "127.0.0.1", 0, ssl=tls, backlog=1024)
+        self._server = await loop.create_server(self._protocol, "127.0.0.1", self.port, ssl=tls, backlog=1024)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 

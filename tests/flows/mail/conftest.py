@@ -1,4 +1,4 @@
-"""A gateway that takes mail by SMTP and by LMTP, and a real Postfix that brings it."""
+"""A gateway that takes mail by SMTP and by LMTP, a real Postfix that brings it, and a relay for what goes out."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from gateway.providers.smtp import Smtp
 from gateway.settings import Settings
 from tests.channels.loopback import free_port
 from tests.flows.mail.cutting import Cut
-from tests.flows.running import Gateway
 from tests.standins import postfix as real
 from tests.standins.postfix import Postfix
+from tests.standins.smtp import Sink
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the gateway of each test listens, one after the other, and the way that can be cut."""
+    """Where the gateway of each test listens, one after the other, the way that can be cut, and another mail server."""
 
     smtp: int
     lmtp: int
     cut: int
+    theirs: int
 
 
 @pytest.fixture(scope="session")
 def ports() -> Ports:
-    return Ports(free_port(), free_port(), free_port())
+    return Ports(free_port(), free_port(), free_port(), free_port())
 
 
 @pytest.fixture(scope="session")
@@ -40,46 +41,36 @@ def postfix(ports: Ports) -> Iterator[Postfix]:
         "smtp.example.org": f"smtp:[127.0.0.1]:{ports.smtp}",
         "lmtp.example.org": f"lmtp:inet:[127.0.0.1]:{ports.lmtp}",
         "cut.example.org": f"smtp:[127.0.0.1]:{ports.cut}",
+        "gone.example.net": f"smtp:[127.0.0.1]:{ports.theirs}",
     }
     with real.running(routes) as postfix:
         yield postfix
 
 
 @pytest.fixture
-def relay_port() -> int:
-    """Where mail goes out to: nobody is there."""
-    return free_port()
+async def sink() -> AsyncIterator[Sink]:
+    """The relay that all mail goes out by."""
+    async with Sink() as sink:
+        yield sink
 
 
 @pytest.fixture
-def settings(settings: Settings, ports: Ports, relay_port: int) -> Settings:
+def settings(settings: Settings, ports: Ports, sink: Sink) -> Settings:
     """The connection `smtp` takes mail for any address, `lmtp` for lmtp.example.org."""
 
     def connection(protocol: str, port: int, domain: str | None) -> Smtp:
         options: dict[str, Any] = {
-            "provider": "smtp", "channel": "email", "host": "127.0.0.1", "port": relay_port, "tls": "none",
+            "provider": "smtp", "channel": "email", "host": "127.0.0.1", "port": sink.port, "tls": "none",
             "from": "Example Theatre <hello@example.org>", "inbound_domain": domain,
             "inbound": {"provider": "smtp", "listen": f"127.0.0.1:{port}", "protocol": protocol,
                         "authserv_id": "mx.example.org"},
         }  # fmt: skip
         return Smtp.model_validate(options)
 
+    organisation = settings.organisation.model_copy(update={"postal_address": "12 Long Lane, London N1"})
     mail = {"smtp": connection("smtp", ports.smtp, None), "lmtp": connection("lmtp", ports.lmtp, "lmtp.example.org")}
-    return settings.model_copy(update={"connections": {**settings.connections, **mail}})
-
-
-@pytest.fixture
-async def gateway(gateway: Gateway) -> Gateway:
-    await stop_stops(gateway)
-    return gateway
-
-
-async def stop_stops(gateway: Gateway) -> None:
-    """See that there is a rule for STOP by e-mail."""
-    known = await gateway.api("GET", "/v1/rules?limit=500")
-    if not any(rule["channel"] == "email" and rule["keyword"] == "STOP" for rule in known["items"]):
-        rule = {"channel": "email", "keyword": "STOP", "match": "exact", "action": "opt_out", "reply": "You are out."}
-        await gateway.api("POST", "/v1/rules", json=rule)
+    changed = {"connections": {**settings.connections, **mail}, "organisation": organisation}
+    return settings.model_copy(update=changed)
 
 
 @pytest.fixture
