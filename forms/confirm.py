@@ -8,13 +8,11 @@ from html import escape
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from forms.page import Client, page, unknown_link, who_asks
+from forms.page import Client, news_by, page, unknown_link, who_asks
 from outbox import confirmations, heed
 from outbox.confirmations import ConfirmLinks, Question
 from store.clock import Clock
 from store.engine import Database
-
-_WHAT = {"sms": "text messages", "whatsapp": "WhatsApp messages", "email": "e-mails"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ async def ask(request: web.Request) -> web.Response:
         found = await confirmations.find(conn, confirmation_id, now=desk.clock())
     if found is None or found.is_expired or found.is_confirmed:
         return _ended(found, desk)
-    what = _WHAT.get(found.channel, "messages")
+    what = news_by(found.channel)
     return page(
         f"Get {what}?",
         f"<p>Press the button to confirm that you want {what} from {escape(desk.organisation)}. "
@@ -82,5 +80,5 @@ def _ended(found: Question | None, desk: Confirming) -> web.Response:
             f"<p>Nothing has changed. Ask {escape(desk.organisation)} once more, and you will get a new one.</p>",
             status=410,
         )
-    what = _WHAT.get(found.channel, "messages")
+    what = news_by(found.channel)
     return page("Done", f"<p>You will get {what} from {escape(desk.organisation)}. You can stop them at any time.</p>")

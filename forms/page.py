@@ -11,12 +11,19 @@ from typing import Any
 
 from aiohttp import web
 
+_NEWS = {
+    "sms": "news and offers by text message",
+    "whatsapp": "news and offers by WhatsApp",
+    "email": "news and offers by e-mail",
+}
 Client = Callable[[web.Request], IPv4Address | IPv6Address | None]  # who asks; None: nobody can tell
 
 _STYLE = (
     "body{font:1.125rem/1.5 system-ui,sans-serif;max-width:32rem;margin:3rem auto;padding:0 1rem;color:#1a1a1a;"
     "background:#fff}h1{font-size:1.5rem}button{font:inherit;padding:.75rem 1.25rem;border:0;border-radius:.4rem;"
-    "background:#1a4fa3;color:#fff;cursor:pointer}button:focus-visible{outline:3px solid #f5a623;outline-offset:2px}"
+    "background:#1a4fa3;color:#fff;cursor:pointer}button:focus-visible{outline:3px solid #b35900;outline-offset:2px}"
+    "@media(prefers-color-scheme:dark){body{color:#eee;background:#16181c}button{background:#9dc1ff;color:#16181c}"
+    "button:focus-visible{outline-color:#f5a623}}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
@@ -26,6 +33,11 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "X-Robots-Tag": "noindex",
 }
+
+
+def news_by(channel: str) -> str:
+    """What the pages speak of: marketing. A ticket comes all the same, so that they must not promise an end of all."""
+    return _NEWS.get(channel, "news and offers")
 
 
 def who_asks(request: web.Request, client: Client) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from forms.page import Client, page, unknown_link, who_asks
+from forms.page import Client, news_by, page, unknown_link, who_asks
 from outbox import heed, word
 from outbox.optout_links import OptOutLinks
 from outbox.word import Said
@@ -17,7 +17,7 @@ from store.clock import Clock
 from store.engine import Database
 
 _BODY_BYTES = 16_384  # a button or RFC 8058's one field
-_WHAT = {"sms": "text messages", "whatsapp": "WhatsApp messages", "email": "e-mails"}
+_STILL = "What you order, such as a ticket, may still come."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ async def ask(request: web.Request) -> web.Response:
     found = desk.links.read(request.match_info["token"])
     if found is None:
         return unknown_link()
-    what = _WHAT.get(found[1], "messages")
+    what = news_by(found[1])
     return page(
         f"Stop {what}?",
-        f"<p>Press the button, and you will get no more {what} from {escape(desk.organisation)}.</p>"
+        f"<p>Press the button, and {escape(desk.organisation)} sends you no more {what}. {_STILL}</p>"
         f'<form method="post"><button>Stop {what}</button></form>',
     )
 
@@ -72,8 +72,7 @@ async def do(request: web.Request) -> web.Response:
     # Whatever else is posted, and however it breaks off, does not matter: a POST is a no.
     source = "one_click" if _is_one_click(await _begin_of_body(request)) else "unsubscribe_link"
     await desk.stop(Said(address_id, channel, source, who_asks(request, desk.client)))
-    what = _WHAT.get(channel, "messages")
-    return page("Done", f"<p>You will get no more {what} from {escape(desk.organisation)}.</p>")
+    return page("Done", f"<p>{escape(desk.organisation)} sends you no more {news_by(channel)}. {_STILL}</p>")
 
 
 async def _begin_of_body(request: web.Request) -> bytes:

@@ -28,14 +28,15 @@ _OPTED_OUT_OF_ONE: Final = {
     "pt": "[organisation]: deixamos de lhe enviar mensagens deste tipo. Para deixar de receber todas, responda STOP.",
     "it": "[organisation]: non riceverai più messaggi di questo tipo. Per non riceverne nessuno, rispondi STOP.",
 }
-# A mail answers a mail: nothing is said of START, which opts nobody in by e-mail alone.
+# A mail answers a mail. A ticket still comes by e-mail, so an end of all is not promised; and nothing is said of START,
+# which opts nobody in by e-mail alone.
 _OPTED_OUT_OF_MAIL: Final = {
-    "en": "[organisation]: you are unsubscribed and will receive no more e-mails from us.",
-    "fr": "[organisation] : désinscription confirmée. Vous ne recevrez plus d'e-mails de notre part.",
-    "es": "[organisation]: baja confirmada. Ya no le enviaremos correos electrónicos.",
-    "de": "[organisation]: Sie sind abgemeldet und erhalten keine E-Mails mehr von uns.",
-    "pt": "[organisation]: cancelamento confirmado. Deixamos de lhe enviar e-mails.",
-    "it": "[organisation]: iscrizione annullata. Non riceverà più e-mail da noi.",
+    "en": "[organisation]: you are unsubscribed and will receive no more news or offers by e-mail.",
+    "fr": "[organisation] : désinscription confirmée. Vous ne recevrez plus d'actualités ni d'offres par e-mail.",
+    "es": "[organisation]: baja confirmada. Ya no le enviaremos novedades ni ofertas por correo electrónico.",
+    "de": "[organisation]: Sie sind abgemeldet und erhalten keine Neuigkeiten und Angebote mehr per E-Mail.",
+    "pt": "[organisation]: cancelamento confirmado. Deixamos de lhe enviar novidades e ofertas por e-mail.",
+    "it": "[organisation]: iscrizione annullata. Non riceverà più novità né offerte via e-mail.",
 }
 _OPTED_IN: Final = (
     "[organisation]: you are subscribed to our messages. Frequency varies. "

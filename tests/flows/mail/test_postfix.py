@@ -19,7 +19,7 @@ from tests.standins.smtp import Accepted, Sink
 
 WAYS = ("smtp", "lmtp")
 OURS = "Example Theatre <hello@example.org>"
-OPTED_OUT = "Example Theatre: you are unsubscribed and will receive no more e-mails from us."
+OPTED_OUT = "Example Theatre: you are unsubscribed and will receive no more news or offers by e-mail."
 
 
 def mail(sender: str, text: str = "STOP", *, number: int = 1) -> bytes:

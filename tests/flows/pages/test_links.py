@@ -1,0 +1,100 @@
+"""The pages behind the links in a mail: no barrier in them on any screen, and done with the keyboard alone."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page
+
+from gateway.providers.sandbox import Sandbox
+from gateway.settings import Settings
+from tests.flows.pages.conftest import Look, Screen
+from tests.flows.running import Gateway, eventually
+
+ANA = "ana@example.org"
+NEWS = "news and offers by e-mail"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Mail goes to a sandbox, and its links to the gateway's own port."""
+    mail = Sandbox.model_validate({"provider": "sandbox", "channel": "email"})
+    organisation = settings.organisation.model_copy(update={"postal_address": "12 Long Lane, London N1"})
+    return settings.model_copy(update={"connections": {"mail": mail}, "organisation": organisation})
+
+
+async def link(gateway: Gateway, kind: str) -> str:
+    """The path of the link in the mail that Ana got."""
+
+    async def came() -> str | None:
+        sent = (await gateway.api("GET", "/v1/sandbox/messages"))["items"]
+        return next((one["body"] for one in sent if f"/{kind}/" in one["body"]), None)
+
+    _, _, rest = str(await eventually(came)).partition(f"/{kind}/")
+    return f"/{kind}/{rest.split()[0]}"
+
+
+async def asked_to_stop(gateway: Gateway) -> str:
+    await gateway.person(f"email:{ANA}", consent={"channels": {"email": "yes"}})
+    await gateway.sent({"all": True}, channel="email", connection="mail")
+    return await link(gateway, "unsubscribe")
+
+
+async def asked_to_confirm(gateway: Gateway) -> str:
+    rule = {"channel": "email", "keyword": "JOIN", "match": "exact", "action": "opt_in"}
+    await gateway.api("POST", "/v1/rules", json=rule)
+    await gateway.sandbox_in("JOIN", ANA, connection="mail")
+    return await link(gateway, "confirm")
+
+
+async def state(gateway: Gateway) -> str:
+    [person] = await gateway.whose(f"email:{ANA}")
+    return str(person["consent"]["channels"]["email"]["state"])
+
+
+async def must_fit(screen: Screen, look: Look, title: str) -> Page:
+    await screen.must_be_sound()
+    paper = await screen.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+    assert (max(paper) < 60, min(paper) > 240) == (look.colours == "dark", look.colours == "light")
+    assert await screen.page.title() == title
+    assert await screen.page.locator("h1").inner_text() == title
+    return screen.page
+
+
+async def press_the_button(page: Page, words: str) -> None:
+    """By the keyboard: the button is the first that it reaches, and one sees that it has the focus."""
+    await page.keyboard.press("Tab")
+    focused = page.locator("button:focus-visible")
+    assert await focused.inner_text() == words
+    assert await focused.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+
+
+async def test_who_opts_out_sees_what_ends_and_what_does_not(screen: Screen, gateway: Gateway, look: Look) -> None:
+    await screen.open(await asked_to_stop(gateway))
+    page = await must_fit(screen, look, f"Stop {NEWS}?")
+    assert await state(gateway) == "yes", "to open it changes nothing"
+    await press_the_button(page, f"Stop {NEWS}")
+    await must_fit(screen, look, "Done")
+    assert await page.locator("p").inner_text() == (
+        f"Example Theatre sends you no more {NEWS}. What you order, such as a ticket, may still come."
+    )
+    assert await state(gateway) == "no"
+
+
+async def test_who_confirms_sees_what_begins(screen: Screen, gateway: Gateway, look: Look) -> None:
+    await screen.open(await asked_to_confirm(gateway))
+    page = await must_fit(screen, look, f"Get {NEWS}?")
+    assert await state(gateway) == "not_asked", "to open it changes nothing"
+    await press_the_button(page, f"Yes, send me {NEWS}")
+    await must_fit(screen, look, "Done")
+    assert await page.locator("p").inner_text() == (
+        f"You will get {NEWS} from Example Theatre. You can stop them at any time."
+    )
+    assert await state(gateway) == "yes"
+
+
+@pytest.mark.parametrize("kind", ["unsubscribe", "confirm"])
+async def test_a_link_that_does_not_work_says_what_to_do(screen: Screen, look: Look, kind: str) -> None:
+    await screen.open(f"/{kind}/cut-off", status=404)
+    await must_fit(screen, look, "This link does not work")
