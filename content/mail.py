@@ -34,7 +34,6 @@ _PREFERENCES = {
     "pt": "Escolher o que recebe",
     "it": "Scegli cosa ricevere",
 }
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", re.ASCII)
 # Controls, and what ends a line in some reader's eyes: a subject is one line, and no header follows it.
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]+")
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+", re.ASCII)
@@ -111,15 +110,14 @@ def _text(text: str, below: Below | None) -> str:
 
 
 def _document(cleaned: markup.Cleaned, title: str, preheader: str | None, below: Below | None) -> str:
-    locale = below.locale if below is not None and below.locale else ""
-    lang = f' lang="{locale.replace("_", "-")}"' if _LANGUAGE.fullmatch(locale) else ""
+    lang = f' lang="{cleaned.language}"' if cleaned.language else ""  # no guess: a screen reader would speak it
     return (
         f"<!DOCTYPE html>\n<html{lang}>\n<head>\n"
         '<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n"
         + (f"<style>\n{cleaned.styles}\n</style>\n" if cleaned.styles else "")
-        + '</head>\n<body style="margin:0">\n'
+        + f'</head>\n<body style="margin:{0 if cleaned.is_page else "16px"}">\n'
         + (_HIDDEN.format(escape(one_line(preheader))) if preheader else "")
         + cleaned.body
         + (_footer(cleaned, below) if below is not None else "")
@@ -129,7 +127,9 @@ def _document(cleaned: markup.Cleaned, title: str, preheader: str | None, below:
 
 # Shown beside the subject in the list of mails, and nowhere else.
 _HIDDEN = '<div style="display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;mso-hide:all">{}</div>\n'
-_FOOTER = '<div style="margin:24px 16px;font:13px/1.5 Arial,Helvetica,sans-serif;color:#595959;text-align:center">'
+_FOOTER = (
+    '<div lang="{}" style="margin:24px 16px;font:13px/1.5 Arial,Helvetica,sans-serif;color:#595959;text-align:center">'
+)
 
 
 def _footer(cleaned: markup.Cleaned, below: Below) -> str:
@@ -137,7 +137,7 @@ def _footer(cleaned: markup.Cleaned, below: Below) -> str:
     links = _links(cleaned.body, below)
     if links:
         lines.append(" · ".join(f'<a href="{escape(url)}" style="color:#595959">{words_}</a>' for words_, url in links))
-    return f"\n{_FOOTER}{'<br>'.join(lines)}</div>" if lines else ""
+    return f"\n{_FOOTER.format(_language(below))}{'<br>'.join(lines)}</div>" if lines else ""
 
 
 def _sender(text: str, below: Below) -> list[str]:
@@ -150,11 +150,17 @@ def _sender(text: str, below: Below) -> list[str]:
 
 def _links(content: str, below: Below) -> list[tuple[str, str]]:
     """Where to opt out and to choose, in the person's language, where the content does not lead there."""
-    language = (below.locale or "en")[:2].lower()
-    known = [(_UNSUBSCRIBE.get(language, _UNSUBSCRIBE["en"]), below.unsubscribe_url)]
+    language = _language(below)
+    known = [(_UNSUBSCRIBE[language], below.unsubscribe_url)]
     if below.preferences_url is not None:
-        known.append((_PREFERENCES.get(language, _PREFERENCES["en"]), below.preferences_url))
+        known.append((_PREFERENCES[language], below.preferences_url))
     return [(words_, url) for words_, url in known if url not in content and escape(url) not in content]
+
+
+def _language(below: Below) -> str:
+    """The person's language where we speak it, else English."""
+    language = (below.locale or "en")[:2].lower()
+    return language if language in _UNSUBSCRIBE else "en"
 
 
 @lru_cache(maxsize=64)  # a broadcast's texts are the same for many

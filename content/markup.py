@@ -60,7 +60,9 @@ class Cleaned:
     """The HTML that may go out."""
 
     body: str
-    styles: str  # of its style sheets, together
+    styles: str = ""  # of its style sheets, together
+    language: str | None = None  # that it says it is in
+    is_page: bool = False  # with a body of its own, whose margins are its own affair
 
     @cached_property
     def text(self) -> str:
@@ -75,7 +77,8 @@ def clean(html: str) -> Cleaned:
     kept = _CLEANER.clean(_BODY.sub(r"<\1div", html))
     styles = "\n".join(sheet for sheet in _SHEET.findall(kept) if not _is_tricky(sheet))
     body = _SHEET.sub("", kept).strip()
-    return Cleaned(body, styles)
+    language = _LANGUAGE.search(html, 0, _MOST_BEFORE_THE_HEAD)
+    return Cleaned(body, styles, language[1] if language else None, _BODY.search(html) is not None)
 
 
 def depth(html: str) -> int:
@@ -141,6 +144,10 @@ _CLEANER = nh3.Cleaner(
     url_relative=lambda url: url if url.startswith("#") else None,
 )
 _BODY = re.compile(r"<(/?)body(?=[\s>])", re.IGNORECASE)
+_MOST_BEFORE_THE_HEAD = 2_000
+_LANGUAGE = re.compile(
+    r"<html\b[^<>]*?\slang\s*=\s*[\"']?([a-z]{2,3}(?:-[a-z0-9]{2,8}){0,3})(?=[\s\"'>])", re.IGNORECASE | re.ASCII
+)
 _SHEET = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _ANY_SHEET = re.compile(r"<style\b[^<>]*>([^<]*)", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9:-]*)")

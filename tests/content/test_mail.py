@@ -64,10 +64,29 @@ def test_it_is_said_in_the_persons_language(locale: str | None, word: str) -> No
     assert word in letter.text
     assert letter.html is not None
     assert word in letter.html.replace("&#x27;", "'")
-    language = re.search(r"<html(.*)>", letter.html)
-    assert language is not None
-    assert language[1] in ("", f' lang="{str(locale).replace("_", "-")}"')
+    spoken = {"Unsubscribe": "en"}.get(word, str(locale)[:2])
+    assert re.findall(r'<(\w+) lang="(.*?)"', letter.html) == [("div", spoken)], (
+        "only what is ours is known to be in it"
+    )
     assert "x<y>" not in letter.html
+
+
+@pytest.mark.parametrize(
+    ("html", "begins"),
+    [
+        ("<p>Hello</p>", '<html>…<body style="margin:16px">'),
+        ("<html><body><p>Hello</p></body></html>", '<html>…<body style="margin:0">'),
+        (
+            '<!doctype html>\n<html dir="ltr" LANG=de-AT><body bgcolor=red>',
+            '<html lang="de-AT">…<body style="margin:0">',
+        ),
+        ("<html lang='x\" onload=\"y'><p>Hello", '<html>…<body style="margin:16px">'),
+    ],
+)
+def test_a_page_keeps_its_language_and_its_edges_and_a_few_words_get_some_room(html: str, begins: str) -> None:
+    made = finish(HTML | {"html": html}).html
+    assert made is not None
+    assert re.sub(r"\n<head>.*?</head>\n", "…", made.partition("\n")[2], flags=re.DOTALL).startswith(begins)
 
 
 def test_a_place_is_left_for_the_persons_own_page() -> None:

@@ -105,7 +105,8 @@ def test_html_reads_as_plain_text(html: str, text: str) -> None:
 @pytest.mark.parametrize(
     "repeated",
     ["<", "&", "<a ", '<a "', "<!--", "<b>", "<b><p>", "<table>", "<style>", "<style>x</style>", "on", '" onaaa=',
-     " href=", "<body ", "\u200b", "\u200c", "&#8203;", " ", "<p>", "<br>", "<td>", "<li>", "<pre>\n", "<select>"],
+     " href=", "<body ", "<html ", "<html lang ", "\u200b", "\u200c", "&#8203;", " ",
+     "<p>", "<br>", "<td>", "<li>", "<pre>\n", "<select>"],
 )  # fmt: skip
 def test_nothing_takes_long(repeated: str) -> None:
     html = (repeated * (150_000 // len(repeated) + 1))[:150_000]
