@@ -9,6 +9,7 @@ import hmac
 PREFIX = "whsec_"
 LEAST_BYTES = 24  # of a secret, by the specification
 _MOST_BYTES = 64
+HOW_TO_MAKE_ONE = f'`echo "{PREFIX}$(openssl rand -base64 32)"` makes one'
 
 
 def read_secret(text: str) -> bytes:
@@ -19,8 +20,7 @@ def read_secret(text: str) -> bytes:
         key = b""
     if not text.startswith(PREFIX) or not LEAST_BYTES <= len(key) <= _MOST_BYTES:
         raise ValueError(
-            f"write {PREFIX} and {LEAST_BYTES} to {_MOST_BYTES} bytes in base64 behind it: "
-            f'`echo "{PREFIX}$(openssl rand -base64 32)"` makes one'
+            f"write {PREFIX} and {LEAST_BYTES} to {_MOST_BYTES} bytes in base64 behind it: {HOW_TO_MAKE_ONE}"
         )
     return key
 

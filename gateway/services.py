@@ -136,22 +136,12 @@ def adapters_for(settings: Settings, session: aiohttp.ClientSession, sandbox: Sa
 def targets_for(
     settings: Settings, session: aiohttp.ClientSession, adapters: Mapping[str, Adapter]
 ) -> dict[str, Target]:
-    """Where the ordinary messages of each connection go on to; raises ConfigError where nothing carries them there."""
+    """Where the ordinary messages of each connection go on to."""
     targets: dict[str, Target] = {}
     for name, connection in settings.connections.items():
         if connection.forward_url is not None and connection.forward_secret is not None:
             secret = connection.forward_secret.get_secret_value()
             targets[name] = ToUrl(session, connection.forward_url, secret, spell=spelled)
         elif connection.forward_to is not None:
-            targets[name] = ToMailbox(adapters[_carrier(settings, name)], connection.forward_to)
+            targets[name] = ToMailbox(adapters[settings.carrier(name)], connection.forward_to)
     return targets
-
-
-def _carrier(settings: Settings, name: str) -> str:
-    """The e-mail connection that carries a connection's messages to a mailbox."""
-    mails = [other for other, one in settings.connections.items() if one.channel == "email"]
-    wanted = settings.connections[name].forward_by or (name if name in mails else next(iter(mails), None))
-    if wanted in mails:
-        return wanted
-    words = f"there is no e-mail connection {wanted}" if wanted else "no e-mail connection is configured to carry it"
-    raise ConfigError(f"[connections.{name}] forward_to: {words}")

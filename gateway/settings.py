@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import phonenumbers
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,7 +29,7 @@ from pydantic_settings import (
 
 from gateway.errors import ConfigError
 from gateway.providers.base import Section
-from gateway.providers.known import PROVIDERS, Connection
+from gateway.providers.known import PROVIDERS, WAYS_IN, Connection
 from gateway.providers.sandbox import Sandbox
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law
@@ -205,6 +205,24 @@ class Settings(BaseSettings):
     rules: RuleSettings = RuleSettings()
     connections: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Connection] = {}
 
+    @model_validator(mode="after")
+    def _can_forward(self) -> Settings:
+        for name, connection in self.connections.items():
+            if connection.forward_to is not None and connection.forward_url is None:
+                self.carrier(name)
+        return self
+
+    def carrier(self, name: str) -> str:
+        """The e-mail connection that carries a connection's messages to a mailbox; raises ValueError for none."""
+        mails = [other for other, one in self.connections.items() if one.channel == "email"]
+        wanted = self.connections[name].forward_by or (name if name in mails else next(iter(mails), None))
+        if wanted is None:
+            raise ValueError(f"[connections.{name}] forward_to: no e-mail connection is configured to carry it")
+        if wanted not in mails:
+            known = f"use one of {', '.join(mails)}" if mails else "none is configured"
+            raise ValueError(f"[connections.{name}] forward_by: there is no such e-mail connection: {known}")
+        return wanted
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -295,7 +313,9 @@ def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
     ]
     variable = PREFIX + "__".join(parts).upper()
     where = variable if variable in {name.upper() for name in environ} else str(file or "the configuration")
-    section, option = ".".join(parts[:-1]), parts[-1] if parts else ""
+    if not parts:  # of several connections together: the words name them
+        return f"{where}: {_words(error, variable)}"
+    section, option = ".".join(parts[:-1]), parts[-1]
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         section, option = ".".join(parts), "provider"
     return f"{where}: {f'[{section}] ' if section else ''}{option}: {_words(error, variable)}"
@@ -303,7 +323,7 @@ def _problem(error: Any, file: Path | None, environ: Mapping[str, str]) -> str:
 
 def _words(error: Any, variable: str) -> str:
     """What is wrong with the value, and what to write instead; never the value itself."""
-    providers = ", ".join(PROVIDERS)
+    providers = ", ".join(WAYS_IN if error["loc"][-1:] == ("inbound",) else PROVIDERS)
     match error["type"]:
         case "extra_forbidden":
             return "there is no such option"
@@ -321,6 +341,12 @@ def _words(error: Any, variable: str) -> str:
             return f"is empty: set it here, or in the environment as {variable}"
         case "string_pattern_mismatch" if error["loc"][-1] == "account_sid":
             return "must be the account's SID, which begins with AC; it stands in Twilio's console"
+        case "string_pattern_mismatch" if error["loc"][-1] == "phone_number_id":
+            return "must be the number's id, all digits; it stands at Meta, under the app's WhatsApp, API setup"
+        case "string_pattern_mismatch" if "topic_arns" in error["loc"]:
+            return (
+                "must be the ARN of a topic, such as arn:aws:sns:eu-west-1:123456789012:mail, as SNS shows it"
+            )
         case "string_pattern_mismatch" if error["loc"][-1] == "[key]":
             return "a connection's name holds a-z, 0-9, - and _ alone: it stands in the webhook's path"
     return str(error["msg"]).removeprefix("Value error, ")

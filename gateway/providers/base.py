@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from channels.standard_webhooks import read_secret
+from channels.standard_webhooks import HOW_TO_MAKE_ONE, read_secret
 
 if TYPE_CHECKING:
     import aiohttp
@@ -54,10 +54,8 @@ class Forwarding(Section):
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _HERE):
             raise ValueError("forward_to: a URL beyond this machine begins with https://, since messages are personal")
         if self.forward_secret is None:
-            made = (
-                "`python3 -c \"import base64,os;print('whsec_'+base64.b64encode(os.urandom(32)).decode())\"` makes one"
-            )
-            raise ValueError(f"forward_to: a URL needs `forward_secret` too, so that it can tell who posts; {made}")
+            why = "so that it can tell who posts"
+            raise ValueError(f"forward_to: a URL needs `forward_secret` too, {why}; {HOW_TO_MAKE_ONE}")
         return self
 
     def _to_mailbox(self, text: str) -> Forwarding:

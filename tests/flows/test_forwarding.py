@@ -9,10 +9,8 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import update
 
-from gateway.errors import ConfigError
 from gateway.providers.sandbox import Sandbox
 from gateway.scrape import WATCH
-from gateway.services import targets_for
 from gateway.settings import Settings
 from inbox.forwards import MOST_TRIES
 from store.tables import forwards
@@ -155,16 +153,6 @@ async def test_messages_go_on_to_a_mailbox(gateway: Gateway) -> None:
 def test_a_wrong_place_to_forward_to_is_named(options: dict[str, str], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Sandbox.model_validate({"provider": "sandbox", "channel": "sms", **options})
-
-
-def test_a_mailbox_needs_a_connection_that_carries_mail() -> None:
-    box = {"provider": "sandbox", "channel": "sms", "forward_to": "desk@example.org"}
-    alone = Settings.model_validate({"connections": {"sms": box}})
-    with pytest.raises(ConfigError, match=r"\[connections.sms\] forward_to: no e-mail connection"):
-        targets_for(alone, None, {})  # type: ignore[arg-type]
-    named = Settings.model_validate({"connections": {"sms": box | {"forward_by": "post"}}})
-    with pytest.raises(ConfigError, match="there is no e-mail connection post"):
-        targets_for(named, None, {})  # type: ignore[arg-type]
 
 
 async def test_what_has_not_arrived_is_counted(gateway: Gateway, reader: Reader) -> None:

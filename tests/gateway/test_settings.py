@@ -28,6 +28,15 @@ account_sid = "AC1"
 auth_token = "{SECRET}"
 from = "+14155550100"
 """
+META = f"""
+[connections.wa]
+channel = "whatsapp"
+provider = "meta"
+phone_number_id = "+14155550100"
+app_secret = "{SECRET}"
+access_token = "{SECRET}"
+verify_token = "{SECRET}"
+"""
 MAIL = """
 [connections.mail]
 channel = "email"
@@ -155,6 +164,30 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ('[rules]\npacks = ["xx"]', "optgate.toml: [rules.packs] 0: Input should be"),
         (TWILIO.replace("from = ", "form = "), "optgate.toml: [connections.sms] form: there is no such option"),
         (TWILIO.replace('"AC1"', '"SK1"'), "optgate.toml: [connections.sms] account_sid: must be the account's SID"),
+        (
+            META,
+            "optgate.toml: [connections.wa] phone_number_id: must be the number's id, all digits",
+        ),
+        (
+            MAIL + 'inbound = { provider = "sendgird" }',
+            "optgate.toml: [connections.mail.inbound] provider: there is no such provider: use one of sendgrid, ",
+        ),
+        (
+            MAIL + "inbound = {}",
+            "optgate.toml: [connections.mail.inbound] provider: is missing: use one of sendgrid, mailgun, postmark, ",
+        ),
+        (
+            MAIL + 'inbound = { provider = "ses", topic_arns = ["mail"] }',
+            "optgate.toml: [connections.mail.inbound.topic_arns] 0: must be the ARN of a topic, such as arn:aws:sns:",
+        ),
+        (
+            TWILIO + 'forward_to = "desk@example.org"',
+            "optgate.toml: [connections.sms] forward_to: no e-mail connection is configured to carry it",
+        ),
+        (
+            TWILIO + f'forward_to = "desk@example.org"\nforward_by = "mial"\n{MAIL}',
+            "optgate.toml: [connections.sms] forward_by: there is no such e-mail connection: use one of mail",
+        ),
         (
             TWILIO.replace('from = "+14155550100"', ""),
             "optgate.toml: [connections] sms: needs `from`, the number that sends, or `messaging_service_sid`",
