@@ -344,9 +344,7 @@ def _words(error: Any, variable: str) -> str:
         case "string_pattern_mismatch" if error["loc"][-1] == "phone_number_id":
             return "must be the number's id, all digits; it stands at Meta, under the app's WhatsApp, API setup"
         case "string_pattern_mismatch" if "topic_arns" in error["loc"]:
-            return (
-                "must be the ARN of a topic, such as arn:aws:sns:eu-west-1:123456789012:mail, as SNS shows it"
-            )
+            return "must be the ARN of a topic, such as arn:aws:sns:eu-west-1:123456789012:mail, as SNS shows it"
         case "string_pattern_mismatch" if error["loc"][-1] == "[key]":
             return "a connection's name holds a-z, 0-9, - and _ alone: it stands in the webhook's path"
     return str(error["msg"]).removeprefix("Value error, ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,6 @@ class Letter:
     html: str | None = None  # the text/html part that is read
     parts: tuple[Part, ...] = ()
     dmarc_pass: bool = False  # by the provider's signed word, or our own relay's Authentication-Results
-    sent_at: datetime | None = None  # UTC, from Date; the sender's clock
 
     def header(self, name: str) -> str | None:
         """The first header of this name, in any case."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from channels.mail import authentication, headers, mailbox, multipart
 from channels.mail.charsets import clean, decode, from_base64, from_quoted_printable
@@ -121,7 +119,6 @@ def assemble(
         html=words.html,
         parts=tuple(parts[:MACHINE_PARTS]),
         dmarc_pass=proves is not None and author.sure and head.whole and proves(author.domain),
-        sent_at=_date(head.first("Date")),
     )
     return _identified(letter, provider_id)
 
@@ -204,14 +201,6 @@ def _chosen(kind: str, below: Sequence[Words]) -> Words:
 
 def _bare(address: str) -> str:
     return clean(address)[: mailbox.MAILBOX_CHARS + 2].strip(" \t\r\n<>")
-
-
-def _date(value: str | None) -> datetime | None:
-    try:
-        at = parsedate_to_datetime((value or "")[:100])
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError, IndexError, AttributeError):
-        return None
 
 
 def _identified(letter: Letter, provider_id: str | None) -> Letter:

@@ -28,7 +28,7 @@ def credentials(name: str, told: Told, seconds: float) -> Finding:
         case Refused(status):
             return problem(about, f"what answers for Meta is not its API ({status}): correct api_url in {option}")
         case Number():
-            return ok(about, "Meta accepts the access token, and it opens the number")
+            return ok(about, f"Meta accepts the access token, and it opens the number {told.shown_as}".rstrip())
 
 
 def to_paste(name: str, connection: Meta, settings: Settings) -> list[Finding]:

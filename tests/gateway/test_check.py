@@ -435,7 +435,7 @@ async def test_meta_is_asked_and_what_to_enter_there_is_said(on_sqlite: Operator
     at_meta(on_sqlite, meta.url)
     found = await check(on_sqlite, status=0)
     assert about(found, "connection cloud") == [
-        "ok: Meta accepts the access token, and it opens the number",
+        "ok: Meta accepts the access token, and it opens the number +1 415-555-0101",
         "ok: paste at Meta, under the app's WhatsApp, Configuration, Callback URL: https://gw.invalid/webhooks/cloud",
         "ok: and as Verify token what verify_token in [connections.cloud] says",
         "ok: there, subscribe to the fields messages, user_preferences and standby; no other URL is needed",
