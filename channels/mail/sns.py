@@ -33,7 +33,8 @@ Type = Literal["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmat
 TYPES: tuple[Type, ...] = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
 _TYPE, _MESSAGE_ID, _TOPIC = "x-amz-sns-message-type", "x-amz-sns-message-id", "x-amz-sns-topic-arn"
 
-_HOST = r"sns\.[a-z0-9-]{3,40}\.amazonaws\.com(?:\.cn)?"
+# A region's name begins with letters alone: sns.s3-us-west-2.amazonaws.com is a bucket that somebody has called "sns".
+_HOST = r"sns\.[a-z]{2,4}(?:-[a-z]{2,12}){1,3}-\d{1,2}\.amazonaws\.com(?:\.cn)?"
 _CERTIFICATE_URL = re.compile(rf"https://{_HOST}/SimpleNotificationService-[A-Za-z0-9]{{1,64}}\.pem")
 _SUBSCRIBE_URL = re.compile(rf"https://{_HOST}/\?[!-~]{{1,2000}}")
 SECONDS = 5.0  # SNS waits for 15

@@ -140,6 +140,11 @@ CERTIFICATE_URLS = [
     "https://sns.amazonaws.com/SimpleNotificationService-1.pem",
     "https://sns.us-east-1.evil.amazonaws.com/SimpleNotificationService-1.pem",
     "https://bucket.s3.amazonaws.com/SimpleNotificationService-1.pem",
+    # Buckets called "sns" at S3's older endpoints, with a certificate of Amazon's for TLS: whoever has one, signs.
+    "https://sns.s3.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.s3-us-west-2.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.s3-external-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.s3-accelerate.amazonaws.com/SimpleNotificationService-1.pem",
     "https://SNS.us-east-1.amazonaws.com/SimpleNotificationService-1.pem",
     "https://sns.us-east-1.amazonaws.com.evil/SimpleNotificationService-1.pem",
     "https://127.0.0.1/SimpleNotificationService-1.pem",
@@ -153,6 +158,14 @@ async def test_no_certificate_is_fetched_from_anywhere_but_amazon(ses: Ses, amaz
     with pytest.raises(Forged):
         await ses.fetch(request(AMAZON.posts(ses_mail(mail()), SigningCertURL=url)))
     assert amazon.asked == []
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "ap-southeast-7", "eu-isoe-west-1", "cn-north-1"])
+async def test_every_region_of_amazons_is_asked(ses: Ses, region: str) -> None:
+    """Here only one is to be found: who was asked cannot tell just now."""
+    url = f"https://sns.{region}.amazonaws.com{'.cn' * region.startswith('cn')}{CERTIFICATE_PATH}"
+    with pytest.raises(Unproved):
+        await ses.fetch(request(AMAZON.posts(ses_mail(mail()), SigningCertURL=url)))
 
 
 async def test_what_cannot_be_proved_just_now_is_asked_for_again(ses: Ses, amazon: SnsStandIn) -> None:
