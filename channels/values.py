@@ -100,6 +100,7 @@ class Mail:
     unsubscribe_url: str | None = None  # of what can be unsubscribed from: for RFC 8058
     unsubscribe_token: str | None = None  # the same by mail, as `unsub+TOKEN@`; fits a local part, in any case
     is_reply: bool = False  # a rule's: marked so that no machine answers it (RFC 3834)
+    is_passed_on: bool = False  # somebody else's words: marked so that they never come round again
 
 
 # --- how a send ends: a value, never an exception ---------------------------------------------

@@ -12,6 +12,7 @@ import aiohttp
 from channels import http, outcomes, standard_webhooks
 from channels.lease import boottime, lease
 from channels.values import Accepted, Adapter, Mail, NotSent, Outbound
+from content.mail import is_mailbox
 from inbox.forwards import Ended, Forward
 from inbox.mailbox import Message
 
@@ -43,7 +44,10 @@ class ToUrl:
 
 
 class ToMailbox:
-    """Mails each message by an e-mail connection, so that an answer to an e-mail goes to who wrote it."""
+    """Mails each message by an e-mail connection, so that an answer to an e-mail goes to who wrote it.
+
+    Where that mailbox comes back to us, by whatever way, the mail is a machine's there, and goes on no further.
+    """
 
     def __init__(self, adapter: Adapter, to: str) -> None:
         self._adapter, self._to = adapter, to
@@ -61,6 +65,7 @@ class ToMailbox:
 
 
 def _mail(message: Message) -> Mail:
+    """The message as a mail. Not every sender can be answered: such a one is told in the text alone."""
     kind = _CHANNELS.get(message.channel, message.channel)
     sender = message.sender or "an unknown sender"
     head = [
@@ -73,5 +78,6 @@ def _mail(message: Message) -> Mail:
     return Mail(
         subject=f"{kind} from {sender}",
         text="\n".join([*head, "", message.content.get("body") or ""]),
-        reply_to=message.sender if message.channel == "email" else None,
+        reply_to=sender if message.channel == "email" and is_mailbox(sender) else None,
+        is_passed_on=True,
     )

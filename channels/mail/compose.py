@@ -67,8 +67,8 @@ def compose(message: Outbound, mail: Mail, *, sender: str, inbound_domain: str |
     if mail.reply_to is not None:
         headers.append(("Reply-To", _mailbox(*parseaddr(mail.reply_to))))
     headers += _unsubscribing(mail, inbound_domain)
-    if mail.is_reply:
-        headers.append(("Auto-Submitted", "auto-replied"))
+    if mail.is_reply or mail.is_passed_on:
+        headers.append(("Auto-Submitted", "auto-replied" if mail.is_reply else "auto-generated"))
     posted = _message(headers, mail, utf8=needs_utf8)
     return_path = f"{BOUNCES}+{message.tag}@{inbound_domain}" if inbound_domain else address
     return Posted(_address(return_path), _address(message.to), message_id, needs_utf8, posted)
