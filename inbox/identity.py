@@ -41,6 +41,7 @@ class Sender:
     address_id: str | None = None  # None: the sender is no address
     profile_ids: tuple[str, ...] = ()  # the oldest first
     address_ids: frozenset[str] = frozenset()  # of all these profiles
+    is_known: bool = True  # before it wrote
 
 
 NOBODY = Sender()
@@ -103,6 +104,7 @@ async def resolve(
             ids[n.own[0].hash],
             group,
             frozenset(address_id for profile_id in group for address_id, _ in held[profile_id]),
+            is_known=plan.new.isdisjoint(group),
         )
         if n
         else NOBODY
@@ -137,7 +139,7 @@ class _Plan:
 
     def __init__(self, known: Mapping[str, _Known]) -> None:
         self._holders = {digest: set(row.holders) for digest, row in known.items()}
-        self.new: list[str] = []
+        self.new: set[str] = set()
         self.links: list[tuple[str, Address, datetime | None]] = []  # since when: as the message came
 
     def settle(self, named: _Named) -> tuple[str, ...]:
@@ -155,14 +157,14 @@ class _Plan:
 
     def _make(self) -> str:
         profile_id = new_id("pro")
-        self.new.append(profile_id)
+        self.new.add(profile_id)
         return profile_id
 
 
 async def _make(conn: AsyncConnection, plan: _Plan, ids: Mapping[str, str], held: Links, now: datetime) -> None:
     """Make the profiles and links that the plan wants, and add the links to those `held`."""
     version = await defaults.current_version(conn) if plan.new else 0
-    await records.make(conn, [{"id": p} for p in plan.new], defaults_version=version, now=now)
+    await records.make(conn, [{"id": p} for p in sorted(plan.new)], defaults_version=version, now=now)
     given = []
     for profile_id, address, came_at in plan.links:
         place = held.setdefault(profile_id, [])

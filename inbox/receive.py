@@ -19,7 +19,7 @@ from inbox.rulebook import RuleCache, Rules
 from outbox import confirmations, heed, queue, word
 from outbox.confirmations import Wanted
 from outbox.word import Said
-from profiles.addresses import AddressBook
+from profiles.addresses import AddressBook, same_mailbox
 from profiles.links import holders
 from rules import replies
 from rules.mail import foremost, said_in_mail
@@ -32,8 +32,10 @@ from store.tables import messages as messages_table
 from store.upsert import upsert
 
 QUIET = timedelta(minutes=10)  # one reply per address and rule
+QUIET_UNPROVED = timedelta(hours=24)  # one reply per mailbox where nothing proves the sender
+_ANY_RULE = ""
 
-_RECENT = select(rule_replies.c.channel, rule_replies.c.sender, rule_replies.c.rule_id).where(
+_RECENT = select(rule_replies).where(
     among(rule_replies.c.channel, "channels"),
     among(rule_replies.c.sender, "senders"),
     rule_replies.c.at > bindparam("since"),
@@ -291,7 +293,8 @@ async def _choose_replies(
 ) -> None:
     """Give each arrival its rule's reply: once per address and rule in ten minutes, never to ourselves.
 
-    Who is no address, whose word could not be kept, is not told that it was; nor that they are subscribed who have
+    Where nothing proves who wrote a mail the reply may reach a stranger in whose name somebody writes: it goes to who
+    was known before, and to a mailbox once a day, whatever the rule. Who is no address, whose word could not be kept, is not told that it was; nor that they are subscribed who have
     said no since (what `stands` are the changes that nothing later has superseded).
     """
     asking = [
@@ -302,16 +305,19 @@ async def _choose_replies(
         and not _must_be_confirmed(arrival)
         and (arrival.change_id in stands or rule.action != "opt_in")
         and not any(arrival.message.sender in adapter.own_addresses for adapter in desk.adapters.values())
+        and (arrival.message.authentic or arrival.sender.is_known)
     ]
-    keys = {(a.message.channel, a.message.sender, rule.id) for a, rule in asking}
+    keys = {_reply_key(a, rule) for a, rule in asking}
     if not keys:
         return
     channels, senders = sorted({key[0] for key in keys}), sorted({key[1] for key in keys})
-    recent = await bulk.rows(conn, _RECENT, channels=channels, senders=senders, since=now - QUIET)
-    spent = {(row.channel, row.sender, row.rule_id) for row in recent}
+    recent = await bulk.rows(conn, _RECENT, channels=channels, senders=senders, since=now - QUIET_UNPROVED)
+    spent = {
+        (row.channel, row.sender, row.rule_id) for row in recent if row.rule_id == _ANY_RULE or row.at > now - QUIET
+    }
     given: set[tuple[str, str, str]] = set()
     for arrival, rule in asking:
-        key = (arrival.message.channel, arrival.message.sender, rule.id)
+        key = _reply_key(arrival, rule)
         text = replies.reply_to(rule, organisation=desk.organisation, contact=desk.contact)
         if key in spent or key in given or not text:
             continue
@@ -322,6 +328,14 @@ async def _choose_replies(
         rule_replies,
         [{"channel": c, "sender": s, "rule_id": r, "at": now} for c, s, r in sorted(given)],
     )
+
+
+def _reply_key(arrival: _Arrival, rule: Rule) -> tuple[str, str, str]:
+    """Of which one is answered in a while: channel, sender, rule."""
+    message = arrival.message
+    if message.authentic:
+        return message.channel, message.sender, rule.id
+    return message.channel, same_mailbox(message.sender), _ANY_RULE
 
 
 def _reply_out(arrival: _Arrival, desk: Desk) -> queue.Reply | None:

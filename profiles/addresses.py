@@ -23,6 +23,7 @@ _OTHERS = {channel: sorted(PHONE_CHANNELS - {channel}) for channel in PHONE_CHAN
 _SCOPED_ID = re.compile(r"[A-Z]{2}(\.[A-Za-z0-9]{1,128}){1,3}")
 # WhatsApp still writes Mexican mobiles with the 1 that the country gave up in 2019.
 _MEXICAN_MOBILE = re.compile(r"\+521[0-9]{10}")
+_DOTS_DO_NOT_COUNT = frozenset({"gmail.com", "googlemail.com"})
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -136,6 +137,16 @@ def _mailbox(value: str) -> str:
     except EmailNotValidError as error:
         raise BadAddress(f"not an e-mail address: {error}") from error
     return f"{checked.local_part}@{checked.ascii_domain.lower()}"
+
+
+def same_mailbox(value: str) -> str:
+    """What mostly reaches one person, however it is written: without case, what follows a plus, and Gmail's dots.
+
+    To count how often a mailbox is written to, and for nothing else: two of them may be two people's.
+    """
+    local, _, domain = value.casefold().rpartition("@")
+    local = local.partition("+")[0]
+    return f"{local.replace('.', '') if domain in _DOTS_DO_NOT_COUNT else local}@{domain}"
 
 
 def is_number(value: str) -> bool:

@@ -315,7 +315,7 @@ messages = Table(
 )
 
 rule_replies = Table(
-    "rule_replies",  # one reply per address and rule in ten minutes
+    "rule_replies",  # one reply per address and rule in ten minutes; rule '': a mailbox's one of a day, nothing proved
     metadata,
     Column("channel", Key, primary_key=True),
     Column("sender", Key, primary_key=True),

@@ -94,3 +94,34 @@ async def test_whoever_it_is_from_it_goes_on(
     assert passed_on.recipients == [DESK]
     assert passed_on.mail["Reply-To"] == answers_to
     assert "Is there parking?" in passed_on.body()
+
+
+# --- what is answered -------------------------------------------------------------------------
+
+
+async def test_a_mailbox_in_whose_name_strangers_write_is_answered_once_a_day(
+    gateway: Gateway, port: int, sink: Sink
+) -> None:
+    victim = "v.ictim@gmail.com"
+    for address in (victim, "victim+1@gmail.com"):
+        await gateway.person(f"email:{address}")
+    for word in ("STOP", "UNSUBSCRIBE"):
+        for sender in (victim, victim.upper(), "victim+1@gmail.com"):
+            await comes(port, mail(sender, word))
+            gateway.clock.advance(minutes=11)
+    await comes(port, mail("nobody@example.com", "STOP"))
+    assert [one["state"] for one in await gateway.rows("consent_states")] == ["no"] * 3
+    assert len(await gateway.rows("deliveries")) == 1
+    gateway.clock.advance(hours=24)
+    await comes(port, mail(victim, "STOP"))
+    assert [one.recipients for one in await went_out(sink, 2)] == [[victim]] * 2
+
+
+async def test_who_proves_who_they_are_is_answered_though_never_seen_before(
+    gateway: Gateway, port: int, sink: Sink
+) -> None:
+    await comes(port, mail(ANA, "STOP", proved=True))
+    [answer] = await went_out(sink)
+    assert (answer.recipients, answer.mail["Auto-Submitted"]) == ([ANA], "auto-replied")
+    await comes(port, answer.content, sender=answer.sender)
+    assert len(await gateway.rows("deliveries")) == 1, "no answer to an answer"

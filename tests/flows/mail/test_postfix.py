@@ -175,6 +175,7 @@ async def test_a_mail_whose_answer_is_lost_comes_again_and_has_one_effect(
     gateway: Gateway, postfix: Postfix, cut: Cut, dialect: str
 ) -> None:
     diego, recipient = f"diego.{dialect}@example.net", f"{dialect}@cut.example.org"
+    await gateway.person(f"email:{diego}")
     await write_to(postfix, recipient, diego)
     await tried(postfix, recipient, "status=sent")
     assert cut.lost == 1
