@@ -294,8 +294,9 @@ async def _choose_replies(
     """Give each arrival its rule's reply: once per address and rule in ten minutes, never to ourselves.
 
     Where nothing proves who wrote a mail the reply may reach a stranger in whose name somebody writes: it goes to who
-    was known before, and to a mailbox once a day, whatever the rule. Who is no address, whose word could not be kept, is not told that it was; nor that they are subscribed who have
-    said no since (what `stands` are the changes that nothing later has superseded).
+    was known before, and to a mailbox once a day, whatever the rule. Who is no address, whose word could not be kept,
+    is not told that it was; nor that they are subscribed who have said no since (what `stands` are the changes that
+    nothing later has superseded).
     """
     asking = [
         (arrival, rule)

@@ -1,4 +1,4 @@
-"""What no rule matched and reads like a no: held until somebody has decided, or a week is over.
+"""What no rule has decided and reads like a no: held until somebody has decided, or a week is over.
 
 While a review of an address is open, marketing to it is held (`under_review`). The address row is the lock: whoever
 opens, ends or decides reviews of an address holds it. A wrong opt-out costs a message and a lost one breaks the law: so
@@ -82,10 +82,18 @@ async def take_up(
 def _phrase(one: Taken) -> str | None:
     """What a message reads like, where nothing else has told what it means."""
     message = one.message
-    told = one.rule is not None or one.change_id is not None or message.verdict is not None
+    told = has_decided(one.rule) or one.change_id is not None or message.verdict is not None
     if told or message.automatic is not None or one.sender.address_id is None:
         return None
     return like_no(message.text if message.typed is None else message.typed, message.subject)
+
+
+def has_decided(rule: Rule | None) -> bool:
+    """Whether a rule has told what the whole message means. One that only replies has read no more of it than its
+    keyword: "Prices are too high, stop texting me" is no question for prices alone.
+    """
+    reads_beginning = rule is not None and (rule.match == "starts_with" or rule.channel == "email")
+    return rule is not None and not (rule.action == "reply_only" and reads_beginning)
 
 
 def like_no(text: str, subject: str | None = None) -> str | None:

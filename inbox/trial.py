@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbox import rulebook
-from inbox.reviews import like_no
+from inbox.reviews import has_decided, like_no
 from inbox.rulebook import RuleRow
 from rules import replies
 from rules.keywords import Rulebook
@@ -22,7 +22,7 @@ class Trial:
     normalized: str
     changes: list[dict[str, Any]]
     reply: str | None
-    review: bool  # no rule matches, but it reads like a revocation
+    review: bool  # no rule has decided, but it reads like a revocation
     others: list[tuple[RuleRow, str]]
 
 
@@ -48,7 +48,7 @@ async def attempt(
         decision.normalized,
         _changes(rule, channel) if rule else [],
         _reply(rule, organisation, contact) if rule else None,
-        rule is None and like_no(text, email_subject) is not None,
+        not has_decided(rule) and like_no(text, email_subject) is not None,
         [(rows[other.id], why) for other, why in decision.others],
     )
 

@@ -509,6 +509,20 @@ async def test_nothing_else_is_held(gateway: Gateway) -> None:
     assert await gateway.verdict(ana) == "opted_in"
 
 
+async def test_a_rule_that_only_replies_hides_no_no(gateway: Gateway) -> None:
+    ana, ben = await fan(gateway), await fan(gateway, "email:ben@example.org")
+    prices = {"keyword": "PRICES", "action": "reply_only", "reply": "From 10."}
+    for channel, match in (("sms", "starts_with"), ("email", "exact")):
+        await gateway.api("POST", "/v1/rules", status=201, json=prices | {"channel": channel, "match": match})
+    await gateway.text_in("Prices?", ANA)
+    assert await gateway.verdict(ana) == "opted_in"
+    await gateway.text_in("Prices are too high, stop texting me", ANA)
+    await mail_in(gateway, "Prices\n\nToo high. Please take me off your list.", sender="ben@example.org")
+    assert await gateway.verdict(ana) == await gateway.verdict(ben, "email") == "under_review"
+    tried = await gateway.api("POST", "/v1/rules/test", json={"channel": "sms", "text": "Prices? Stop texting me"})
+    assert (tried["matched"]["keyword"], tried["review"]) == ("PRICES", True)
+
+
 @pytest.mark.parametrize("automatic", ["auto_reply", "bounce", "list", "system"])
 async def test_what_no_person_wrote_is_not_held(gateway: Gateway, automatic: Automatic) -> None:
     ana = await fan(gateway, "email:ana@example.org")
