@@ -52,10 +52,17 @@ def _message(letter: Letter, connection: str, account: str, taken_at: datetime |
         typed=own,
         authentic=letter.dmarc_pass,
         unsubscribe_token=_plus([*letter.recipients, *_in_the_head(letter)], UNSUBSCRIBE),
-        automatic="bounce" if _plus(letter.recipients, BOUNCES) else automatic.why_automatic(letter),
+        automatic=automatic.why_automatic(letter) or ("bounce" if _is_returned(letter) else None),
         provider_at=taken_at,  # never Date: that is what the sender says
         name=letter.sender_name,
     )
+
+
+def _is_returned(letter: Letter) -> bool:
+    """Whether it is a bounce because of where it goes. There are programs that answer to the return path: so a mail
+    with a sender in its envelope, and no word of a failure, is a person's.
+    """
+    return _plus(letter.recipients, BOUNCES) is not None and (not letter.envelope_from or bool(bounces.read(letter)))
 
 
 def _reports(letter: Letter, account: str) -> Sequence[AddressReport]:

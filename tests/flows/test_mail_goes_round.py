@@ -125,3 +125,14 @@ async def test_who_proves_who_they_are_is_answered_though_never_seen_before(
     assert (answer.recipients, answer.mail["Auto-Submitted"]) == ([ANA], "auto-replied")
     await comes(port, answer.content, sender=answer.sender)
     assert len(await gateway.rows("deliveries")) == 1, "no answer to an answer"
+
+
+async def test_a_stop_that_goes_to_the_return_path_is_a_no_and_a_bounce_is_none(gateway: Gateway, port: int) -> None:
+    path = "bounces+att_01jd5m00000000000000000000@example.org"
+    for name in ("ana", "ben"):
+        await gateway.person(f"email:{name}@example.net", consent={"channels": {"email": "yes"}})
+    await comes(port, mail(ANA, "STOP"), to=path)
+    await comes(port, mail("ben@example.net", "STOP"), to=path, sender="")
+    states = [one["consent"]["channels"]["email"]["state"] for one in
+              [*await gateway.whose(f"email:{ANA}"), *await gateway.whose("email:ben@example.net")]]  # fmt: skip
+    assert states == ["no", "yes"]
