@@ -20,8 +20,9 @@ import re
 from collections.abc import Iterable
 
 # Received, Return-Path: RFC 5321, 4.4. Delivered-To, X-Original-To: Postfix. Envelope-To, Delivery-Date: Exim.
-_TRACE = rb"(?:received|return-path|delivered-to|x-original-to|envelope-to|delivery-date)"
-_TRACES = re.compile(rb"^" + _TRACE + rb"[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+", re.IGNORECASE | re.MULTILINE)
+TRACES = frozenset({"received", "return-path", "delivered-to", "x-original-to", "envelope-to", "delivery-date"})
+_TRACE = "|".join(sorted(TRACES)).encode()
+_TRACES = re.compile(rb"^(?:" + _TRACE + rb")[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+", re.IGNORECASE | re.MULTILINE)
 _MARKS = [re.compile(rb"^" + name + rb"[ \t]*+:", re.IGNORECASE | re.MULTILINE) for name in (b"date", b"message-id")]
 
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from channels.mail import authentication, headers, mailbox, multipart
+from channels.mail import authentication, headers, identity, mailbox, multipart
 from channels.mail.charsets import clean, decode, from_base64, from_quoted_printable
 from channels.mail.headers import Head, parameters, plain
 from channels.mail.letter import Letter, Part
@@ -204,11 +204,16 @@ def _bare(address: str) -> str:
 
 
 def _identified(letter: Letter, provider_id: str | None) -> Letter:
-    """With the provider's id, else with that of its own: an address of ours that says something is a part of it."""
+    """With the provider's id, else with one of its own, made as `identity` does: an address of ours that says something
+    is a part of it, and so is its head; of that the traces of its way where nothing else makes it one of a kind.
+    """
     if provider_id is not None:
         return replace(letter, provider_id=clean(provider_id)[:_ID_CHARS])
     message_id = (letter.header("Message-ID") or "").strip(" <>")
-    said = [letter.sender, letter.subject, letter.header("Date"), letter.text, letter.html]
+    is_one_of_a_kind = bool(message_id and letter.header("Date"))
+    head = [(name.lower(), value) for name, value in letter.headers]
+    said = [letter.sender, letter.subject, letter.text, letter.html]
+    said += [f"{name}:{value}" for name, value in head if not (is_one_of_a_kind and name in identity.TRACES)]
     said += sorted(one.lower() for one in letter.recipients if "+" in one)
     digest = hashlib.sha256("\0".join([message_id, *(one or "" for one in said)]).encode()).hexdigest()[:32]
     return replace(letter, provider_id=f"{message_id[:_ID_CHARS]}#{digest}")

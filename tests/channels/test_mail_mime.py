@@ -236,7 +236,7 @@ def test_a_domain_in_another_script_is_proved_by_its_own_name_only() -> None:
 
 
 def test_the_same_mail_by_another_way_is_the_same_and_a_copied_id_makes_no_other_the_same() -> None:
-    raw = b"Message-ID: <1@customer.example>\n" + HEAD + b"\nSTOP"
+    raw = b"Message-ID: <1@customer.example>\nDate: Mon, 02 Nov 2026 10:00:00 +0000\n" + HEAD + b"\nSTOP"
     first = read(raw).provider_id
     assert first.startswith("1@customer.example#")
     assert read(b"Received: by a relay\n" + raw).provider_id == first
@@ -246,11 +246,22 @@ def test_the_same_mail_by_another_way_is_the_same_and_a_copied_id_makes_no_other
         "another subject": read(raw.replace(b"News", b"STOP")).provider_id,
         "another sender": read(raw.replace(b"ana@", b"ben@")).provider_id,
         "to an address that says something": read(raw, recipients=["unsub+abc@theatre.example"]).provider_id,
+        "as by a machine": read(b"Auto-Submitted: auto-replied\n" + raw).provider_id,
         "no id": read(HEAD + b"\nSTOP").provider_id,
         "no id, other words": read(HEAD + b"\nSTOP.").provider_id,
     }
     assert len({first, *others.values()}) == 1 + len(others)
     assert read(raw, provider_id="theirs").provider_id == "theirs"
+
+
+@pytest.mark.parametrize("mark", [b"Message-ID", b"Date"])
+def test_words_that_nothing_makes_one_of_a_kind_are_another_mail_each_time_they_come(mark: bytes) -> None:
+    """STOP, a START a week later, and STOP again: the second STOP is none that was seen before."""
+    both = {b"Message-ID": b"<1@customer.example>", b"Date": b"Mon, 02 Nov 2026 10:00:00 +0000"}
+    raw = mark + b": " + both[mark] + b"\n" + HEAD + b"\nSTOP"
+    first, second = (b"Received: by mx; Mon, 0%d Nov 2026 10:00:00\n" % day + raw for day in (2, 9))
+    assert read(first).provider_id == read(first).provider_id
+    assert read(first).provider_id != read(second).provider_id
 
 
 # --- what means harm --------------------------------------------------------------------------
