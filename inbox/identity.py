@@ -72,11 +72,12 @@ class _Known:
 
 
 async def resolve(
-    conn: AsyncConnection, messages: Sequence[Inbound], *, book: AddressBook, now: datetime
+    conn: AsyncConnection, messages: Sequence[Inbound], *, book: AddressBook, now: datetime, also: Collection[str] = ()
 ) -> tuple[list[Sender], Links]:
     """The sender of each message, and who has what of all these people, as it is now.
 
-    Their profiles and address rows are locked until the transaction ends.
+    Their profiles and address rows are locked until the transaction ends, and so are those of the addresses `also`,
+    which the caller will come to: to lock them later would cross whoever locks them first.
 
     Raises store.engine.Raced when somebody was given an address before its row was locked.
     """
@@ -85,12 +86,12 @@ async def resolve(
     known = await _known(conn, hashes)
     named = [n if n and (n.is_person or _is_anybodys(n, known)) else None for n in named]
     own = {a.hash: a for n in named if n for a in n.own}
-    people = _holders(known)
+    people = _holders(known) | set().union(*(await links.holders(conn, also)).values())
     await lock_profiles(conn, people)
     missing = [address for digest, address in own.items() if digest not in known]
     ids = await links.make_addresses(conn, missing, now=now)
     ids |= {digest: row.address_id for digest, row in known.items()}
-    held = await lock_their_addresses(conn, people, also=[ids[digest] for digest in own])
+    held = await lock_their_addresses(conn, people, also=[*(ids[digest] for digest in own), *also])
     if conn.dialect.name == "postgresql":
         known = await _known(conn, hashes)
         if not _holders(known) <= people:  # fewer are none too few: all of them are held

@@ -122,13 +122,17 @@ async def _take_in(
 ) -> dict[EventKey, Answer]:
     if not arrivals:
         return {}
-    senders, held = await identity.resolve(conn, [a.message for a in arrivals], book=desk.book, now=now)
+    for arrival in arrivals:
+        arrival.token_of = _token_of(arrival.message, desk)
+    tokens = {arrival.token_of for arrival in arrivals if arrival.token_of is not None}
+    senders, held = await identity.resolve(
+        conn, [arrival.message for arrival in arrivals], book=desk.book, now=now, also=tokens
+    )
     crash.point("inbound.sender")
     rules = await desk.rules.current(conn)
     changes: list[Change] = []
     for arrival, sender in zip(arrivals, senders, strict=True):
         arrival.sender = sender
-        arrival.token_of = _token_of(arrival.message, desk)
         arrival.rule = _rule(arrival, rules)
         changes += _changes(arrival, rules)
     heeded = await heed.record(conn, changes, now=now, held=held)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from channels.values import AddressReport, Inbound, Told
 from gateway.arrivals import ARRIVALS
@@ -144,6 +146,35 @@ async def test_whoever_writes_to_an_unsubscribe_address_is_out_and_the_sender_is
     assert await gateway.verdict(ben, "email") == "opted_in"
     line = (await gateway.history(ana))[0]
     assert (line["source"], line["evidence"]["by"]) == ("unsubscribe_link", "mail")
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+async def test_tokens_that_cross_between_replicas_keep_nobody_waiting(gateway: Gateway) -> None:
+    """Ana writes by Ben's link here and Ben by Ana's there: both lock all that they need in one order."""
+    replica = Gateway(gateway.settings)
+    await replica.start()
+    names = [f"p{number}@example.org" for number in range(12)]
+    for name in names:
+        await subscribed(gateway, name)
+    tokens = {row["value"]: gateway.house.links.mail_token(row["id"]) for row in await gateway.rows("addresses")}
+    before = await _deadlocks(gateway)
+    for turn in range(10):
+        crossing = [
+            arrive(
+                (gateway, replica)[at % 2],
+                mail("Hello", sender=name, unsubscribe_token=tokens[names[(5 * at + 3 * turn + 1) % len(names)]]),
+            )
+            for at, name in enumerate(names)
+        ]
+        await asyncio.gather(*crossing)
+    await replica.stop()
+    assert await _deadlocks(gateway) == before
+
+
+async def _deadlocks(gateway: Gateway) -> int:
+    async with gateway.house.database.read() as conn:
+        asked = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int((await conn.execute(asked)).scalar_one())
 
 
 async def test_a_token_that_we_have_not_made_is_none(gateway: Gateway) -> None:
