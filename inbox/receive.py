@@ -278,7 +278,13 @@ async def _ask(conn: AsyncConnection, arrivals: Sequence[_Arrival], rules: Rules
     ids = await confirmations.ask(
         conn,
         [
-            Wanted(address_id, a.message.channel, _subject(a.message, a.rule, rules), _evidence(a))
+            Wanted(
+                address_id,
+                a.message.channel,
+                _subject(a.message, a.rule, rules),
+                _evidence(a),
+                a.message.received_at or now,
+            )
             for a, address_id in asking
         ],
         now=now,

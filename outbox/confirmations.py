@@ -1,7 +1,8 @@
 """A yes that waits for a word from the address itself: asked for once a day at most, good for a week.
 
 It stands apart from the states: until the link in the question is confirmed, by a POST, nothing has changed. The token
-in the link names the question and nothing else; where the question has expired, it is asked for again.
+in the link names the question and nothing else; where the question has expired, it is asked for again. A no that was
+said since it was asked for takes it back: whoever, or whatever, comes upon the old link opens nothing with it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Any
 from urllib.parse import quote
 
 from itsdangerous import BadSignature, Signer
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent.states import Change, Subject, Wish
+from consent.states import EVERYTHING, Change, Subject, Wish
 from outbox import heed
 from profiles.links import holders
 from store.engine import Raced
 from store.ids import new_id
 from store.locks import lock_people
-from store.tables import confirmations
+from store.tables import confirmations, consent_states, profile_addresses
 
 GOOD_FOR = timedelta(days=7)
 ONCE_IN = timedelta(hours=24)  # at most one question to an address
@@ -60,6 +61,7 @@ class Wanted:
     channel: str
     subject: Subject
     evidence: Mapping[str, Any]  # what was asked for, where and in which words
+    at: datetime  # when it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Question:
     subject: Subject
     evidence: Mapping[str, Any]
     asked_at: datetime
-    is_expired: bool
+    is_expired: bool  # or taken back
     is_confirmed: bool
 
 
@@ -98,7 +100,7 @@ async def ask(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime)
                 "subject_kind": one.subject.kind,
                 "subject_key": one.subject.key,
                 "evidence": dict(one.evidence),
-                "asked_at": now,
+                "asked_at": one.at,
                 "expires_at": now + GOOD_FOR,
             }
         )
@@ -121,16 +123,32 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
     row = (await conn.execute(select(confirmations).where(confirmations.c.id == confirmation_id))).one_or_none()
     if row is None:
         return None
+    subject = Subject(row.subject_kind, row.subject_key)
     return Question(
         row.id,
         row.address_id,
         row.channel,
-        Subject(row.subject_kind, row.subject_key),
+        subject,
         row.evidence,
         row.asked_at,
-        is_expired=row.expires_at < now,
+        is_expired=row.expires_at < now or await _is_taken_back(conn, row, subject),
         is_confirmed=row.confirmed_at is not None,
     )
+
+
+async def _is_taken_back(conn: AsyncConnection, row: Any, subject: Subject) -> bool:
+    """Whether anybody who has the address has said no since, to this or to more."""
+    state, has = consent_states.c, profile_addresses.c
+    of_it = [EVERYTHING, Subject("channel", row.channel), Subject("address", row.address_id), subject]
+    said = select(state.profile_id).where(
+        has.address_id == row.address_id,
+        tuple_(state.kind, state.key).in_([(one.kind, one.key) for one in of_it]),
+        state.state == "no",
+        state.order_at >= row.asked_at,
+    )
+    return (
+        await conn.execute(said.join(profile_addresses, has.profile_id == state.profile_id).limit(1))
+    ).first() is not None
 
 
 async def confirm(
@@ -145,6 +163,9 @@ async def confirm(
         return found, heed.Heeded()
     people = (await holders(conn, [found.address_id])).get(found.address_id, [])
     held = await lock_people(conn, people, also=[found.address_id])
+    found = await find(conn, confirmation_id, now=now)  # a no may have come first
+    if found is None or found.is_expired:
+        return found, heed.Heeded()
     change_id = new_id("chg")
     taken = await conn.execute(
         update(confirmations)

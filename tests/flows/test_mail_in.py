@@ -236,6 +236,26 @@ async def test_an_old_question_and_a_forged_link_confirm_nothing(gateway: Gatewa
     assert await gateway.history(ana["id"]) == []
 
 
+@pytest.mark.usefixtures("start")
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_no_since_takes_a_question_back(gateway: Gateway, at_once: bool) -> None:
+    """Whoever comes upon the link then, a scanner or an old copy of the mail, opens nothing with it."""
+    wanted, no_more = mail("JOIN"), mail("STOP")
+    for messages in [[wanted, no_more]] if at_once else [[wanted], [no_more]]:
+        await arrive(gateway, *messages)
+    question = next(one for one in await sent(gateway, 2) if "/confirm/" in one["body"])
+    path = "/confirm/" + question["body"].split("/confirm/")[1].split()[0]
+    for method in ("GET", "POST"):
+        assert (await gateway.ask(method, path)).status == 410
+    [ana] = await gateway.whose(f"email:{ANA}")
+    assert [(line["to"], line["source"]) for line in await gateway.history(ana["id"])] == [("no", "keyword")]
+    gateway.clock.advance(hours=25)
+    await arrive(gateway, mail("JOIN"))
+    question = next(one for one in reversed(await sent(gateway, 3)) if "/confirm/" in one["body"])
+    assert (await gateway.ask("POST", "/confirm/" + question["body"].split("/confirm/")[1].split()[0])).status == 200
+    assert await gateway.verdict(ana["id"], "email") == "opted_in"
+
+
 # --- what providers tell of addresses ---------------------------------------------------------
 
 
