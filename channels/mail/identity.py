@@ -23,6 +23,7 @@ from collections.abc import Iterable
 TRACES = frozenset({"received", "return-path", "delivered-to", "x-original-to", "envelope-to", "delivery-date"})
 _TRACE = "|".join(sorted(TRACES)).encode()
 _TRACES = re.compile(rb"^(?:" + _TRACE + rb")[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+", re.IGNORECASE | re.MULTILINE)
+_LOOKED_AT = 262_144  # bytes of a head, for traces and marks: beyond them it is nobody's mail, and all of it counts
 _MARKS = [re.compile(rb"^" + name + rb"[ \t]*+:", re.IGNORECASE | re.MULTILINE) for name in (b"date", b"message-id")]
 
 
@@ -30,14 +31,14 @@ def of_mail(raw: bytes, *, envelope_from: str, recipients: Iterable[str]) -> str
     """The same word for the same mail, another for any other; `raw` has lines that end with CR LF."""
     found = raw.find(b"\r\n\r\n")
     end = found + 2 if found >= 0 else len(raw)
-    head = raw[:end]
+    head = raw[: min(end, _LOOKED_AT)]
     if all(mark.search(head) for mark in _MARKS):
         head = _TRACES.sub(b"", head)
     digest = hashlib.sha256()
     for text in (envelope_from, "\n".join(sorted(set(recipients)))):
         _add(digest, text.encode(errors="surrogatepass"))
     _add(digest, head)
-    _add(digest, memoryview(raw)[end:])
+    _add(digest, memoryview(raw)[min(end, _LOOKED_AT) :])
     return f"mail:{digest.hexdigest()}"
 
 

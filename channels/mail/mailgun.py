@@ -13,6 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from threading import Lock
 from typing import Any, Final
 
 from channels.mail import events, fields, headers, mime, told
@@ -45,6 +46,7 @@ class Mailgun:
         self._name = name
         self._key = signing_key.encode()
         self._clock = clock
+        self._one_by_one = Lock()  # large mails are read in threads
         self._uses: dict[str, str] = {}  # token → what it came with, the oldest first
 
     def receive(self, request: WebhookRequest) -> Sequence[Told]:
@@ -90,10 +92,11 @@ class Mailgun:
             raise Forged("wrong signature")
         if not token or not is_within(at, AGE, self._clock()):
             raise Forged("a signature of another time")
-        if self._uses.setdefault(token, use) != use:
-            raise Forged("a token that was used for something else")
-        if len(self._uses) > _TOKENS:
-            del self._uses[next(iter(self._uses))]
+        with self._one_by_one:
+            if self._uses.setdefault(token, use) != use:
+                raise Forged("a token that was used for something else")
+            if len(self._uses) > _TOKENS:
+                del self._uses[next(iter(self._uses))]
         return token
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import gzip
 import zlib
 from collections.abc import Iterator, Sequence
+from threading import Event
 from urllib.parse import parse_qsl
 
 import pytest
 
+from channels.sandbox import Sandbox
 from channels.twilio.adapter import BODY_BYTES as WEBHOOK_BYTES
+from channels.values import Inbound, WebhookRequest
 from gateway.api.bodies import BYTES as BODY_BYTES
 from tests.channels.requests_as_sent import FORM, ORIGIN, TOKEN, signature
 from tests.flows.running import ANA, Gateway
@@ -116,3 +120,30 @@ async def test_no_body_on_any_route_is_a_5xx_and_none_is_kept_in_memory(gateway:
         gc.collect()
         assert rss_bytes() - before < GROWN_BYTES
     assert (await gateway.text_in("START", ANA)).status == 200
+
+
+class _Thinking(Sandbox):
+    """A provider whose large requests take a while to read: until it is told to go on."""
+
+    def __init__(self, go_on: Event) -> None:
+        super().__init__(name="thinking", channel="sms", sender="+14155550177", keep=_nothing)
+        self._go_on = go_on
+
+    def receive(self, request: WebhookRequest) -> list[Inbound]:
+        assert self._go_on.wait(10), "nobody was served meanwhile"
+        return list(super().receive(request))
+
+
+async def _nothing(_message: object) -> None:
+    pass
+
+
+async def test_while_a_large_request_is_read_others_are_served(gateway: Gateway) -> None:
+    go_on = Event()
+    gateway.house.adapters["thinking"] = _Thinking(go_on)  # type: ignore[index]
+    message = {"from": ANA, "to": "+14155550177", "body": "a" * 100_000}
+    posting = asyncio.create_task(gateway.ask("POST", "/webhooks/thinking", json=message))
+    await asyncio.sleep(0.1)  # it is being read
+    assert (await gateway.send("GET", "/healthz")).status == 200
+    go_on.set()
+    assert (await posting).status == 200
