@@ -15,7 +15,6 @@ from gateway.problems import Problem, not_found, unauthorised
 from gateway.services import House
 from store import crash
 
-
 LARGE_BYTES = 65_536  # what is read in a thread, so that others are served meanwhile: a mail has up to 25 MB
 
 
