@@ -51,7 +51,8 @@ def _plain(text: str) -> list[Line]:
 def _own_words(lines: Sequence[Line]) -> str:
     reading = _Reading(lines)
     reading.read()
-    return reading.joined(reading.own or reading.signed)  # people write in the signature, as happens in Outlook
+    words = reading.joined(reading.own or reading.signed)  # people write in the signature, as happens in Outlook
+    return words.strip() if words[:1].isspace() or words[-1:].isspace() else words
 
 
 class _Reading:

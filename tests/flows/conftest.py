@@ -38,7 +38,11 @@ def settings(database_url: str, twilio: TwilioStandIn) -> Settings:
             "server": {"public_url": ORIGIN},
             "database": {"url": database_url},
             "sending": {"quiet_hours": "off"},  # the tests run at any hour
-            "organisation": {"name": "Example Theatre", "contact": "boxoffice@example.org"},
+            "organisation": {
+                "name": "Example Theatre",
+                "contact": "boxoffice@example.org",
+                "postal_address": "12 Long Lane, London",
+            },
             "connections": {
                 "sms": ours | {"channel": "sms", "from": OURS},
                 "whatsapp": ours | {"channel": "whatsapp", "from": f"whatsapp:{OURS_ON_WHATSAPP}"},

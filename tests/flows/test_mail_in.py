@@ -24,9 +24,7 @@ _ids = count()
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     box = Sandbox.model_validate({"provider": "sandbox", "channel": "email", "from": NEWS})
-    organisation = settings.organisation.model_copy(update={"postal_address": "12 Long Lane, London"})
-    connections = settings.connections | {"mail": box}
-    return settings.model_copy(update={"connections": connections, "organisation": organisation})
+    return settings.model_copy(update={"connections": settings.connections | {"mail": box}})
 
 
 def mail(typed: str, subject: str = "", sender: str = ANA, **more: Any) -> Inbound:
