@@ -29,7 +29,9 @@ MIAMI, NEW_YORK, TOLL_FREE = "+13055550123", "+12125550123", "+18005550123"
 def settings(settings: Settings) -> Settings:
     """As an operator finds it: quiet hours by law."""
     box = Sandbox(channel="email")
-    return settings.model_copy(update={"sending": Sending(), "connections": settings.connections | {"mail": box}})
+    organisation = settings.organisation.model_copy(update={"postal_address": "12 Long Lane, London N1"})
+    connections = settings.connections | {"mail": box}
+    return settings.model_copy(update={"sending": Sending(), "connections": connections, "organisation": organisation})
 
 
 @pytest.fixture
