@@ -6,7 +6,7 @@ holds it for LEASE; where the process dies, another takes it up after that, and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,11 +64,11 @@ async def add(conn: AsyncConnection, messages: Sequence[tuple[str, str]], *, now
     await conn.execute(insert(forwards), rows)
 
 
-async def claim(conn: AsyncConnection, connections: Collection[str], *, limit: int, now: datetime) -> list[Forward]:
-    """Take what is due, the oldest first: nobody else has it until LEASE is over."""
+async def claim(conn: AsyncConnection, connection: str, *, limit: int, now: datetime) -> list[Forward]:
+    """Take what is due of a connection, the oldest first: nobody else has it until LEASE is over."""
     due = (
         select(forwards)
-        .where(forwards.c.status == "queued", forwards.c.due_at <= now, forwards.c.connection.in_(sorted(connections)))
+        .where(forwards.c.status == "queued", forwards.c.due_at <= now, forwards.c.connection == connection)
         .order_by(forwards.c.due_at, forwards.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -80,9 +80,9 @@ async def claim(conn: AsyncConnection, connections: Collection[str], *, limit: i
     return found
 
 
-async def is_any_due(conn: AsyncConnection, connections: Collection[str], *, now: datetime) -> bool:
+async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime) -> bool:
     due = select(forwards.c.id).where(
-        forwards.c.status == "queued", forwards.c.due_at <= now, forwards.c.connection.in_(sorted(connections))
+        forwards.c.status == "queued", forwards.c.due_at <= now, forwards.c.connection == connection
     )
     return (await conn.execute(due.limit(1))).first() is not None
 

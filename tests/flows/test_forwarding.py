@@ -14,7 +14,7 @@ from gateway.scrape import WATCH
 from gateway.settings import Settings
 from inbox.forwards import MOST_TRIES
 from store.tables import forwards
-from tests.flows.running import ANA, Gateway, changed, eventually
+from tests.flows.running import ANA, BEN, Gateway, changed, eventually
 from tests.standins.reader import SECRET, Reader
 
 
@@ -41,11 +41,11 @@ def _to_url(url: str) -> dict[str, Any]:
     return {"forward_to": made.forward_to, "forward_secret": made.forward_secret}
 
 
-async def arrived(reader: Reader, number: int = 1) -> list[tuple[str, dict[str, Any]]]:
+async def arrived(reader: Reader, number: int = 1, *, seconds: float = 15) -> list[tuple[str, dict[str, Any]]]:
     async def enough() -> bool:
         return len(reader.log) >= number
 
-    await eventually(enough)
+    await eventually(enough, seconds=seconds)
     return reader.log
 
 
@@ -127,6 +127,20 @@ async def test_one_whose_process_died_is_taken_up_by_the_next(gateway: Gateway, 
     await gateway.restart()
     await forward(gateway, "done")
     assert len(reader.log) == 1
+
+
+async def test_a_reader_that_hangs_holds_up_no_other(gateway: Gateway, reader: Reader) -> None:
+    async with Reader() as hanging:
+        hanging.answering.clear()
+        box = changed(gateway.settings, "box", **_to_url(hanging.url))
+        await gateway.restart(connections=box)
+        for number in range(20):
+            await gateway.sandbox_in(f"Anybody there? {number}", BEN)
+        await hanging.asked.wait()
+        for number in range(3):
+            await gateway.text_in(f"Is there parking? {number}", ANA)
+            await arrived(reader, number + 1, seconds=8)  # in fifteen it would have been given up on
+        hanging.answering.set()
 
 
 async def test_messages_go_on_to_a_mailbox(gateway: Gateway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -20,6 +21,9 @@ class Reader:
     def __init__(self, answers: Iterable[int | tuple[int, dict[str, str]]] = ()) -> None:
         self.answers = list(answers)
         self.log: list[tuple[str, dict[str, Any]]] = []
+        self.asked = asyncio.Event()
+        self.answering = asyncio.Event()  # cleared: it hears, and answers nothing until it is set
+        self.answering.set()
 
     async def __aenter__(self) -> Reader:
         app = web.Application()
@@ -41,6 +45,8 @@ class Reader:
         if request.headers["webhook-signature"] != f"v1,{wanted}":
             return web.Response(status=401)
         self.log.append((id_, json.loads(body)))
+        self.asked.set()
+        await self.answering.wait()
         told = self.answers.pop(0) if self.answers else 200
         status, headers = told if isinstance(told, tuple) else (told, {})
         return web.Response(status=status, headers=headers)
