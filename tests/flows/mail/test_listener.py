@@ -9,14 +9,15 @@ import pytest
 from gateway.errors import CannotServe
 from tests.channels.mail_client import Client
 from tests.flows.mail.conftest import Ports
-from tests.flows.running import Gateway
+from tests.flows.running import Gateway, eventually
+from tests.standins.smtp import Accepted, Sink
 
 SENDING = ("deliveries", "attempts", "paces")  # goes on by itself
 ANA, MALLORY = "ana@example.net", "mallory@example.com"
 
 
-def mail(sender: str, text: str, *, message_id: str = "1@example.net") -> bytes:
-    head = f"From: {sender}\r\nTo: hello@example.org\r\nSubject: Autumn\r\nMessage-ID: <{message_id}>\r\n"
+def mail(sender: str, text: str, *, message_id: str = "1@example.net", subject: str = "Autumn") -> bytes:
+    head = f"From: {sender}\r\nTo: hello@example.org\r\nSubject: {subject}\r\nMessage-ID: <{message_id}>\r\n"
     return f"{head}Date: Mon, 02 Nov 2026 10:00:00 +0000\r\n\r\n{text}\r\n".encode()
 
 
@@ -41,6 +42,56 @@ async def test_who_takes_anothers_message_id_makes_no_stop_vanish(gateway: Gatew
     assert await gateway.everything(but=SENDING) == before, "the same mail changes nothing"
     assert len(await gateway.rows("messages")) == 3
     assert len(await gateway.rows("deliveries")) == 1, "one reply"
+
+
+async def hand_in(ports: Ports, sender: str, content: bytes) -> None:
+    async with Client(ports.smtp) as client:
+        await client.begin(sender=sender)
+        assert (await client.mail(content)).startswith("250 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "subject"),
+    [
+        (b"Auto-Submitted: auto-replied\r\n", "Away"),
+        (b"X-Autoreply: yes\r\n", "Away"),
+        (b"X-Auto-Response-Suppress: All\r\nPrecedence: bulk\r\n", "Away"),
+        (b"", "Automatic reply: Autumn"),
+    ],
+)
+async def test_an_out_of_office_that_begins_with_stop_changes_nothing_and_is_not_answered(
+    gateway: Gateway, ports: Ports, sink: Sink, head: bytes, subject: str
+) -> None:
+    await gateway.person(f"email:{ANA}", consent={"channels": {"email": "yes"}})
+    before = await gateway.everything(but=("messages", "receipts"))
+    words = ("Please stop and read this: I am away until Monday.", "STOP", "Unsubscribe me. I work here no more.")
+    for number, text in enumerate(words):
+        await hand_in(ports, ANA, head + mail(ANA, text, message_id=f"{number}@example.net", subject=subject))
+    assert len(await gateway.rows("messages")) == len(words), "each is kept"
+    assert await gateway.everything(but=("messages", "receipts")) == before
+    assert sink.log == []
+
+
+async def test_a_yes_by_mail_needs_a_proved_sender_and_a_press_on_the_link_that_is_mailed(
+    gateway: Gateway, ports: Ports, sink: Sink
+) -> None:
+    rule = {"channel": "email", "keyword": "JOIN", "match": "exact", "action": "opt_in"}
+    await gateway.api("POST", "/v1/rules", json=rule)
+    proved = b"Authentication-Results: %b; dmarc=pass header.from=example.net\r\n"
+    await hand_in(ports, ANA, mail(ANA, "JOIN", message_id="1@example.net"))
+    await hand_in(ports, ANA, proved % b"mx.example.com" + mail(ANA, "JOIN", message_id="2@example.net"))
+    assert await gateway.rows("confirmations") == [], "nothing proves the sender, or somebody else's word"
+    await hand_in(ports, ANA, proved % b"mx.example.org" + mail(ANA, "JOIN", message_id="3@example.net"))
+    question = await eventually(lambda: _first(sink))
+    assert await flag(gateway, ANA) == "not_asked"
+    path = "/confirm/" + question.body().split("/confirm/")[1].split()[0]
+    assert (await gateway.send("POST", path)).status == 200
+    assert await flag(gateway, ANA) == "yes"
+    assert len(sink.log) == 1
+
+
+async def _first(sink: Sink) -> Accepted | None:
+    return sink.log[0] if sink.log else None
 
 
 @pytest.mark.parametrize("end", [b"\n.\r\n", b"\r.\r", b"\n.\n", b"\r\n.\n"])
