@@ -132,8 +132,8 @@ def _reason(error: phonenumbers.NumberParseException) -> str:
 def _mailbox(value: str) -> str:
     if len(value) > MOST_OF_A_MAILBOX:  # before it is looked at: that takes the square of its length
         raise BadAddress("not an e-mail address: it is too long")
-    try:
-        checked = validate_email(value, check_deliverability=False, allow_smtputf8=True)
+    try:  # a dot that ends the domain is the DNS root, and names the same mailbox
+        checked = validate_email(value.removesuffix("."), check_deliverability=False, allow_smtputf8=True)
     except EmailNotValidError as error:
         raise BadAddress(f"not an e-mail address: {error}") from error
     return f"{checked.local_part}@{checked.ascii_domain.lower()}"

@@ -39,6 +39,7 @@ BRITISH = AddressBook(key=BOOK.key, region="GB")
         (BOOK, "email", "ada@bücher.example.com", "ada@xn--bcher-kva.example.com"),
         (BOOK, "email", "email:ada@example.org", "ada@example.org"),
         (BOOK, "email", "jürgen@example.org", "jürgen@example.org"),
+        (BOOK, "email", "ada@example.org.", "ada@example.org"),
         (BOOK, "post", "  12  Main Street\n Springfield ", "12 Main Street Springfield"),
     ],
 )
