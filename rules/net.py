@@ -95,6 +95,9 @@ def _part(signs: Sequence[str], at: int, text: str) -> tuple[Part, int]:
     return Part(word=sign, may_be_absent=may_be_absent), at
 
 
+_MOST_HELD: Final = 200_000  # places that are remembered, some 20 MB of them
+
+
 class Net:
     """The patterns, made ready once."""
 
@@ -124,8 +127,37 @@ class Net:
         self._words: Final = [made.onward(reached) for reached in reach]
         self._any: Final = [made.onward_by_any(reached) for reached in reach]
         self._ends: Final = [tuple(ends[place] for place in reached if place in ends) for reached in reach]
+        self._known: Final = self._marks.union(*self._words)
+        self._steps: Final[dict[tuple[frozenset[int], str], tuple[frozenset[int], bool]]] = {}
+        self._held = 0
         if self._ends[start]:
             raise BadPattern(f"{self._names[self._ends[start][0]]}: every part of it may be absent")
+
+    def stands_in(self, words: Iterable[str]) -> bool:
+        """Whether `find` would find anything: far quicker, since what a word leads to is remembered."""
+        places: frozenset[int] = frozenset()
+        for word in words:
+            step = (places, word if word in self._known else "")  # words of no pattern all lead to the same
+            if (led := self._steps.get(step)) is None:
+                led = self._lead(*step)
+            places, is_end = led
+            if is_end:
+                return True
+        return False
+
+    def _lead(self, places: frozenset[int], word: str) -> tuple[frozenset[int], bool]:
+        """Where the word leads from all these places and the start, and whether a pattern ends there."""
+        from_here = places | {self._start}
+        after = {to for place in from_here for to in self._words[place].get(word, ())}
+        if word not in self._marks:
+            after.update(to for place in from_here for to in self._any[place])
+        led = (frozenset(after), any(self._ends[place] for place in after))
+        if self._held > _MOST_HELD:  # hostile texts lead to ever other places
+            self._steps.clear()
+            self._held = 0
+        self._held += 1 + len(places)
+        self._steps[places, word] = led
+        return led
 
     def walk(self, words: Sequence[str]) -> Iterator[set[tuple[int, int]]]:
         """After each word: the places that may have been come to, each with the word it began at."""

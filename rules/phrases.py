@@ -83,6 +83,8 @@ class List:
 
     def first(self, words: Sequence[str]) -> str | None:
         """The phrase that begins first, of those that nothing harmless overlaps; of these the longest."""
+        if not self.net.stands_in(words):  # as in most texts
+            return None
         found = list(self.net.find(words))
         harmless = {at for match in found if match.name is None for at in range(match.start, match.end)}
         noes = [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from rules import net as net_module
 from rules.net import BadPattern, Match, Net, parse
 
 SHARED = {"me": parse("(me | us all)")}
@@ -11,7 +14,9 @@ SHARED = {"me": parse("(me | us all)")}
 
 def found(pattern: str, text: str) -> bool:
     net = Net([("it", parse(pattern), SHARED)], spell=str.split, marks=(".",))
-    return any(net.find(text.split()))
+    is_found = any(net.find(text.split()))
+    assert net.stands_in(text.split()) == is_found
+    return is_found
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,19 @@ def test_what_is_no_pattern_is_refused(pattern: str) -> None:
 def test_every_match_says_where_it_stands() -> None:
     net = Net([("no", parse("no *1 more"), {}), ("more", parse("more"), {})], spell=str.split)
     assert set(net.find(["so", "no", "no", "more"])) == {Match("no", 1, 4), Match("no", 2, 4), Match("more", 3, 4)}
+
+
+def test_whether_anything_stands_in_a_text_is_what_a_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over ever other texts, and while what is remembered is forgotten again and again."""
+    monkeypatch.setattr(net_module, "_MOST_HELD", 50)
+    patterns = ["a *3 b", "(a | b c) *2 d", "b b? c", "c *3 a a"]
+    net = Net([(one, parse(one), {}) for one in patterns], spell=str.split, marks=(".",))
+    chance = random.Random(5)
+    seen = set()
+    for _ in range(3_000):
+        words = [chance.choice("abcdxyz.") for _ in range(chance.randrange(12))]
+        there = any(net.find(words))
+        assert net.stands_in(words) == there, words
+        seen.add(there)
+    assert seen == {True, False}
+    assert net._held <= 50 + len(net._words) + 1
