@@ -252,7 +252,8 @@ async def _heed_tokens(conn: AsyncConnection, arrivals: Sequence[_Arrival], now:
     for arrival in arrivals:
         if arrival.token_of is not None:
             evidence = {"message_id": arrival.message_id, "connection": arrival.message.connection, "by": "mail"}
-            said.append(Said(arrival.token_of, "email", "unsubscribe_link", evidence))
+            arrival.change_id = new_id("chg")  # by it a replay finds what the mail closed
+            said.append(Said(arrival.token_of, "email", "unsubscribe_link", evidence, change_id=arrival.change_id))
     if not said:
         return frozenset()
     closed = await word.record(conn, said, now=now)

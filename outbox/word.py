@@ -28,6 +28,7 @@ class Said:
     with_address: bool = False  # the address turns too, as with a STOP
     to: Literal["yes", "no"] = "no"
     said_at: datetime | None = None  # by the provider's clock
+    change_id: str | None = None  # of all that it changes; None: a new one for each person
 
 
 def by_provider(
@@ -55,7 +56,7 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
     changes = [
         Change(
             profile_id=profile_id,
-            change_id=new_id("chg"),
+            change_id=one.change_id or new_id("chg"),
             wishes=(Wish(Subject("channel", one.channel), one.to),),
             source=one.source,
             actor="customer",

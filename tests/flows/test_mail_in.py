@@ -146,6 +146,18 @@ async def test_whoever_writes_to_an_unsubscribe_address_is_out_and_the_sender_is
     assert (line["source"], line["evidence"]["by"]) == ("unsubscribe_link", "mail")
 
 
+async def test_a_mail_by_token_that_comes_again_waits_for_what_it_closed(gateway: Gateway) -> None:
+    """The first delivery may not be settled yet: who answers the second must wait for the same."""
+    ana = await subscribed(gateway)
+    [address] = {row["id"] for row in await gateway.rows("addresses") if row["value"] == ANA}
+    again = mail("", unsubscribe_token=gateway.house.links.mail_token(address))
+    for _ in range(2):
+        kept = await gateway.app[ARRIVALS].keep(gateway.house.adapters["mail"], [again], received_at=gateway.clock())
+        assert kept.closed == {address}
+    [message] = await gateway.rows("messages")
+    assert message["change_id"] == (await gateway.history(ana))[0]["change_id"]
+
+
 @pytest.mark.parametrize("dialect", ["postgresql"])
 async def test_tokens_that_cross_between_replicas_keep_nobody_waiting(gateway: Gateway) -> None:
     """Ana writes by Ben's link here and Ben by Ana's there: both lock all that they need in one order."""
