@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ from pydantic_settings import (
 )
 
 from gateway.errors import ConfigError
-from gateway.providers.base import Section
+from gateway.providers.base import Networks, Section
 from gateway.providers.known import PROVIDERS, WAYS_IN, Connection
 from gateway.providers.sandbox import Sandbox
 from outbox.hours import BadHours
@@ -49,7 +49,7 @@ class Server(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: str = "http://127.0.0.1:8080"
-    trusted_proxies: list[str] = Field(default=[])
+    trusted_proxies: Networks = Field(default=[])
     secret: SecretStr | None = None
     old_secrets: list[SecretStr] = Field(default=[])
 
@@ -76,13 +76,6 @@ class Server(Section):
         if parts.query or parts.fragment or parts.username:
             raise ValueError("it must not hold a query, a fragment or a user")
         return value.rstrip("/")
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: list[str]) -> list[str]:
-        for network in value:
-            ip_network(network, strict=False)
-        return value
 
     @property
     def is_loopback(self) -> bool:

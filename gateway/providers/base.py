@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from channels.standard_webhooks import HOW_TO_MAKE_ONE, read_secret
 
@@ -22,6 +23,15 @@ class Section(BaseModel):
     """A table of the configuration: what is not named in it is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _read_each(value: list[str]) -> list[str]:
+    for network in value:
+        ip_network(network, strict=False)
+    return value
+
+
+Networks = Annotated[list[str], AfterValidator(_read_each)]  # addresses or networks, as they are written
 
 
 class Forwarding(Section):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from gateway.providers.base import Forwarding, Parts, Rate, Section, StopNotice
+from gateway.providers.base import Forwarding, Networks, Parts, Rate, Section, StopNotice
 
 if TYPE_CHECKING:
     from channels.mail.adapter import WayIn
@@ -73,7 +73,7 @@ class SmtpIn(Section):
     listen: str  # HOST:PORT
     protocol: Literal["smtp", "lmtp"] = "smtp"
     authserv_id: str | None = None  # whose Authentication-Results is believed: the mail server's own name
-    trusted: list[str] = Field(default=["127.0.0.0/8", "::1"])  # who may speak to it: the mail server
+    trusted: Networks = Field(default=["127.0.0.0/8", "::1"])  # who may speak to it: the mail server
 
     @field_validator("listen")
     @classmethod
@@ -81,13 +81,6 @@ class SmtpIn(Section):
         host, port = _place(value)
         if not host or not 0 <= port <= 65535:
             raise ValueError("write it as HOST:PORT, such as 127.0.0.1:2525")
-        return value
-
-    @field_validator("trusted")
-    @classmethod
-    def _networks(cls, value: list[str]) -> list[str]:
-        for network in value:
-            ip_network(network, strict=False)
         return value
 
     @property
