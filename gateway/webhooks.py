@@ -26,9 +26,7 @@ async def inbound(request: web.Request) -> web.Response:
     raw = await _read(request, adapter)
     crash.point("inbound.read")
     received_at = house.now()
-    if isinstance(adapter, Fetching):
-        await adapter.fetch(raw)
-    told = await _told(adapter.receive, raw)
+    told = await _told(adapter, adapter.receive, raw)
     crash.point("inbound.genuine")
     kept = await request.app[ARRIVALS].keep(adapter, told, received_at=received_at)
     crash.point("inbound.committed")
@@ -43,9 +41,7 @@ async def status(request: web.Request) -> web.Response:
     adapter = _adapter(request, house)
     raw = await _read(request, adapter)
     received_at = house.now()
-    if isinstance(adapter, Fetching):
-        await adapter.fetch(raw)
-    told = await _told(adapter.report, raw)
+    told = await _told(adapter, adapter.report, raw)
     crash.point("report.genuine")
     kept = await request.app[ARRIVALS].keep(adapter, told, received_at=received_at)
     crash.point("report.committed")
@@ -100,8 +96,12 @@ async def _read(request: web.Request, adapter: Adapter) -> WebhookRequest:
     return WebhookRequest(request.method, request.raw_path, request.headers, bytes(received))
 
 
-async def _told(read: Callable[[WebhookRequest], Sequence[Told]], raw: WebhookRequest) -> Sequence[Told]:
+async def _told(
+    adapter: Adapter, read: Callable[[WebhookRequest], Sequence[Told]], raw: WebhookRequest
+) -> Sequence[Told]:
     """What the request holds; raises Forged or Malformed."""
+    if isinstance(adapter, Fetching):
+        await adapter.fetch(raw)
     return read(raw) if len(raw.body) <= LARGE_BYTES else await asyncio.to_thread(read, raw)
 
 
