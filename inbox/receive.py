@@ -282,7 +282,7 @@ async def _ask(conn: AsyncConnection, arrivals: Sequence[_Arrival], rules: Rules
             Wanted(
                 address_id,
                 a.message.channel,
-                _subject(a.message, a.rule, rules),
+                (Wish(_subject(a.message, a.rule, rules), "yes"),),
                 _evidence(a),
                 a.message.received_at or now,
             )

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from itsdangerous import BadSignature, Signer
 from sqlalchemy import insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.states import EVERYTHING, Change, Subject, Wish
 from outbox import heed
+from outbox.signed import Signed
 from profiles.links import holders
 from store.engine import Raced
 from store.ids import new_id
@@ -27,51 +27,46 @@ from store.tables import confirmations, consent_states, profile_addresses
 
 GOOD_FOR = timedelta(days=7)
 ONCE_IN = timedelta(hours=24)  # at most one question to an address
-_SALT = "optgate.confirm"
-_MOST_CHARS = 200
 
 
 class ConfirmLinks:
     """Makes the links and reads their tokens. `secrets`: the newest signs, all are believed."""
 
     def __init__(self, public_url: str, secrets: Sequence[str]) -> None:
-        if not secrets:
-            raise ValueError("a secret is needed")
         self._base = f"{public_url.rstrip('/')}/confirm/"
-        self._signer = Signer(list(reversed(secrets)), salt=_SALT)  # itsdangerous signs with the last
+        self._signed = Signed(secrets, "optgate.confirm")
 
     def __call__(self, confirmation_id: str) -> str:
-        return self._base + quote(self._signer.sign(confirmation_id).decode(), safe="")
+        return self._base + quote(self._signed.sign(confirmation_id), safe="")
 
     def read(self, token: str) -> str | None:
         """The confirmation's id; None for what we have not signed."""
-        if len(token) > _MOST_CHARS or not token.isascii():
-            return None
-        try:
-            return self._signer.unsign(token).decode()
-        except (BadSignature, UnicodeDecodeError):
-            return None
+        return self._signed.read(token)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A yes that somebody asked for."""
+    """What somebody asked for, and who they are is not proved."""
 
     address_id: str
     channel: str
-    subject: Subject
+    wishes: tuple[Wish, ...]
     evidence: Mapping[str, Any]  # what was asked for, where and in which words
     at: datetime  # when it was
+    profile_id: str | None = None  # whose; None: everyone's who has the address then, or somebody's new
+    details: Mapping[str, Any] | None = None  # what else is to be kept then
+    form_id: str | None = None
+    same_as: str | None = None  # hash of the mailbox it mostly is the same as
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A yes that waits, as it is found."""
+    """What waits, as it is found."""
 
     id: str
     address_id: str
     channel: str
-    subject: Subject
+    wishes: tuple[Wish, ...]
     evidence: Mapping[str, Any]
     asked_at: datetime
     is_expired: bool  # or taken back
@@ -97,8 +92,11 @@ async def ask(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime)
                 "id": ids[-1],
                 "address_id": one.address_id,
                 "channel": one.channel,
-                "subject_kind": one.subject.kind,
-                "subject_key": one.subject.key,
+                "wishes": [{"kind": wish.subject.kind, "key": wish.subject.key, "to": wish.to} for wish in one.wishes],
+                "profile_id": one.profile_id,
+                "details": dict(one.details) if one.details is not None else None,
+                "form_id": one.form_id,
+                "same_as": one.same_as,
                 "evidence": dict(one.evidence),
                 "asked_at": one.at,
                 "expires_at": now + GOOD_FOR,
@@ -123,23 +121,24 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
     row = (await conn.execute(select(confirmations).where(confirmations.c.id == confirmation_id))).one_or_none()
     if row is None:
         return None
-    subject = Subject(row.subject_kind, row.subject_key)
+    wishes = tuple(Wish(Subject(one["kind"], one["key"]), one["to"]) for one in row.wishes)
     return Question(
         row.id,
         row.address_id,
         row.channel,
-        subject,
+        wishes,
         row.evidence,
         row.asked_at,
-        is_expired=row.expires_at < now or await _is_taken_back(conn, row, subject),
+        is_expired=row.expires_at < now or await _is_taken_back(conn, row, wishes),
         is_confirmed=row.confirmed_at is not None,
     )
 
 
-async def _is_taken_back(conn: AsyncConnection, row: Any, subject: Subject) -> bool:
-    """Whether anybody who has the address has said no since, to this or to more."""
+async def _is_taken_back(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> bool:
+    """Whether anybody who has the address has said no since, to any of this or to more."""
     state, has = consent_states.c, profile_addresses.c
-    of_it = [EVERYTHING, Subject("channel", row.channel), Subject("address", row.address_id), subject]
+    of_it = [EVERYTHING, Subject("channel", row.channel), Subject("address", row.address_id)]
+    of_it += [wish.subject for wish in wishes if wish.to == "yes"]
     said = select(state.profile_id).where(
         has.address_id == row.address_id,
         tuple_(state.kind, state.key).in_([(one.kind, one.key) for one in of_it]),
@@ -180,7 +179,7 @@ async def confirm(
             Change(
                 profile_id=profile_id,
                 change_id=change_id,
-                wishes=(Wish(found.subject, "yes"),),
+                wishes=found.wishes,
                 source="confirmation",
                 actor="customer",
                 address_id=found.address_id,

@@ -12,11 +12,9 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from itsdangerous import BadSignature, Signer
+from outbox.signed import Signed
 
-_SALT = "optgate.unsubscribe"
 _MAIL_SALT = b"optgate.unsubscribe.mail"
-_MOST_CHARS = 200
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # as the ids': without i, l, o, u, and alike in either case
 _PROOF_CHARS = 26  # of five bits each
 _ADDRESS = "adr_"
@@ -27,27 +25,23 @@ class OptOutLinks:
     """Makes the links and reads their tokens. `secrets`: the newest signs, all are believed."""
 
     def __init__(self, public_url: str, secrets: Sequence[str]) -> None:
-        if not secrets:
-            raise ValueError("a secret is needed")
         self._base = f"{public_url.rstrip('/')}/unsubscribe/"
+        self._signed = Signed(secrets, "optgate.unsubscribe")
         self._mail_keys = [hmac.digest(secret.encode(), _MAIL_SALT, "sha256") for secret in secrets]
-        self._signer = Signer(list(reversed(secrets)), salt=_SALT)  # itsdangerous signs with the last
 
     def __call__(self, address_id: str, channel: str) -> str:
         """The link for an address on its channel."""
         return self._base + quote(self.token(address_id, channel), safe="")
 
     def token(self, address_id: str, channel: str) -> str:
-        return self._signer.sign(f"{address_id}.{channel}").decode()
+        return self._signed.sign(f"{address_id}.{channel}")
 
     def read(self, token: str) -> tuple[str, str] | None:
         """The address's id and its channel; None for what we have not signed."""
-        if len(token) > _MOST_CHARS or not token.isascii():
+        text = self._signed.read(token)
+        if text is None:
             return None
-        try:
-            address_id, _, channel = self._signer.unsign(token).decode().partition(".")
-        except (BadSignature, UnicodeDecodeError):
-            return None
+        address_id, _, channel = text.partition(".")
         return address_id, channel
 
     def mail_token(self, address_id: str) -> str:

@@ -159,10 +159,26 @@ defaults = Table(
     Column("set_by", Text, nullable=False),
 )
 
+preference_groups = Table(
+    "preference_groups",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("headline", Key, nullable=False, unique=True),
+    Column("text", Text),
+    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("partner", Boolean, nullable=False, server_default=false()),  # the one in which partner preferences stand
+    Column("position", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Index("uq_preference_groups_partner", "partner", unique=True, sqlite_where=text("partner"),
+          postgresql_where=text("partner")),
+)  # fmt: skip
+
 preferences = Table(
     "preferences",
     metadata,
     Column("id", Key, primary_key=True),
+    Column("group_id", Key, index=True),  # NULL: before all groups, without a headline
     Column("name", Key, nullable=False, unique=True),
     Column("text", Text, nullable=False),
     Column("description", Text),
@@ -174,6 +190,17 @@ preferences = Table(
     Column("position", Integer, nullable=False, server_default="0"),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
+)
+
+terms = Table(
+    "terms",  # terms and conditions, never changed: a new version is added
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("language", Key, primary_key=True),  # of forms.languages
+    Column("text", Text, nullable=False),
+    Column("link", Text),
+    Column("set_at", UTCDateTime, nullable=False),
+    Column("set_by", Text, nullable=False),
 )
 
 consent_events = Table(
@@ -473,20 +500,54 @@ address_reports = Table(
 )
 
 confirmations = Table(
-    "confirmations",  # a yes that was asked for and is not one yet: it waits for a word from the address itself
+    "confirmations",  # what was asked for and is not so yet: it waits for a word from the address itself
     metadata,
     Column("id", Key, primary_key=True),
     Column("address_id", Key, nullable=False),
-    Column("profile_id", Key),  # NULL: everyone who has the address then
+    Column("same_as", Key),  # hash of what mostly is the same mailbox, so that none is asked twice in a day
+    Column("profile_id", Key),  # whose; NULL: everyone who has the address then, or somebody new
     Column("channel", Key, nullable=False),
-    Column("subject_kind", Text, nullable=False),  # as in consent_events
-    Column("subject_key", Key, nullable=False),
+    Column("wishes", Json, nullable=False),  # [{"kind", "key", "to"}], as in consent_events
+    Column("details", Json),  # what else is to be kept then: names, attributes, tags, locale
     Column("evidence", Json, nullable=False),  # what was asked for, where and in which words
+    Column("form_id", Key),
+    Column("silent", Boolean, nullable=False, server_default=false()),  # nobody was asked, and nothing can confirm it
     Column("asked_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
     Column("confirmed_at", UTCDateTime),
     Column("change_id", Key),  # once confirmed
     Index("ix_confirmations_address_id", "address_id", "asked_at"),
+    Index("ix_confirmations_same_as", "same_as", "asked_at"),
+)
+
+dispositions = Table(
+    "dispositions",  # how a talk with a customer ended, and what that changes
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Key, nullable=False, unique=True),
+    Column("changes", Json, nullable=False),  # [{"kind", "channel"?, "address"?, "name"?, "to"}]: outbox.interactions
+    Column("undeliverable", Boolean, nullable=False, server_default=false()),  # the address reached somebody else
+    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("position", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
+interactions = Table(
+    "interactions",  # a talk with a customer
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("profile_id", Key, nullable=False),
+    Column("disposition_id", Key, nullable=False, index=True),
+    Column("channel", Key, nullable=False),
+    Column("address_id", Key),  # NULL: none of theirs was named
+    Column("note", Text),
+    Column("reference", Text),  # of the caller's own records, such as a call's id
+    Column("by", Text),  # who of the staff
+    Column("change_id", Key),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Index("ix_interactions_profile_id", "profile_id", "id"),
 )
 
 paces = Table(
@@ -505,6 +566,60 @@ sandbox_messages = Table(
     Column("receiver", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("at", UTCDateTime, nullable=False),
+)
+
+# --- what customers see (owner: forms) --------------------------------------------------------
+
+forms = Table(
+    "forms",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("description", Text, nullable=False),  # for staff
+    Column("channel", Key, nullable=False),  # sms | whatsapp | email
+    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("version", Integer, nullable=False),  # the one that is shown
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
+form_versions = Table(
+    "form_versions",  # never changed: what was shown is what is proved
+    metadata,
+    Column("form_id", Key, ForeignKey("forms.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("body", Json, nullable=False),  # forms.catalogue.Shown
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+submissions = Table(
+    "submissions",  # what was sent in by a form, until it is done; the answer given for it tells nothing of anybody
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("form_id", Key, nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("status", Key, nullable=False),  # new | done | parked
+    Column("body", Json),  # forms.intake.Submission; NULL once it is done
+    Column("outcome", Key),  # of done: see forms.intake
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("done_at", UTCDateTime),
+    Index("ix_submissions_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
+)
+
+spent = Table(
+    "spent",  # what works once: a form's nonce, a proof of work, an undo
+    metadata,
+    Column("hash", Key, primary_key=True),
+    Column("expires_at", UTCDateTime, nullable=False, index=True),
+)
+
+budgets = Table(
+    "budgets",  # how often something was done within a span of time
+    metadata,
+    Column("name", Key, primary_key=True),  # of whom, what, and which span; people and networks by a keyed hash
+    Column("count", Integer, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False, index=True),
 )
 
 # --- one message to many (owner: broadcasts) --------------------------------------------------

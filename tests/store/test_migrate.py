@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, select, text
 from outbox.sources import Source, is_any_due, sources
 from store.engine import Database
 from store.migrate import ForeignDatabase, NewerDatabase, _config, is_current, migrate, standing
-from store.tables import attempts, broadcasts, deliveries, metadata
+from store.tables import attempts, broadcasts, confirmations, deliveries, metadata, preferences, rules
 from store.types import UTCDateTime
 
 Make = Callable[..., str]
@@ -210,4 +210,40 @@ async def test_what_was_sent_again_keeps_its_broadcasts_times_after_0003(make_da
         "msg_6": (None, None),
         "msg_7": (None, None),
     }
+    await database.dispose()
+
+
+_ASKED_AT_0005 = (
+    """INSERT INTO preferences
+           (id, name, text, selected_by_default, active, contexts, position, created_at, updated_at)
+       VALUES ('prf_1', 'Drama', 'Plays', false, true, '[]', 0, :now, :now),
+              ('prf_2', 'Opera', 'Operas', false, true, '[]', 0, :now, :now)""",
+    """INSERT INTO rules
+           (id, channel, keyword, match, action, subject_kind, preference_id, active, created_at, updated_at)
+       VALUES ('rul_1', 'email', 'DRAMA', 'exact', 'opt_in', 'preference', 'prf_2', true, :now, :now)""",
+    """INSERT INTO confirmations
+           (id, address_id, channel, subject_kind, subject_key, evidence, asked_at, expires_at)
+       VALUES ('cnf_1', 'adr_1', 'email', 'channel', 'email', '{"text": "START"}', :now, :now),
+              ('cnf_2', 'adr_2', 'email', 'preference', 'prf_2', '{"text": "DRAMA"}', :now, :now)""",
+)
+
+
+async def test_what_waits_for_a_confirmation_still_does_after_0007(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    await stand_at(database, "0005")
+    now = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    async with database.write() as conn:
+        for statement in _ASKED_AT_0005:
+            await conn.execute(text(statement).bindparams(bindparam("now", now, type_=UTCDateTime())))
+    await migrate(database)
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+        asked = {row.id: row for row in await conn.execute(select(confirmations))}
+        assert asked["cnf_1"].wishes == [{"kind": "channel", "key": "email", "to": "yes"}]
+        assert asked["cnf_2"].wishes == [{"kind": "preference", "key": "prf_2", "to": "yes"}]
+        assert asked["cnf_2"].evidence == {"text": "DRAMA"}
+        assert (asked["cnf_1"].silent, asked["cnf_1"].asked_at) == (False, now)
+        order = select(preferences.c.name, preferences.c.group_id).order_by(preferences.c.position)
+        assert [tuple(row) for row in await conn.execute(order)] == [("Drama", None), ("Opera", None)]
+        assert (await conn.execute(select(rules.c.preference_id))).scalars().all() == ["prf_2"]
     await database.dispose()
