@@ -1,5 +1,7 @@
-"""The public pages: what stands behind the links in a message.
+"""The public pages: what customers meet without a login.
 
-Lives here: `unsubscribe` and `confirm`, and what they have in common (`page`). Owns no table. May know: broadcasts' and
-inbox's floor and below; writes consent by outbox.heed only.
+Lives here: every page under /forms, /preferences, /unsubscribe and /confirm, how they look (`look`, pages/), what they
+share (`desk`), what a form is (`catalogue`) and what becomes of what is sent in (`intake`). Owns the tables: forms,
+form_versions, submissions, spent, budgets. May know: broadcasts' and inbox's floor and below; writes consent by
+outbox.heed only.
 """

@@ -14,6 +14,7 @@ from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed, Unproved
 from forms import confirm, unsubscribe
+from forms.desk import DESK
 from gateway import listeners, peers, reference, scrape, signing, webhooks
 from gateway.api import (
     answers,
@@ -37,7 +38,7 @@ from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare
 from gateway.problems import from_exception, internal
-from gateway.services import House, adapters_for, policy_for, targets_for
+from gateway.services import House, adapters_for, desk_for, policy_for, targets_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.forwarder import Forwarder
@@ -46,10 +47,12 @@ from inbox.receive import Desk
 from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher, Noted
 from outbox.lines import CONCURRENCY
+from outbox.manage_links import ManageLinks
 from outbox.optout_links import OptOutLinks
 from outbox.protocol import FROZEN_SECONDS
 from outbox.sandbox import SandboxOutbox
 from outbox.settlement import Settlement
+from outbox.signed import Signed
 from outbox.sweeper import Sweeper
 from store import crash
 from store.clock import Clock, utcnow
@@ -108,12 +111,7 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
         async with open_session(CONCURRENCY * max(1, len(settings_.connections)), crash.point) as session:
             house = await open_house(database, settings_, session, clock, on_ended=metrics.ended)
             app[base.HOUSE] = house
-            app[unsubscribe.UNSUBSCRIBING] = unsubscribe.Unsubscribing(
-                database, house.links, settings_.organisation.name, clock, peers.client_address
-            )
-            app[confirm.CONFIRMING] = confirm.Confirming(
-                database, house.confirm_links, settings_.organisation.name, clock, peers.client_address
-            )
+            app[DESK] = desk_for(house, peers.client_address)
             app[ARRIVALS] = arrivals = Arrivals(house, metrics)
             app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)
             scheduler = app[SCHEDULER] = await start_loops(house)
@@ -138,6 +136,7 @@ async def open_house(
         secrets = await signing.believed(conn, settings_.server)
     links = OptOutLinks(settings_.server.public_url, secrets)
     confirm_links = ConfirmLinks(settings_.server.public_url, secrets)
+    manage_links = ManageLinks(settings_.server.public_url, secrets)
     targets = targets_for(settings_, session, adapters)  # type: ignore[arg-type]
     desk = Desk(
         book,
@@ -167,6 +166,8 @@ async def open_house(
         policy=policy,
         links=links,
         confirm_links=confirm_links,
+        manage_links=manage_links,
+        signed=Signed(secrets, "optgate.pages"),
     )
 
 

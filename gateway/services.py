@@ -10,6 +10,8 @@ import aiohttp
 
 from broadcasts.planner import Planner
 from channels.values import Adapter
+from forms.desk import Carrier, Client
+from forms.desk import Desk as Counter
 from gateway.api.answers import spelled
 from gateway.errors import ConfigError
 from gateway.providers.base import Parts
@@ -25,10 +27,12 @@ from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law
+from outbox.manage_links import ManageLinks
 from outbox.optout_links import OptOutLinks
 from outbox.policy import Cap, Manner, Policy
 from outbox.sandbox import SandboxOutbox
 from outbox.settlement import Settlement
+from outbox.signed import Signed
 from outbox.sweeper import Sweeper
 from profiles.addresses import AddressBook
 from store.clock import Clock
@@ -55,6 +59,8 @@ class House:
     policy: Policy
     links: OptOutLinks
     confirm_links: ConfirmLinks
+    manage_links: ManageLinks
+    signed: Signed
 
     def now(self) -> datetime:
         return self.clock()
@@ -145,3 +151,27 @@ def targets_for(
         elif connection.forward_to is not None:
             targets[name] = ToMailbox(adapters[settings.carrier(name)], connection.forward_to)
     return targets
+
+
+def desk_for(house: House, client: Client) -> Counter:
+    """What the public pages need of the house."""
+    settings = house.settings
+    carriers: dict[str, Carrier] = {}
+    for name, connection in settings.connections.items():
+        sender = (connection.sender or "").removeprefix("whatsapp:") or None
+        carriers.setdefault(connection.channel, Carrier(name, sender))
+    return Counter(
+        database=house.database,
+        clock=house.clock,
+        client=client,
+        book=house.book,
+        organisation=settings.organisation.name,
+        privacy_url=settings.organisation.privacy_url,
+        public_url=settings.server.public_url,
+        carriers=carriers,
+        optout_links=house.links,
+        confirm_links=house.confirm_links,
+        manage_links=house.manage_links,
+        signed=house.signed,
+        on_queued=house.dispatcher.wake,
+    )

@@ -1,0 +1,32 @@
+"""What is sent in by a form: kept first, answered the same for all, and carried out then.
+
+    keep(conn, submission)      in the transaction of the answer, always the same statements
+    Intake                      the loop that carries it out: at once, and again after a crash
+
+So nothing of an answer, neither its words nor its time, tells who is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A form as it was sent in, once its defences have let it through."""
+
+    form_id: str
+    version: int
+    channel: str
+    address: str  # normalised, as profiles.addresses.Address.value
+    answers: Mapping[str, bool]  # preference id → yes or no, of every one that was shown (a statement: yes)
+    untouched: tuple[str, ...] = ()  # of these, preference ids that were preselected and left so
+    names: Mapping[str, str] = field(default_factory=dict)  # first_name, last_name
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    language: str = "en"  # that it was shown in
+    is_proved: bool = True  # it came from our own page; else it is confirmed whatever the form says
+    evidence: Mapping[str, Any] = field(default_factory=dict)  # page, ip, user_agent, wording
+    at: datetime | None = None

@@ -1,0 +1,82 @@
+"""How a public page is shown: its template in the customer's language, and the policy under which a browser shows it.
+
+A page is whole: style and script stand in it, under a nonce, and nothing is fetched from anywhere. What it may do is in
+its Content-Security-Policy: it posts to us alone, and is framed by nobody but whom the page names.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from content.languages import Language, choose, language
+
+_HERE = Path(__file__).parent / "pages"
+_SELF, _NOBODY = "'self'", "'none'"
+_HEADERS = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+
+
+def spoken(request: web.Request, *wished: str | None) -> Language:
+    """The language of a page: as the reader chose on the page (`?lang=`), as is `wished`, as the browser says."""
+    return choose(request.query.get("lang"), *wished, accepted=request.headers.get("Accept-Language"))
+
+
+def show(
+    name: str,
+    speech: Language,
+    *,
+    status: int = 200,
+    framed_by: Sequence[str] = (),
+    leads_to: Sequence[str] = (),
+    script: str | None = None,
+    look: str = "",
+    **values: Any,
+) -> web.Response:
+    """The page of the template `name`.
+
+    `framed_by`: origins that may frame it. `leads_to`: origins where a form of it may lead besides us. `script`: a file
+    of pages/ that makes the page nicer; it works without. `look`: CSS of ours that says more of how this one looks.
+    """
+    nonce = secrets.token_urlsafe(16)
+    style = Markup(_text("style.css") + look)  # noqa: S704 - ours
+    code = Markup(_text(script)) if script is not None else None  # noqa: S704 - ours
+    document = (
+        _pages(speech.code)
+        .get_template(name)
+        .render(language=speech, nonce=nonce, style=style, script=code, framed=bool(framed_by), **values)
+    )
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; "
+        + (f"script-src 'nonce-{nonce}'; worker-src blob:; " if code is not None else "")
+        + f"form-action {' '.join((_SELF, *leads_to))}; "
+        + f"frame-ancestors {' '.join(framed_by) or _NOBODY}; base-uri 'none'"
+    )
+    headers = {**_HEADERS, "Content-Security-Policy": policy, "Content-Language": speech.code}
+    return web.Response(status=status, text=document, content_type="text/html", headers=headers)
+
+
+@cache
+def _text(name: str) -> str:
+    return (_HERE / name).read_text()
+
+
+@cache
+def _pages(code: str) -> Environment:
+    pages = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    pages.policies["ext.i18n.trimmed"] = True
+    pages.install_gettext_translations(language(code).texts, newstyle=True)  # type: ignore[attr-defined]
+    return pages
