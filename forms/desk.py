@@ -41,11 +41,17 @@ class Desk:
     privacy_url: str
     public_url: str
     carriers: Mapping[str, Carrier]  # by channel; of several connections the first that is configured
+    connections: Mapping[str, Carrier]  # by name, every one
+    countries: frozenset[str]  # whose numbers may be typed into a form
     optout_links: OptOutLinks
     confirm_links: ConfirmLinks
     manage_links: ManageLinks
     signed: Signed  # what a page hands out and wants back: nonces, undos
     on_queued: Callable[[], None]  # something waits to be sent
+
+    def carrier(self, channel: str, connection: str | None) -> Carrier | None:
+        """The connection of a form, or the first of its channel; None where there is none any more."""
+        return self.carriers.get(channel) if connection is None else self.connections.get(connection)
 
 
 DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)

@@ -9,9 +9,16 @@ So nothing of an answer, neither its words nor its time, tells who is known here
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from forms.desk import Desk
+from store.ids import new_id
+from store.tables import submissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +35,20 @@ class Submission:
     attributes: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"  # that it was shown in
     is_proved: bool = True  # it came from our own page; else it is confirmed whatever the form says
+    profile_id: str | None = None  # whose own signed link it was filled in by, at an address of theirs
     evidence: Mapping[str, Any] = field(default_factory=dict)  # page, ip, user_agent, wording
     at: datetime | None = None
+
+
+async def receive(desk: Desk, submission: Submission) -> None:
+    """Keep it; it is carried out at once."""
+    body = {
+        **asdict(submission),
+        "at": (submission.at or desk.clock()).isoformat(),
+    }
+
+    async def work(conn: AsyncConnection) -> None:
+        row = {"id": new_id("sub"), "form_id": submission.form_id, "version": submission.version, "status": "new"}
+        await conn.execute(insert(submissions), [{**row, "body": body, "created_at": desk.clock()}])
+
+    await desk.database.transact(work)

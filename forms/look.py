@@ -37,16 +37,18 @@ def show(
     leads_to: Sequence[str] = (),
     script: str | None = None,
     look: str = "",
+    is_sent: bool = True,
     **values: Any,
 ) -> web.Response:
     """The page of the template `name`.
 
     `framed_by`: origins that may frame it. `leads_to`: origins where a form of it may lead besides us. `script`: a file
     of pages/ that makes the page nicer; it works without. `look`: CSS of ours that says more of how this one looks.
+    `is_sent`: whether it may post anything at all.
     """
     nonce = secrets.token_urlsafe(16)
-    style = Markup(_text("style.css") + look)  # noqa: S704 - ours
-    code = Markup(_text(script)) if script is not None else None  # noqa: S704 - ours
+    style = Markup(text_of("style.css") + look)  # noqa: S704 - ours
+    code = Markup(text_of(script)) if script is not None else None  # noqa: S704 - ours
     document = (
         _pages(speech.code)
         .get_template(name)
@@ -55,7 +57,7 @@ def show(
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; "
         + (f"script-src 'nonce-{nonce}'; worker-src blob:; " if code is not None else "")
-        + f"form-action {' '.join((_SELF, *leads_to))}; "
+        + f"form-action {' '.join((_SELF, *leads_to)) if is_sent else _NOBODY}; "
         + f"frame-ancestors {' '.join(framed_by) or _NOBODY}; base-uri 'none'"
     )
     headers = {**_HEADERS, "Content-Security-Policy": policy, "Content-Language": speech.code}
@@ -63,7 +65,8 @@ def show(
 
 
 @cache
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """A file of pages/ that stands in a page as it is."""
     return (_HERE / name).read_text()
 
 

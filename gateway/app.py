@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed, Unproved
-from forms import confirm, unsubscribe
+from forms import confirm, embed, optin, unsubscribe
 from forms.desk import DESK
 from gateway import listeners, peers, reference, scrape, signing, webhooks
 from gateway.api import (
@@ -24,6 +24,7 @@ from gateway.api import (
     bodies,
     broadcasts,
     consent,
+    forms,
     forwards,
     merging,
     messages,
@@ -31,6 +32,7 @@ from gateway.api import (
     reviews,
     rules,
     settings,
+    submissions,
     verdicts,
 )
 from gateway.arrivals import ARRIVALS, Arrivals
@@ -77,6 +79,8 @@ ROUTES = (
     *broadcasts.ROUTES,
     *messages.ROUTES,
     *forwards.ROUTES,
+    *forms.ROUTES,
+    *submissions.ROUTES,
     *audit.ROUTES,
 )
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
@@ -94,6 +98,9 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     base.mount(app, ROUTES, calls_per_minute=settings_.api.calls_per_minute)
     reference.mount(app, ROUTES, public_url=settings_.server.public_url)
     webhooks.mount(app)
+    optin.mount(app)
+    submissions.mount(app)
+    embed.mount(app)
     unsubscribe.mount(app)
     confirm.mount(app)
     scrape.mount(app)

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from channels.values import Forged, Malformed, Unproved
 from consent.moves import Refused
 from consent.preferences import NameTaken, UnknownPreference
+from forms.catalogue import InUse
+from forms.wishes import BadForm
 from inbox.rulebook import Builtin
 from profiles.records import MOST_CHARACTERS, AttributesTooLarge, ExternalIdTaken
 from store.engine import DatabaseAway, is_away
@@ -158,15 +160,26 @@ def from_exception(error: Exception) -> Problem | None:
             return Problem(409, "name-taken", "The name is taken", "another preference has this name")
         case UnknownPreference():
             return invalid("preference", f"there is no preference named {str(error)!r}")
-        case Builtin():
-            return Problem(
-                409, "builtin-rule", "A built-in rule stays", "switch it off with `active: false`, or edit it"
-            )
+        case BadForm() | InUse() | Builtin():
+            return _stays(error)
         case DatabaseAway():
             return away()
         case web.RequestPayloadError() | web.HTTPException():
             return _of_http(error)
     return away() if is_away(error) else None
+
+
+def _stays(error: BadForm | InUse | Builtin) -> Problem:
+    match error:
+        case BadForm():
+            return invalid_fields([{"field": one.field, "message": one.message} for one in error.wrongs])
+        case InUse():
+            words = f"{error}: set it inactive instead, so that what it has shown stays proved"
+            return Problem(409, "in-use", "It is in use", words)
+        case Builtin():
+            return Problem(
+                409, "builtin-rule", "A built-in rule stays", "switch it off with `active: false`, or edit it"
+            )
 
 
 def _of_a_webhook(error: Forged | Malformed | Unproved) -> Problem:

@@ -153,13 +153,17 @@ def targets_for(
     return targets
 
 
+def sender_of(adapter: Adapter) -> str | None:
+    """The number or mailbox that people write to; None where only the provider knows it."""
+    return next(iter(adapter.own_addresses), None)
+
+
 def desk_for(house: House, client: Client) -> Counter:
     """What the public pages need of the house."""
     settings = house.settings
     carriers: dict[str, Carrier] = {}
-    for name, connection in settings.connections.items():
-        sender = (connection.sender or "").removeprefix("whatsapp:") or None
-        carriers.setdefault(connection.channel, Carrier(name, sender))
+    for name, adapter in house.adapters.items():
+        carriers.setdefault(adapter.channel, Carrier(name, sender_of(adapter)))
     return Counter(
         database=house.database,
         clock=house.clock,
@@ -169,6 +173,8 @@ def desk_for(house: House, client: Client) -> Counter:
         privacy_url=settings.organisation.privacy_url,
         public_url=settings.server.public_url,
         carriers=carriers,
+        connections={name: Carrier(name, sender_of(adapter)) for name, adapter in house.adapters.items()},
+        countries=settings.typed_countries,
         optout_links=house.links,
         confirm_links=house.confirm_links,
         manage_links=house.manage_links,

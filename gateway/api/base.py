@@ -61,6 +61,7 @@ class Route:
     answers: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)  # of a success, by status
     files: Sequence[str] = ()  # as which other media types a success may come
     example: Mapping[str, Any] | None = None  # a body as somebody would send it
+    without_key: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None  # who may come without a key
     problems: Sequence[int] = ()  # the statuses that are its own; those that any operation may answer are added
 
 
@@ -166,6 +167,8 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         house = request.app[HOUSE]
         received_at = house.now()
         key = await authenticated(request, house)
+        if key is None and route.without_key is not None and "Authorization" not in request.headers:
+            return await route.without_key(request)
         if key is None:
             raise unauthorised()
         _count(request, key)

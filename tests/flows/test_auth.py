@@ -15,6 +15,8 @@ BROADCAST = {
     "content": {"body": "x"},
     "audience": {"tag": "nobody"},
 }
+# Texted to, since not every gateway of the tests sends e-mail.
+FORM = {"description": "x", "channel": "sms", "confirmation_message": "x", "button_text": "x"}
 # Route → the one scope that opens it (None: any key), and a body that would do something.
 MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("POST", "/v1/profiles"): ("profiles:write", {"first_name": "Ana"}),
@@ -45,6 +47,15 @@ MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("PATCH", "/v1/settings/defaults"): ("configure", {"sms": "yes"}),
     ("POST", "/v1/preferences"): ("configure", {"name": "Drama"}),
     ("GET", "/v1/preferences"): ("configure", None),
+    ("POST", "/v1/forms"): ("configure", FORM),
+    ("GET", "/v1/forms"): ("configure", None),
+    ("POST", "/v1/forms/preview"): ("configure", FORM),
+    ("GET", "/v1/forms/{id}"): ("configure", None),
+    ("PATCH", "/v1/forms/{id}"): ("configure", {"active": False}),
+    ("DELETE", "/v1/forms/{id}"): ("configure", None),
+    ("GET", "/v1/forms/{id}/versions"): ("configure", None),
+    ("GET", "/v1/forms/{id}/preview"): ("configure", None),
+    ("POST", "/v1/forms/{id}/submissions"): ("consent:write", {"address": "ana@example.org"}),
     ("POST", "/v1/broadcasts"): ("send", BROADCAST),
     ("GET", "/v1/broadcasts"): ("send", None),
     ("GET", "/v1/broadcasts/{id}"): ("send", None),
@@ -72,6 +83,10 @@ OPEN = {
     ("POST", "/webhooks/{connection}/status"),
     ("GET", "/unsubscribe/{token}"),
     ("POST", "/unsubscribe/{token}"),
+    ("GET", "/forms/{id}"),
+    ("POST", "/forms/{id}"),
+    ("GET", "/embed.js"),
+    ("OPTIONS", "/v1/forms/{id}/submissions"),  # a browser's question, before a page of another site posts
     ("GET", "/confirm/{token}"),
     ("POST", "/confirm/{token}"),
     ("GET", "/healthz"),
