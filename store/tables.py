@@ -521,11 +521,11 @@ confirmations = Table(
 )
 
 dispositions = Table(
-    "dispositions",  # how a talk with a customer ended, and what that changes
+    "dispositions",  # how a talk with a customer ended, and what that changes: see outbox.dispositions
     metadata,
     Column("id", Key, primary_key=True),
     Column("name", Key, nullable=False, unique=True),
-    Column("changes", Json, nullable=False),  # [{"kind", "channel"?, "address"?, "name"?, "to"}]: outbox.interactions
+    Column("changes", Json, nullable=False),  # [{"kind", "to", "channel"?, "address"?, "preference_id"?}]
     Column("undeliverable", Boolean, nullable=False, server_default=false()),  # the address reached somebody else
     Column("active", Boolean, nullable=False, server_default=true()),
     Column("position", Integer, nullable=False),
