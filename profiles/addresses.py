@@ -92,6 +92,11 @@ class AddressBook:
             raise BadAddress(f"say which channel, as in sms:+14155550123 (one of {', '.join(CHANNELS)})")
         return self.parse(channel, value)
 
+    def same_as(self, address: Address) -> str:
+        """A hash that addresses share which mostly reach one person; see `same_mailbox`."""
+        same = same_mailbox(address.value) if address.channel == "email" else address.value
+        return self.hash(f"same {address.channel}", same)
+
     def hash(self, channel: str, canonical: str) -> str:
         return hmac.digest(self.key, f"{channel}\x00{canonical}".encode(), "sha256").hex()
 

@@ -192,6 +192,11 @@ async def take(conn: AsyncConnection, profile_id: str, address_ids: Collection[s
             profile_addresses.c.profile_id == profile_id, profile_addresses.c.address_id.in_(list(address_ids))
         )
     )
+    await forget_unheld(conn, address_ids)
+
+
+async def forget_unheld(conn: AsyncConnection, address_ids: Collection[str]) -> None:
+    """Forget the values of those addresses that nobody has; what hangs on their hash stays."""
     await conn.execute(
         update(addresses)
         .where(

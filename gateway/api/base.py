@@ -40,6 +40,7 @@ class Query:
     is_time: bool = False
     is_needed: bool = False
     may_be_empty: bool = False  # and then says nothing
+    is_many: bool = False  # may be given more than once: `Call.many` has all
 
 
 PAGE = (
@@ -99,7 +100,7 @@ class Call:
             if name not in known:
                 names = f"known are {', '.join(known)}" if known else "there are none here"
                 raise invalid(name, f"there is no such parameter; {names}")
-            if name in found:
+            if name in found and not known[name].is_many:
                 raise invalid(name, "given more than once")
             check_text(value, name)
             if value != "":
@@ -112,6 +113,10 @@ class Call:
             if query.is_needed and name not in found:
                 raise invalid(name, f"it is needed: {query.help}")
         return found
+
+    def many(self, name: str) -> list[str]:
+        """All values of a parameter that may be given more than once, once `query` has found nothing wrong."""
+        return list(dict.fromkeys(self.request.query.getall(name, [])))
 
     def page(self) -> tuple[str | None, int]:
         """The key to go on behind, and how many to list."""

@@ -29,6 +29,13 @@ class Body(BaseModel):
     )
 
 
+def not_null(body: Body, *names: str) -> None:
+    """Raise Problem where one of these fields of a PATCH is given as null: there is no emptying it."""
+    for name in names:
+        if name in body.model_fields_set and getattr(body, name) is None:
+            raise invalid(name, "cannot be null")
+
+
 async def read_body(request: web.Request, model: type[Model]) -> Model:
     """The JSON body as a model; raises Problem 400 or 422, or pydantic's ValidationError."""
     return parse_body(await request.read(), model)

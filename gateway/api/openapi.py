@@ -121,6 +121,8 @@ def _query_schema(query: Query) -> dict[str, Any]:
         return {"type": "string", "enum": list(query.choices)}
     if query.is_time:
         return {"type": "string", "format": "date-time"}
+    if query.is_many:
+        return {"type": "array", "items": {"type": "string", "minLength": 1}}
     return {"type": "string"} | ({} if query.may_be_empty else {"minLength": 1})
 
 

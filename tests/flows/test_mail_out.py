@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from gateway.settings import Server, Settings
 from outbox import queue
-from outbox.queue import Reply
+from outbox.queue import Notice
 from store.tables import addresses
 from tests.channels.requests_as_sent import ORIGIN
 from tests.channels.smtp_server import speaking
@@ -212,10 +212,9 @@ async def test_a_rules_reply_is_a_mail_that_no_machine_answers(gateway: Gateway,
 
     async def work(conn: Any) -> None:
         address = (await conn.execute(select(addresses.c.id).where(addresses.c.value == ANA))).scalar_one()
-        reply = Reply(
-            ana, address, "email", "news", "Example Theatre: you are unsubscribed.", "msg_x", None, sent=False
-        )
-        await queue.add_replies(conn, [reply], now=gateway.clock())
+        body = "Example Theatre: you are unsubscribed."
+        reply = Notice(ana, address, "email", "news", {"body": body}, in_reply_to="msg_x")
+        await queue.add_notices(conn, [reply], now=gateway.clock())
 
     await gateway.house.database.transact(work)
     gateway.house.dispatcher.wake()
