@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from forms.catalogue import Box, Headline, Shown, Terms
+from consent.terms import Terms
+from forms.catalogue import Box, Headline, Shown
 from forms.entries import WORDS, Entry, Typed, read, tidied, wording
 from tests.acts import BOOK
 
