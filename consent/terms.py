@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import terms
@@ -45,10 +46,20 @@ async def newest(conn: AsyncConnection) -> Version:
     """The version that holds."""
     last = select(func.max(terms.c.version)).scalar_subquery()
     rows = (await conn.execute(select(terms).where(terms.c.version == last).order_by(terms.c.language))).all()
+    return _version(rows)
+
+
+def _version(rows: Sequence[Row[Any]]) -> Version:
     if not rows:
         return Version(0, {}, None, None)
     texts = {row.language: Wording(row.text, row.link) for row in rows if row.language != _NONE}
     return Version(rows[0].version, texts, rows[0].set_at, rows[0].set_by)
+
+
+async def at(conn: AsyncConnection, version: int) -> Version:
+    """An earlier version, as it was."""
+    rows = (await conn.execute(select(terms).where(terms.c.version == version).order_by(terms.c.language))).all()
+    return _version(rows)
 
 
 async def current(conn: AsyncConnection, language: str | None) -> Terms | None:

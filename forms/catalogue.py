@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent import terms
+from consent.terms import Terms
 from store.ids import new_id
-from store.tables import confirmations, form_versions, forms, preference_groups, preferences, submissions, terms
+from store.tables import confirmations, form_versions, forms, preference_groups, preferences, submissions
 
 
 class Part(BaseModel):
@@ -284,9 +286,8 @@ async def current_words(conn: AsyncConnection, ids: Collection[str], *, lock: bo
         if lock:
             await conn.execute(these.with_for_update(read=True))
         rows = await conn.execute(_worded_preferences().where(preference.id.in_(sorted(ids))))
-    newest = select(terms.c.version, func.max(terms.c.text)).group_by(terms.c.version)
-    last = (await conn.execute(newest.order_by(terms.c.version.desc()).limit(1))).one_or_none()
-    return Words({row.id: row for row in rows}, last[0] if last is not None and last[1] else None)
+    newest = await terms.newest(conn)
+    return Words({row.id: row for row in rows}, newest.version if newest.texts else None)
 
 
 def _worded_preferences() -> Select[Any]:
@@ -333,21 +334,6 @@ def _box(box: Box, row: Any) -> Box:
     return box.model_copy(update=update)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """Terms and conditions as a page shows them."""
-
-    version: int
-    language: str
-    text: str
-    link: str | None
-
-
-async def terms_of(conn: AsyncConnection, version: int | None, language: str) -> Terms | None:
-    """A version in this language, else in English, else in any."""
-    if version is None:
-        return None
-    rows = {row.language: row for row in await conn.execute(select(terms).where(terms.c.version == version))}
-    like = next((one for one in sorted(rows) if one.partition("-")[0] == language), None)
-    row = rows.get(language) or rows.get(like or "") or rows.get("en") or next(iter(rows.values()), None)
-    return Terms(row.version, row.language, row.text, row.link) if row is not None and row.text else None
+async def terms_of(conn: AsyncConnection, shown: Shown, language: str) -> Terms | None:
+    """The terms that a version shows, in this language, else in English, else in any."""
+    return terms.chosen(await terms.at(conn, shown.terms_version), language) if shown.terms_version else None

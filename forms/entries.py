@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import phonenumbers
 
-from forms.catalogue import Box, Shown, Terms
+from consent.terms import Terms
+from forms.catalogue import Box, Shown
 from profiles.addresses import Address, AddressBook, BadAddress, is_number
 
 MOST_OF_A_FIELD = 200  # characters

@@ -11,9 +11,10 @@ import phonenumbers
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent.terms import Terms
 from content.languages import Language
 from forms import catalogue, colours, defence, entries, intake, texting
-from forms.catalogue import Shown, Terms
+from forms.catalogue import Shown
 from forms.desk import DESK, Desk, page, unknown_link, who_asks
 from forms.entries import Entry, Typed
 from forms.look import spoken, text_of
@@ -119,7 +120,7 @@ async def look_at(request: web.Request, form_id: str) -> Sight | None:
         owner = await owner_of(conn, desk, request.query.get("for", ""), form)
         locale = owner.locale if owner is not None else None
         speech = spoken(request, form.shown.language, locale)
-        terms = await catalogue.terms_of(conn, form.shown.terms_version, speech.code)
+        terms = await catalogue.terms_of(conn, form.shown, speech.code)
         texts = await texting_for(conn, desk, form.shown)
     # Where no number or no rule is left to text to, nothing can be done with a form that takes nothing else.
     is_open = form.active and (form.shown.is_typed or texts is not None)
@@ -143,7 +144,7 @@ async def _as_shown(request: web.Request, sight: Sight, version: int) -> Sight:
         shown = await catalogue.find_version(conn, sight.form_id, version)
         if shown is None:
             return sight
-        terms = await catalogue.terms_of(conn, shown.terms_version, sight.speech.code)
+        terms = await catalogue.terms_of(conn, shown, sight.speech.code)
     return replace(sight, version=version, shown=shown, terms=terms)
 
 
@@ -284,7 +285,7 @@ def thanks(request: web.Request, sight: Sight) -> web.Response:
 async def preview(conn: AsyncConnection, request: web.Request, shown: Shown) -> web.Response:
     """The page as it would be shown; it cannot be sent."""
     speech = spoken(request, shown.language)
-    terms = await catalogue.terms_of(conn, shown.terms_version, speech.code)
+    terms = await catalogue.terms_of(conn, shown, speech.code)
     texts = await texting_for(conn, request.app[DESK], shown)
     sight = Sight("", 0, shown.model_copy(update={"allowed_origins": ()}), speech, terms=terms, texting=texts)
     return shown_again(request, sight, _untyped(shown), nonce="", status=200, is_sent=False)

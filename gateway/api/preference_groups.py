@@ -16,6 +16,7 @@ from gateway.api import preference_shapes as shapes
 from gateway.api.answers import Done, answer, listing_of_all
 from gateway.api.base import PAGE, Call, Route
 from gateway.api.bodies import Body, not_null
+from gateway.api.renewing import renew_forms
 from gateway.problems import not_found
 
 Headline = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -108,6 +109,7 @@ async def patch(call: Call) -> web.Response:
             fields = sorted(body.model_fields_set)
             found = await groups.change(conn, call.id, given, place=place, now=now)
             await audit.note(conn, call.actor, "preference_group.changed", call.id, {"fields": fields}, now=now)
+            await renew_forms(conn, call, now=now)
         return Done(shown(found))
 
     return await call.commit(work)

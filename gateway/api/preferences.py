@@ -22,6 +22,7 @@ from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.bodies import Body, not_null
 from gateway.api.consent import Channel, Name
 from gateway.api.preference_groups import Place
+from gateway.api.renewing import renew_forms
 from gateway.problems import not_found
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -156,6 +157,7 @@ async def patch(call: Call) -> web.Response:
             found = await preferences.change(conn, found, given, place=place, now=now)
             fields = sorted(body.model_fields_set)
             await audit.note(conn, call.actor, "preference.changed", call.id, {"fields": fields}, now=now)
+            await renew_forms(conn, call, now=now)
         return Done(shown(found))
 
     return await call.commit(work)

@@ -17,6 +17,7 @@ from gateway.api import preference_shapes as shapes
 from gateway.api.answers import Done, answer
 from gateway.api.base import Call, Route
 from gateway.api.bodies import Body
+from gateway.api.renewing import renew_forms
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
@@ -78,6 +79,7 @@ async def put(call: Call) -> web.Response:
         if version.version != before.version:
             detail = {"version": version.version, "languages": sorted(texts)}
             await audit.note(conn, call.actor, "terms.changed", None, detail, now=now)
+            await renew_forms(conn, call, now=now)
         return Done(shown(version))
 
     return await call.commit(work)
