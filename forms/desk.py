@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from consent.receipts import Controller
 from forms.budgets import Budgets
 from forms.look import show, spoken
 from outbox.confirmations import ConfirmLinks
@@ -48,6 +49,8 @@ class Desk:
     optout_links: OptOutLinks
     confirm_links: ConfirmLinks
     manage_links: ManageLinks
+    details: tuple[str, ...]  # what people may correct: first_name, last_name, attributes.NAME
+    controller: Controller
     signed: Signed  # what a page hands out and wants back: nonces, undos
     on_queued: Callable[[], None]  # something waits to be sent
 

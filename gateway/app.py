@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed, Unproved
-from forms import confirm, embed, optin, unsubscribe
+from forms import centre, confirm, embed, link_requests, optin, unsubscribe
 from forms.desk import DESK
 from gateway import listeners, peers, reference, scrape, signing, webhooks
 from gateway.api import (
@@ -30,6 +30,7 @@ from gateway.api import (
     interactions,
     merging,
     messages,
+    own_page,
     preference_groups,
     preferences,
     profiles,
@@ -93,6 +94,7 @@ ROUTES = (
     *forwards.ROUTES,
     *forms.ROUTES,
     *submissions.ROUTES,
+    *own_page.ROUTES,
     *audit.ROUTES,
 )
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
@@ -115,6 +117,8 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     embed.mount(app)
     unsubscribe.mount(app)
     confirm.mount(app)
+    link_requests.mount(app)
+    centre.mount(app)
     scrape.mount(app)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
@@ -131,15 +135,18 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             house = await open_house(database, settings_, session, clock, on_ended=metrics.ended)
             app[base.HOUSE] = house
             app[DESK] = desk_for(house, peers.client_address)
+            app[link_requests.LETTERS] = letters = link_requests.Letters(app[DESK])
             app[ARRIVALS] = arrivals = Arrivals(house, metrics)
             app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)
             scheduler = app[SCHEDULER] = await start_loops(house)
+            letters.start()
             try:
                 async with listeners.open(house, arrivals):
                     yield
             finally:  # also where it cannot listen: the loops run already
                 await stop_waking(scheduler)
                 await arrivals.drain()
+                await letters.stop()
                 await house.stop_work()
     finally:
         await database.dispose()
@@ -166,7 +173,7 @@ async def open_house(
         forwarded=frozenset(targets),
         confirm_link=confirm_links,
     )
-    policy = policy_for(settings_, links)
+    policy = policy_for(settings_, links, manage_links, clock)
     dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock, on_ended=on_ended)
     return House(
         settings=settings_,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import partial
 
 import aiohttp
 
 from broadcasts.planner import Planner
 from channels.values import Adapter
+from consent.receipts import Controller
 from forms.budgets import Budgets
 from forms.desk import Carrier, Client
 from forms.desk import Desk as Counter
@@ -18,7 +20,7 @@ from gateway.errors import ConfigError
 from gateway.providers.base import Parts
 from gateway.providers.known import Connection
 from gateway.providers.sandbox import Sandbox
-from gateway.settings import Settings
+from gateway.settings import Organisation, Settings
 from gateway.tidier import Tidier
 from inbox.forwarder import Forwarder, Target
 from inbox.overdue import Overdue
@@ -28,7 +30,7 @@ from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law
-from outbox.manage_links import ManageLinks
+from outbox.manage_links import ManageLinks, Opened
 from outbox.optout_links import OptOutLinks
 from outbox.policy import Cap, Manner, Policy
 from outbox.sandbox import SandboxOutbox
@@ -95,7 +97,7 @@ class House:
         await self.dispatcher.stop()
 
 
-def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
+def policy_for(settings: Settings, links: OptOutLinks, manage_links: ManageLinks, clock: Clock) -> Policy:
     """What the configuration says about sending; raises ConfigError."""
     sending = settings.sending
     law = None
@@ -115,7 +117,14 @@ def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
         organisation=settings.organisation.name,
         postal_address=settings.organisation.postal_address,
         unsubscribe_token=links.mail_token,
+        preferences_link=partial(_preferences_link, manage_links, clock),
     )
+
+
+def _preferences_link(links: ManageLinks, clock: Clock, profile_id: str, address_id: str) -> str:
+    """Made at midnight, so that a mail in which it stands already is not given it once more."""
+    midnight = clock().replace(hour=0, minute=0, second=0, microsecond=0)
+    return links(Opened(profile_id, address_id, "message", midnight))
 
 
 def _manner(connection: Connection) -> Manner:
@@ -159,6 +168,11 @@ def sender_of(adapter: Adapter) -> str | None:
     return next(iter(adapter.own_addresses), None)
 
 
+def controller_of(organisation: Organisation) -> Controller:
+    """Who asks, as receipts name them."""
+    return Controller(organisation.name, organisation.postal_address, organisation.contact, organisation.privacy_url)
+
+
 def desk_for(house: House, client: Client) -> Counter:
     """What the public pages need of the house."""
     settings = house.settings
@@ -181,5 +195,7 @@ def desk_for(house: House, client: Client) -> Counter:
         confirm_links=house.confirm_links,
         manage_links=house.manage_links,
         signed=house.signed,
+        details=tuple(settings.forms.details),
+        controller=controller_of(settings.organisation),
         on_queued=house.dispatcher.wake,
     )

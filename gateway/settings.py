@@ -175,6 +175,9 @@ class Sending(Section):
 
 
 class Forms(Section):
+    details: list[Annotated[str, Field(pattern=r"^(first_name|last_name|attributes\.[A-Za-z0-9_]{1,60})$")]] = Field(
+        default=["first_name", "last_name"]
+    )
     countries: list[str] = Field(default=[])
     preselected_counts: bool = False
     posts_per_address: int = Field(default=5, ge=1)
