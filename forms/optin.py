@@ -304,6 +304,7 @@ def _framed(request: web.Request, name: str, sight: Sight, **values: Any) -> web
         sight.shown.language,
         sight.locale,
         framed_by=framers,
+        is_framed=bool(framers) and request.headers.get("Sec-Fetch-Dest") != "document",
         script="frame.js" if framers else None,
         look=text_of("form.css") + colours.css(sight.shown.looks),
         shown=sight.shown,
