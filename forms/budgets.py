@@ -15,19 +15,22 @@ from store.types import UTCDateTime
 from store.upsert import insert_for
 
 
-async def spend(conn: AsyncConnection, name: str, *, most: int, within: timedelta, now: datetime) -> bool:
+async def spend(
+    conn: AsyncConnection, name: str, *, most: int, within: timedelta, now: datetime, cost: int = 1
+) -> bool:
     """Count it; returns whether it was still within the budget. One statement, whatever comes of it.
 
-    A span begins with the first that is counted. `name`: of whom and what; people and networks by a keyed hash.
+    A span begins with the first that is counted. `name`: of whom and what; people and networks by a keyed hash. `cost`:
+    0 for what is refused already, so that there are always as many statements.
     """
     moment, end = literal(now, UTCDateTime()), literal(now + within, UTCDateTime())
     is_over = budgets.c.expires_at <= moment
-    statement = insert_for(conn, budgets).values(name=name, count=1, expires_at=now + within)
+    statement = insert_for(conn, budgets).values(name=name, count=cost, expires_at=now + within)
     counted = await conn.execute(
         statement.on_conflict_do_update(
             index_elements=[budgets.c.name],
             set_={
-                "count": case((is_over, 1), else_=budgets.c.count + 1),
+                "count": case((is_over, cost), else_=budgets.c.count + cost),
                 "expires_at": case((is_over, end), else_=budgets.c.expires_at),
             },
         ).returning(budgets.c.count)
