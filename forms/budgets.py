@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from sqlalchemy import case, literal
+from sqlalchemy import case, delete, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import budgets
@@ -15,27 +16,45 @@ from store.types import UTCDateTime
 from store.upsert import insert_for
 
 
-async def spend(
-    conn: AsyncConnection, name: str, *, most: int, within: timedelta, now: datetime, cost: int = 1
-) -> bool:
-    """Count it; returns whether it was still within the budget. One statement, whatever comes of it.
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """How much is taken in, see `[forms]` of the configuration."""
 
-    A span begins with the first that is counted. `name`: of whom and what; people and networks by a keyed hash. `cost`:
-    0 for what is refused already, so that there are always as many statements.
+    posts_per_address: int = 5  # a day, of a mailbox or number over all forms
+    posts_per_network: int = 100  # an hour
+    posts_per_form: int = 5000  # an hour
+    numbers_per_country: int = 200  # a day
+    numbers_per_form: int = 500  # a day
+
+
+async def spend(conn: AsyncConnection, name: str, *, most: int, within: timedelta, now: datetime) -> bool:
+    """Count it; returns whether it was still within the budget. One statement, whatever comes of it."""
+    return await count(conn, name, within=within, now=now) <= most
+
+
+async def count(conn: AsyncConnection, name: str, *, within: timedelta, now: datetime, more: int = 1) -> int:
+    """How often it was done, with what is counted now: `more`, which may be none. One statement.
+
+    A span begins with the first that is counted. `name`: of whom and what; people and networks by a keyed hash.
     """
     moment, end = literal(now, UTCDateTime()), literal(now + within, UTCDateTime())
     is_over = budgets.c.expires_at <= moment
-    statement = insert_for(conn, budgets).values(name=name, count=cost, expires_at=now + within)
+    statement = insert_for(conn, budgets).values(name=name, count=more, expires_at=now + within)
     counted = await conn.execute(
         statement.on_conflict_do_update(
             index_elements=[budgets.c.name],
             set_={
-                "count": case((is_over, cost), else_=budgets.c.count + cost),
+                "count": case((is_over, more), else_=budgets.c.count + more),
                 "expires_at": case((is_over, end), else_=budgets.c.expires_at),
             },
         ).returning(budgets.c.count)
     )
-    return int(counted.scalar_one()) <= most
+    return int(counted.scalar_one())
+
+
+async def forget_old(conn: AsyncConnection, *, now: datetime) -> int:
+    """Remove what is counted no longer; returns how many."""
+    return int((await conn.execute(delete(budgets).where(budgets.c.expires_at <= now))).rowcount)
 
 
 def network_of(client: IPv4Address | IPv6Address | None, key: bytes) -> str:

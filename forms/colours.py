@@ -11,6 +11,7 @@ from forms.catalogue import Looks
 
 Scheme = Literal["light", "dark"]
 PAPER: dict[Scheme, str] = {"light": "#ffffff", "dark": "#1d1f23"}  # as pages/style.css has them
+GROUND: dict[Scheme, str] = {"light": "#f6f5f2", "dark": "#131417"}  # around the paper, where the page stands alone
 INK: dict[Scheme, str] = {"light": "#1c1b19", "dark": "#ecebe8"}
 OF_SHAPES = 3.0  # contrast of what must be seen: a button, a border (WCAG 1.4.11)
 OF_TEXT = 4.5  # of what must be read (WCAG 1.4.3)
@@ -69,16 +70,17 @@ def css(looks: Looks) -> str:
 class _Scheme:
     name: Scheme
     paper: str
+    ground: str
     ink: str
 
     @classmethod
     def of(cls, name: Scheme) -> _Scheme:
-        return cls(name, PAPER[name], INK[name])
+        return cls(name, PAPER[name], GROUND[name], INK[name])
 
     @classmethod
     def on(cls, paper: str) -> _Scheme:
         name: Scheme = "light" if ink_on(paper) == _BLACK else "dark"
-        return cls(name, paper, _seen(INK[name], paper, OF_TEXT))
+        return cls(name, paper, paper, _seen(INK[name], OF_TEXT, paper))
 
     def css(self, accent: str | None, *, whole: bool = False) -> str:
         """The custom properties of style.css; `whole`: all of them, else the accent's alone."""
@@ -89,26 +91,27 @@ class _Scheme:
                 "--paper": self.paper,
                 "--ground": self.paper,
                 "--ink": self.ink,
-                "--muted": _seen(_mixed(self.ink, self.paper, 0.3), self.paper, OF_TEXT),
+                "--muted": _seen(_mixed(self.ink, self.paper, 0.3), OF_TEXT, self.paper),
                 "--line": _mixed(self.ink, self.paper, 0.75),
-                "--edge": _seen(_mixed(self.ink, self.paper, 0.5), self.paper, OF_SHAPES),
-                "--wrong": _seen("#a3231a" if self.name == "light" else "#ffb0a8", self.paper, OF_TEXT),
-                "--good": _seen("#1f6b3a" if self.name == "light" else "#93dcae", self.paper, OF_TEXT),
-                "--focus": _seen("#b35900" if self.name == "light" else "#f5a623", self.paper, OF_SHAPES),
+                "--edge": _seen(_mixed(self.ink, self.paper, 0.5), OF_SHAPES, self.paper),
+                "--wrong": _seen("#a3231a" if self.name == "light" else "#ffb0a8", OF_TEXT, self.paper),
+                "--good": _seen("#1f6b3a" if self.name == "light" else "#93dcae", OF_TEXT, self.paper),
+                "--focus": _seen("#b35900" if self.name == "light" else "#f5a623", OF_SHAPES, self.paper),
             }
-        filled = _seen(accent or ("#1a4fa3" if self.name == "light" else "#9dc1ff"), self.paper, OF_SHAPES)
+        filled = _seen(accent or ("#1a4fa3" if self.name == "light" else "#9dc1ff"), OF_SHAPES, self.paper)
         values |= {"--accent": filled, "--on-accent": ink_on(filled)}
         said = " ".join(f"{name}: {value};" for name, value in values.items())
         # A colour that can be seen on a button may be too weak for words.
-        return f":root {{ {said} }} a, button.second, button.quiet {{ color: {_seen(filled, self.paper, OF_TEXT)}; }}"
+        link = _seen(filled, OF_TEXT, self.paper, self.ground)
+        return f":root {{ {said} }} a, button.second, button.quiet {{ color: {link}; }}"
 
 
-def _seen(colour: str, paper: str, wanted: float) -> str:
-    """The colour, as little darker or lighter as the contrast takes."""
-    towards = ink_on(paper)
+def _seen(colour: str, wanted: float, *papers: str) -> str:
+    """The colour, as little darker or lighter as the contrast against each takes."""
+    towards = ink_on(papers[0])
     for percent in range(101):
         mixed = _mixed(colour, towards, percent / 100)
-        if contrast(mixed, paper) >= wanted:
+        if all(contrast(mixed, paper) >= wanted for paper in papers):
             return mixed
     return towards
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from consent.receipts import Controller
+from forms.budgets import Budgets
 from forms.look import show, spoken
 from outbox.confirmations import ConfirmLinks
 from outbox.manage_links import ManageLinks
@@ -44,6 +45,7 @@ class Desk:
     carriers: Mapping[str, Carrier]  # by channel; of several connections the first that is configured
     connections: Mapping[str, Carrier]  # by name, every one
     countries: frozenset[str]  # whose numbers may be typed into a form
+    budgets: Budgets
     optout_links: OptOutLinks
     confirm_links: ConfirmLinks
     manage_links: ManageLinks

@@ -146,7 +146,7 @@ async def _request(request: web.Request, desk: Desk, asked: Asked) -> None:
             (f"link:once:{mailbox}", 1, ONCE_IN),
             (f"link:day:{mailbox}", MOST_A_DAY, A_DAY),
         ):
-            may &= await budgets.spend(conn, name, most=most, within=within, now=now, cost=int(may))
+            may &= await budgets.count(conn, name, within=within, now=now, more=int(may)) <= most
         return may
 
     if await desk.database.transact(count):

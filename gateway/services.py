@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,6 +12,7 @@ import aiohttp
 from broadcasts.planner import Planner
 from channels.values import Adapter
 from consent.receipts import Controller
+from forms.budgets import Budgets
 from forms.desk import Carrier, Client
 from forms.desk import Desk as Counter
 from gateway.api.answers import spelled
@@ -189,6 +190,7 @@ def desk_for(house: House, client: Client) -> Counter:
         carriers=carriers,
         connections={name: Carrier(name, sender_of(adapter)) for name, adapter in house.adapters.items()},
         countries=settings.typed_countries,
+        budgets=Budgets(**settings.forms.model_dump(include={one.name for one in fields(Budgets)})),
         optout_links=house.links,
         confirm_links=house.confirm_links,
         manage_links=house.manage_links,

@@ -180,6 +180,11 @@ class Forms(Section):
     )
     countries: list[str] = Field(default=[])
     preselected_counts: bool = False
+    posts_per_address: int = Field(default=5, ge=1)
+    posts_per_network: int = Field(default=100, ge=1)
+    posts_per_form: int = Field(default=5000, ge=1)
+    numbers_per_country: int = Field(default=200, ge=0)
+    numbers_per_form: int = Field(default=500, ge=0)
 
     @field_validator("countries")
     @classmethod

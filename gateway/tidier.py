@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from forms import budgets, spending
 from gateway import idempotency
 from store import tasks
 from store.clock import Clock
@@ -19,4 +22,5 @@ class Tidier(tasks.Woken):
         self._clock = clock
 
     async def look(self) -> None:
-        await self._database.transact(lambda conn: idempotency.forget_old(conn, now=self._clock()))
+        for forget_old in (idempotency.forget_old, spending.forget_old, budgets.forget_old):
+            await self._database.transact(partial(forget_old, now=self._clock()))

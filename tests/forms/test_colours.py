@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forms.catalogue import Looks
-from forms.colours import INK, PAPER, contrast, css, ink_on, wrong_with
+from forms.colours import GROUND, INK, PAPER, contrast, css, ink_on, wrong_with
 from forms.look import text_of
 
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda number: f"#{number:06x}")
@@ -42,7 +42,7 @@ def test_the_papers_are_those_of_the_page() -> None:
             name: value if len(value) == 7 else "#" + "".join(2 * sign for sign in value[1:])
             for name, value in values.items()
         }
-        assert (whole["--paper"], whole["--ink"]) == (PAPER[scheme], INK[scheme])  # type: ignore[index]
+        assert [whole[f"--{one}"] for one in ("paper", "ground", "ink")] == [PAPER[scheme], GROUND[scheme], INK[scheme]]  # type: ignore[index]
 
 
 def schemes(looks: Looks) -> list[tuple[str, dict[str, str], str]]:
@@ -71,6 +71,12 @@ def test_whatever_the_colours_are_buttons_are_seen_and_words_are_read(accent: st
         assert contrast(told["--accent"], behind) >= 3
         assert contrast(told["--on-accent"], told["--accent"]) >= 4.5
         assert contrast(link, behind) >= 4.5
+        grounds = (
+            [looks.paper]
+            if looks.paper
+            else [ground for on, ground in zip(PAPER.values(), GROUND.values(), strict=True) if on == behind]
+        )
+        assert all(contrast(link, ground) >= 4.5 for ground in grounds)
         for name in ("--ink", "--muted", "--wrong", "--good") if paper else ():
             assert contrast(told[name], behind) >= 4.5, name
         for name in ("--edge", "--focus") if paper else ():
