@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from forms.intake import Intake
 from forms.look import show, spoken
 from outbox.confirmations import ConfirmLinks
 from outbox.manage_links import ManageLinks
@@ -45,6 +46,7 @@ class Desk:
     confirm_links: ConfirmLinks
     manage_links: ManageLinks
     signed: Signed  # what a page hands out and wants back: nonces, undos
+    intake: Intake  # what is sent in by forms
     on_queued: Callable[[], None]  # something waits to be sent
 
 

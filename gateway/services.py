@@ -10,8 +10,10 @@ import aiohttp
 
 from broadcasts.planner import Planner
 from channels.values import Adapter
+from forms.carry import Office
 from forms.desk import Carrier, Client
 from forms.desk import Desk as Counter
+from forms.intake import Intake
 from gateway.api.answers import spelled
 from gateway.errors import ConfigError
 from gateway.providers.base import Parts
@@ -56,6 +58,7 @@ class House:
     tidier: Tidier
     forwarder: Forwarder
     overdue: Overdue
+    intake: Intake
     policy: Policy
     links: OptOutLinks
     confirm_links: ConfirmLinks
@@ -81,6 +84,7 @@ class House:
             "tidier": self.tidier.is_running,
             "forwarder": self.forwarder.is_running,
             "reviews": self.overdue.is_running,
+            "intake": self.intake.is_running,
         }
 
     async def stop_work(self) -> None:
@@ -88,6 +92,7 @@ class House:
         await self.forwarder.stop()
         await self.tidier.stop()
         await self.overdue.stop()
+        await self.intake.stop()
         await self.sweeper.stop()
         await self.planner.stop()
         await self.settlement.stop()
@@ -153,13 +158,29 @@ def targets_for(
     return targets
 
 
-def desk_for(house: House, client: Client) -> Counter:
-    """What the public pages need of the house."""
-    settings = house.settings
+def carriers_for(settings: Settings) -> dict[str, Carrier]:
+    """By channel: the connection that the pages' messages go by; of several the first."""
     carriers: dict[str, Carrier] = {}
     for name, connection in settings.connections.items():
         sender = (connection.sender or "").removeprefix("whatsapp:") or None
         carriers.setdefault(connection.channel, Carrier(name, sender))
+    return carriers
+
+
+def office_for(settings: Settings, book: AddressBook, confirm_links: ConfirmLinks) -> Office:
+    """What the carrying out of a submitted form needs."""
+    return Office(
+        book=book,
+        organisation=settings.organisation.name,
+        connections={channel: carrier.connection for channel, carrier in carriers_for(settings).items()},
+        confirm_link=confirm_links,
+        preselected_counts=settings.forms.preselected_counts,
+    )
+
+
+def desk_for(house: House, client: Client) -> Counter:
+    """What the public pages need of the house."""
+    settings = house.settings
     return Counter(
         database=house.database,
         clock=house.clock,
@@ -168,10 +189,11 @@ def desk_for(house: House, client: Client) -> Counter:
         organisation=settings.organisation.name,
         privacy_url=settings.organisation.privacy_url,
         public_url=settings.server.public_url,
-        carriers=carriers,
+        carriers=carriers_for(settings),
         optout_links=house.links,
         confirm_links=house.confirm_links,
         manage_links=house.manage_links,
         signed=house.signed,
+        intake=house.intake,
         on_queued=house.dispatcher.wake,
     )

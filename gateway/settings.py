@@ -178,6 +178,10 @@ class RuleSettings(Section):
     packs: list[Literal["en", "fr", "es", "de", "pt", "it"]] = Field(default_factory=lambda: list(PACKS))  # type: ignore[arg-type]
 
 
+class Forms(Section):
+    preselected_counts: bool = False
+
+
 class Settings(BaseSettings):
     """Everything an operator can set."""
 
@@ -196,6 +200,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     sending: Sending = Sending()
     rules: RuleSettings = RuleSettings()
+    forms: Forms = Forms()
     connections: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Connection] = {}
 
     @model_validator(mode="after")

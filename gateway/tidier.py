@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway import idempotency
+from outbox import confirmations
 from store import tasks
 from store.clock import Clock
 from store.engine import Database
@@ -20,3 +21,4 @@ class Tidier(tasks.Woken):
 
     async def look(self) -> None:
         await self._database.transact(lambda conn: idempotency.forget_old(conn, now=self._clock()))
+        await self._database.transact(lambda conn: confirmations.forget_old(conn, now=self._clock()))
