@@ -98,9 +98,10 @@ def to_ask(sections: Sequence[Section], contexts: Collection[str] = (), states: 
     return _those(sections, lambda one: one.is_asked_in(contexts) and one.state == "not_asked", known)
 
 
-def in_centre(sections: Sequence[Section], states: States) -> list[Section]:
-    """What the preference centre shows a person: what only some pages ask, once it was answered."""
-    return _those(sections, lambda one: one.state != "not_asked" or not one.is_for_some_pages, states)
+def in_centre(sections: Sequence[Section], states: States, contexts: Collection[str] = ()) -> list[Section]:
+    """What the preference centre shows a person: what only some pages ask, once it was answered, or where the page that
+    leads there is about it."""
+    return _those(sections, lambda one: one.state != "not_asked" or one.is_asked_in(contexts), states)
 
 
 def of_form(sections: Sequence[Section], ids: Collection[str]) -> list[Section]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
+from consent.receipts import Controller
+from forms.budgets import Budgets
+from forms.intake import Intake
 from forms.look import show, spoken
 from outbox.confirmations import ConfirmLinks
 from outbox.manage_links import ManageLinks
@@ -43,10 +46,14 @@ class Desk:
     carriers: Mapping[str, Carrier]  # by channel; of several connections the first that is configured
     connections: Mapping[str, Carrier]  # by name, every one
     countries: frozenset[str]  # whose numbers may be typed into a form
+    budgets: Budgets
     optout_links: OptOutLinks
     confirm_links: ConfirmLinks
     manage_links: ManageLinks
+    details: tuple[str, ...]  # what people may correct: first_name, last_name, attributes.NAME
+    controller: Controller
     signed: Signed  # what a page hands out and wants back: nonces, undos
+    intake: Intake  # what is sent in by forms
     on_queued: Callable[[], None]  # something waits to be sent
 
     def carrier(self, channel: str, connection: str | None) -> Carrier | None:

@@ -36,7 +36,7 @@ def show(
     framed_by: Sequence[str] = (),
     is_framed: bool | None = None,
     leads_to: Sequence[str] = (),
-    script: str | None = None,
+    scripts: Sequence[str] = (),
     look: str = "",
     is_sent: bool = True,
     **values: Any,
@@ -44,12 +44,12 @@ def show(
     """The page of the template `name`.
 
     `framed_by`: origins that may frame it; `is_framed`: whether it is so now, where that is known. `leads_to`: origins
-    where a form of it may lead besides us. `script`: a file of pages/ that makes the page nicer; it works without.
+    where a form of it may lead besides us. `scripts`: files of pages/ that make the page nicer; it works without.
     `look`: CSS of ours that says more of how this one looks. `is_sent`: whether it may post anything at all.
     """
     nonce = secrets.token_urlsafe(16)
     style = Markup(text_of("style.css") + look)  # noqa: S704 - ours
-    code = Markup(text_of(script)) if script is not None else None  # noqa: S704 - ours
+    code = Markup("".join(map(text_of, scripts)))  # noqa: S704 - ours
     framed = bool(framed_by) if is_framed is None else is_framed
     document = (
         _pages(speech.code)
@@ -65,7 +65,7 @@ def show(
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; "
-        + (f"script-src 'nonce-{nonce}'; worker-src blob:; " if code is not None else "")
+        + (f"script-src 'nonce-{nonce}'; " if code else "")
         + f"form-action {' '.join((_SELF, *leads_to)) if is_sent else _NOBODY}; "
         + f"frame-ancestors {' '.join(framed_by) or _NOBODY}; base-uri 'none'"
     )

@@ -21,6 +21,7 @@ from forms.look import spoken, text_of
 from forms.owner import Owner, owner_of
 from forms.texting import Texting
 from forms.wishes import origin_of
+from forms.work import MOST
 
 BODY_BYTES = 65_536
 _MOST_FIELDS = 200
@@ -97,7 +98,8 @@ async def send(request: web.Request) -> web.Response:
     if isinstance(admitted, defence.Refused):
         if admitted.why == "quiet":
             return thanks(request, sight)
-        return shown_again(request, sight, typed, note=admitted.why, nonce=nonce_for(desk, sight, None))
+        nonce = admitted.nonce or nonce_for(desk, sight, None)
+        return shown_again(request, sight, typed, note=admitted.why, nonce=nonce)
     as_shown = await _as_shown(request, sight, admitted.shown_version)
     entry = read_entry(desk, as_shown, typed_of(as_shown.shown, fields))
     if entry.address is None or entry.wrong:  # of a version that asked for more
@@ -246,7 +248,8 @@ def shown_again(
     is_sent: bool = True,
 ) -> web.Response:
     """The form with what was typed, and what is wrong beside it. `action`: where its page is, seen from here."""
-    shown = sight.shown
+    desk, shown = request.app[DESK], sight.shown
+    asks_for_work = shown.proof_of_work and shown.is_typed and bool(nonce)
     kept = {name: value for name in ("lang", "for") if (value := request.query.get(name))}
     return _framed(
         request,
@@ -260,6 +263,9 @@ def shown_again(
         wrong=dict(wrong or {}),
         note=note,
         nonce_of_form=nonce,
+        work=defence.ask_for_work(desk, sight.form_id, nonce, at=desk.clock()) if asks_for_work else None,
+        most_tries=MOST,
+        scripts=["work.js"] if asks_for_work else [],
         honeypot=defence.HONEYPOT,
         fields=[(name, shown.labels.get(name) or _in_words(name)) for name in shown.fields],
         boxes=_in_groups(shown),
@@ -296,7 +302,9 @@ def closed(request: web.Request, sight: Sight | None) -> web.Response:
     return unknown_link(request) if sight is None else _framed(request, "form_closed.html", sight, status=410)
 
 
-def _framed(request: web.Request, name: str, sight: Sight, **values: Any) -> web.Response:
+def _framed(
+    request: web.Request, name: str, sight: Sight, *, scripts: Sequence[str] = (), **values: Any
+) -> web.Response:
     framers = sight.framers
     return page(
         request,
@@ -305,7 +313,7 @@ def _framed(request: web.Request, name: str, sight: Sight, **values: Any) -> web
         sight.locale,
         framed_by=framers,
         is_framed=bool(framers) and request.headers.get("Sec-Fetch-Dest") != "document",
-        script="frame.js" if framers else None,
+        scripts=[*(["frame.js"] if framers else []), *scripts],
         look=text_of("form.css") + colours.css(sight.shown.looks),
         shown=sight.shown,
         origins=framers,

@@ -175,8 +175,16 @@ class Sending(Section):
 
 
 class Forms(Section):
+    details: list[Annotated[str, Field(pattern=r"^(first_name|last_name|attributes\.[A-Za-z0-9_]{1,60})$")]] = Field(
+        default=["first_name", "last_name"]
+    )
     countries: list[str] = Field(default=[])
     preselected_counts: bool = False
+    posts_per_address: int = Field(default=5, ge=1)
+    posts_per_network: int = Field(default=100, ge=1)
+    posts_per_form: int = Field(default=5000, ge=1)
+    numbers_per_country: int = Field(default=200, ge=0)
+    numbers_per_form: int = Field(default=500, ge=0)
 
     @field_validator("countries")
     @classmethod

@@ -9,7 +9,7 @@ upon the old link opens nothing with it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from sqlalchemy import delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import EVERYTHING, Change, Subject, Wish, state_of
+from consent.states import EVERYTHING, Change, Flags, Subject, Wish, state_of
 from content.letters import DAYS
 from outbox import heed, people
 from outbox.signed import Signed
@@ -67,10 +67,11 @@ class Details:
     """What else is to be kept with a yes. Names and attributes are one person's: where several have the address, or
     nobody can say whose it is, they are left."""
 
-    names: Mapping[str, str] = field(default_factory=dict)  # first_name, last_name
+    names: Mapping[str, str | None] = field(default_factory=dict)  # first_name, last_name
     attributes: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()  # had as well, from then on
     locale: str | None = None  # where none is known
+    replaces: str | None = None  # the person's address, by id, whose place the one that confirms takes
 
     def spelled(self) -> dict[str, Any]:
         return {
@@ -78,13 +79,18 @@ class Details:
             "attributes": dict(self.attributes),
             "tags": list(self.tags),
             "locale": self.locale,
+            "replaces": self.replaces,
         }
 
 
 def _details(body: Mapping[str, Any] | None) -> Details:
     body = body or {}
     return Details(
-        body.get("names") or {}, body.get("attributes") or {}, tuple(body.get("tags") or ()), body.get("locale")
+        body.get("names") or {},
+        body.get("attributes") or {},
+        tuple(body.get("tags") or ()),
+        body.get("locale"),
+        body.get("replaces"),
     )
 
 
@@ -299,18 +305,48 @@ async def confirm(
         changes = await _changes(conn, found, people_, how, change_id)
         return found, await heed.record(conn, changes, now=now)
     await _complete(conn, people_, found.details, now)
+    if found.details.replaces is not None:
+        return await _move(conn, found, people_[0], how, change_id, now)
     changes = await _changes(conn, found, people_, how, change_id)
     return found, await heed.record(conn, changes, now=now, held=held)
 
 
+async def _move(
+    conn: AsyncConnection, found: Question, profile_id: str, how: Mapping[str, Any], change_id: str, now: datetime
+) -> tuple[Question, heed.Heeded]:
+    """Let the address take the place of another of the person's; what they got there, they get here."""
+    old = found.details.replaces or ""
+    flags = (await reading.flags_of(conn, [profile_id]))[profile_id]
+    said = _carried(flags, old, found)
+    moved = await people.replace_address(conn, profile_id, old, found.address_id, now=now)
+    changes = await _changes(conn, replace(found, wishes=said), [profile_id], how, change_id)
+    heeded = await heed.record(conn, changes, now=now)
+    return found, heed.Heeded(heeded.lines, heeded.closed | moved.closed)
+
+
+def _carried(flags: Flags, old: str, found: Question) -> tuple[Wish, ...]:
+    """The yes that held at the old address, on the same terms, said anew from the new one: that is not covered yet."""
+    channel, everything = flags.get(Subject("channel", found.channel)), flags.get(EVERYTHING)
+    is_closed = everything is not None and everything.state == "no"
+    if channel is not None and channel.state == "yes" and (channel.opens or not is_closed):
+        return (Wish(Subject("channel", found.channel), "yes", channel.basis, channel.expires_at),)
+    own = flags.get(Subject("address", old))
+    is_shut = is_closed or (channel is not None and channel.state == "no")
+    if own is not None and own.state == "yes" and (own.opens or not is_shut):
+        return (Wish(Subject("address", found.address_id), "yes", own.basis, own.expires_at),)
+    return ()
+
+
 async def _whose(conn: AsyncConnection, found: Question) -> list[str]:
     """Those it is about: everyone who has the address, or the one who asked, whoever that one has become."""
+    having = (await holders(conn, [found.address_id])).get(found.address_id, [])
     if found.profile_id is None:
-        return (await holders(conn, [found.address_id])).get(found.address_id, [])
-    if await records.exists(conn, found.profile_id):
-        return [found.profile_id]
-    become = await merged_into(conn, found.profile_id)
-    return [become] if become is not None and await records.exists(conn, become) else []
+        return having
+    for one in (found.profile_id, await merged_into(conn, found.profile_id)):
+        # Who has lost the address since is not who reads what goes there.
+        if one is not None and (one in having or (found.details.replaces and await records.exists(conn, one))):
+            return [one]
+    return []
 
 
 async def _changes(

@@ -140,6 +140,8 @@ def _filled(row: Asked, person: Mapping[str, Any], policy: Policy, *, tells: boo
     """What it says to this person; `tells`: how to opt out as well."""
     part = composition.on_channel(row.content, row.channel)
     links = {"unsubscribe": policy.unsubscribe_link(row.address_id, row.channel)}
+    if policy.preferences_link is not None:
+        links["preferences"] = policy.preferences_link(row.profile_id, row.address_id)
     content = composition.fill_in(part, {**person, "channel": row.channel, "links": links})
     if tells and links["unsubscribe"] not in (content.get("body") or ""):
         link = None if policy.manner(row.connection).answers else links["unsubscribe"]

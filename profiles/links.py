@@ -89,6 +89,14 @@ async def find_addresses(conn: AsyncConnection, hashes: Collection[str]) -> dict
     return {row.hash: row.id for row in rows}
 
 
+async def by_ids(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, Address]:
+    """Id → address, of those whose value is known."""
+    found = select(addresses.c.id, addresses.c.channel, addresses.c.value, addresses.c.hash).where(
+        addresses.c.id.in_(sorted(set(address_ids))), addresses.c.value.is_not(None)
+    )
+    return {row.id: Address(row.channel, row.value, row.hash) for row in await conn.execute(found)}
+
+
 async def holders(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, list[str]]:
     """Address id → the profiles that have it, the oldest first."""
     found: dict[str, list[str]] = defaultdict(list)

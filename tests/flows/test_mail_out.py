@@ -94,10 +94,13 @@ async def test_a_broadcast_reaches_who_said_yes_each_with_their_own_words(gatewa
     url, by_mail = re.findall(r"<([^>]+)>", ana.mail["List-Unsubscribe"])
     assert url.startswith(f"{ORIGIN}/unsubscribe/adr_")
     assert re.fullmatch(r"mailto:unsub\+[0-9a-z]{52}@in\.example\.org\?subject=unsubscribe", by_mail)
-    assert ana.body() == f"Hi Ana, on sale.\n\n-- \nExample Theatre\n{ADDRESS}\nDarse de baja: {url}\n"
+    own = re.findall(rf"Elegir lo que recibe: ({ORIGIN}/preferences/\S+)\n", ana.body())
+    assert ana.body() == (
+        f"Hi Ana, on sale.\n\n-- \nExample Theatre\n{ADDRESS}\nDarse de baja: {url}\nElegir lo que recibe: {own[0]}\n"
+    )
     html = ana.body("html")
     assert '<p>Hi <b>Ana</b>, <a href="https://example.org/p">on sale</a>.</p>' in html
-    assert (ADDRESS in html, f'<a href="{url}"' in html, ">From 10</div>" in html) == (True, True, True)
+    assert all(one in html for one in (ADDRESS, f'<a href="{url}"', f'<a href="{own[0]}"', ">From 10</div>"))
     assert "<p>Hi <b>Ben &lt;b&gt;&amp; Co&lt;/b&gt;</b>, " in ben.body("html"), "what is filled in is text"
     assert str(ben.mail["Subject"]) == "Autumn for Ben <b>& Co</b>"
     assert "Unsubscribe: " in ben.body()
