@@ -140,12 +140,14 @@ async def _request(request: web.Request, desk: Desk, asked: Asked) -> None:
     network = budgets.network_of(desk.client(request), desk.book.key)
 
     async def count(conn: AsyncConnection) -> bool:
-        within = [
-            await budgets.spend(conn, f"link:network:{network}", most=MOST_OF_A_NETWORK, within=_AN_HOUR, now=now),
-            await budgets.spend(conn, f"link:once:{mailbox}", most=1, within=ONCE_IN, now=now),
-            await budgets.spend(conn, f"link:day:{mailbox}", most=MOST_A_DAY, within=A_DAY, now=now),
-        ]
-        return all(within)
+        may = True
+        for name, most, within in (
+            (f"link:network:{network}", MOST_OF_A_NETWORK, _AN_HOUR),
+            (f"link:once:{mailbox}", 1, ONCE_IN),
+            (f"link:day:{mailbox}", MOST_A_DAY, A_DAY),
+        ):
+            may &= await budgets.count(conn, name, within=within, now=now, more=int(may)) <= most
+        return may
 
     if await desk.database.transact(count):
         request.app[LETTERS].take(asked)
