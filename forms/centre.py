@@ -93,6 +93,7 @@ class Visit:
             root=root,
             query=query,
             day=partial(_day, self.profile),
+            minute=partial(_minute, self.profile),
             own_address=self.own_address,
             is_fresh=self.is_fresh,
             **values,
@@ -169,6 +170,10 @@ def _details(came: Visit) -> list[tuple[str, str, str]]:
 
 def _day(profile: Profile, at: datetime) -> str:
     return at.astimezone(_zone(profile)).date().isoformat()
+
+
+def _minute(profile: Profile, at: datetime) -> str:
+    return at.astimezone(_zone(profile)).strftime("%H:%M")
 
 
 def _zone(profile: Profile) -> ZoneInfo:

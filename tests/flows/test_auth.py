@@ -68,6 +68,8 @@ MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("PATCH", "/v1/preference-groups/{id}"): ("configure", {"active": False}),
     ("DELETE", "/v1/preference-groups/{id}"): ("configure", None),
     ("GET", "/v1/questions"): ("consent:read", None),
+    ("POST", "/v1/profiles/{id}/links"): ("consent:write", {}),
+    ("GET", "/v1/profiles/{id}/receipts"): ("consent:read", None),
     ("GET", "/v1/profiles/{id}/questions"): ("consent:read", None),
     ("GET", "/v1/settings/terms"): ("configure", None),
     ("PUT", "/v1/settings/terms"): ("configure", {"texts": {"en": {"text": "As our privacy notice says."}}}),
