@@ -60,6 +60,7 @@ def show(
             style=style,
             script=code,
             framed=framed,
+            status=status,
             **values,
         )
     )
