@@ -114,6 +114,13 @@ OPEN = {
     ("OPTIONS", "/v1/forms/{id}/submissions"),  # a browser's question, before a page of another site posts
     ("GET", "/confirm/{token}"),
     ("POST", "/confirm/{token}"),
+    ("GET", "/preferences"),
+    ("POST", "/preferences"),
+    ("GET", "/preferences/{token}"),
+    ("POST", "/preferences/{token}"),
+    ("GET", "/preferences/{token}/history"),
+    ("GET", "/preferences/{token}/nothing"),
+    ("GET", "/preferences/{token}/receipts.json"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/v1/openapi.json"),

@@ -170,6 +170,54 @@ async def test_by_a_link_in_a_message_a_no_counts_at_once_and_a_yes_waits_for_th
     assert await gateway.verdict(ana["id"], "email", preference="Drama") == "opted_in"
 
 
+async def test_by_a_link_in_a_text_it_is_confirmed_at_that_number_unless_it_is_at_no(gateway: Gateway) -> None:
+    await preference(gateway)
+    ana = await gateway.person(f"sms:{ANA}", consent={"channels": {"sms": "yes"}})
+    page = Centre(gateway, link(gateway, ana, way="message", sent_to=await centre.id_of(gateway, ANA, "sms")))
+    await page.open()
+    assert "We have written to <bdi>+1 ••• ••• •123</bdi>" in await page.save(tick=("drama",))
+    [asked] = await texts(gateway, ANA)
+    await gateway.send("POST", link_in(asked, "confirm"))
+    assert await gateway.verdict(ana["id"], preference="Drama") == "opted_in"
+    await preference(gateway, "Opera", OPERA)
+    await gateway.text_in("STOP", ANA)
+    await page.open()
+    assert "no address at which we could ask you" in await page.save(tick=("opera",))
+    assert len(await texts(gateway, ANA)) == 1
+
+
+async def test_one_address_that_is_switched_on_again_is_named_in_the_question(gateway: Gateway) -> None:
+    ana = await gateway.person(f"email:{BOX}", "email:work@example.net", consent={"channels": {"email": "yes"}})
+    await gateway.say(ana["id"], addresses={"email:work@example.net": "no"})
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(tick=("w•••@e•••.net",))
+    asked = await mail(gateway)
+    assert "w•••@e•••.net" in asked
+    assert "w•••@e•••.net" in (await gateway.send("GET", link_in(asked, "confirm"))).body.decode()
+    await gateway.send("POST", link_in(asked, "confirm"))
+    assert await gateway.verdict(ana["id"], "email", address="work@example.net") == "opted_in"
+
+
+async def test_a_page_that_is_sent_in_all_too_often_says_nothing_again_but_a_no_counts(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forms.centre_save.MOST_IN_AN_HOUR", 3)
+    ana = await person(gateway)
+    page = await own(gateway, ana)
+    await page.open()
+    await page.save(tick=("by e-mail",))
+    for _ in range(6):
+        await page.save()
+    assert len(await gateway.history(ana["id"])) == 3 * 2
+    await page.save(untick=("by e-mail",))
+    assert (await states(gateway, ana))["email"] == "no"
+    before = len(await gateway.history(ana["id"]))
+    for _ in range(3):
+        await page.act("stop")
+    assert len(await gateway.history(ana["id"])) == before + 3, "three channels were not at no"
+
+
 async def test_it_is_asked_for_once_a_day_and_a_fresh_link_does_it_at_once(gateway: Gateway) -> None:
     await preference(gateway)
     ana = await person(gateway)
@@ -395,7 +443,9 @@ async def test_the_history_is_told_in_plain_words_page_by_page(gateway: Gateway)
 
 async def test_the_receipt_is_theirs_to_keep_and_masked_there_and_whole_over_the_api(gateway: Gateway) -> None:
     await preference(gateway)
-    ana = await person(gateway, consent={"addresses": {f"sms:{ANA}": "yes"}})
+    ana = await person(gateway)
+    told = {"how": "by phone, to Maria", "obtained_at": gateway.clock().isoformat()}
+    await gateway.say(ana["id"], addresses={f"sms:{ANA}": "yes"}, evidence=told)
     page = await own(gateway, ana)
     await page.open()
     await page.save(tick=("drama",))
@@ -408,7 +458,8 @@ async def test_the_receipt_is_theirs_to_keep_and_masked_there_and_whole_over_the
     events = by_purpose[DRAMA]["events"]
     assert [one["event_state"] for one in events] == ["consent_given", "consent_withdrawn"]
     assert events[0]["notice"]["wording"][-1] == {"text": DRAMA, "ticked": True, "new": True}
-    assert by_purpose["news and offers by sms"]["pii_information"] or by_purpose
+    assert by_purpose["news and offers by sms at one address"]["events"][0]["notice"]["how"] == "by phone, to Maria"
+    assert "Maria" not in got.body.decode()
     numbers = [one["pii_attribute"] for p in whole["pii_processing"]["purposes"] for one in p["pii_information"]]
     assert ANA in numbers
     assert ANA not in got.body.decode()
