@@ -11,6 +11,7 @@ from aiohttp import web
 
 from consent.receipts import Controller
 from forms.budgets import Budgets
+from forms.intake import Intake
 from forms.look import show, spoken
 from outbox.confirmations import ConfirmLinks
 from outbox.manage_links import ManageLinks
@@ -52,6 +53,7 @@ class Desk:
     details: tuple[str, ...]  # what people may correct: first_name, last_name, attributes.NAME
     controller: Controller
     signed: Signed  # what a page hands out and wants back: nonces, undos
+    intake: Intake  # what is sent in by forms
     on_queued: Callable[[], None]  # something waits to be sent
 
     def carrier(self, channel: str, connection: str | None) -> Carrier | None:

@@ -34,6 +34,7 @@ def show(
     *,
     status: int = 200,
     framed_by: Sequence[str] = (),
+    is_framed: bool | None = None,
     leads_to: Sequence[str] = (),
     scripts: Sequence[str] = (),
     look: str = "",
@@ -42,17 +43,25 @@ def show(
 ) -> web.Response:
     """The page of the template `name`.
 
-    `framed_by`: origins that may frame it. `leads_to`: origins where a form of it may lead besides us. `scripts`: files
-    of pages/ that make the page nicer; it works without. `look`: CSS of ours that says more of how this one looks.
-    `is_sent`: whether it may post anything at all.
+    `framed_by`: origins that may frame it; `is_framed`: whether it is so now, where that is known. `leads_to`: origins
+    where a form of it may lead besides us. `scripts`: files of pages/ that make the page nicer; it works without.
+    `look`: CSS of ours that says more of how this one looks. `is_sent`: whether it may post anything at all.
     """
     nonce = secrets.token_urlsafe(16)
     style = Markup(text_of("style.css") + look)  # noqa: S704 - ours
     code = Markup("".join(map(text_of, scripts)))  # noqa: S704 - ours
+    framed = bool(framed_by) if is_framed is None else is_framed
     document = (
         _pages(speech.code)
         .get_template(name)
-        .render(language=speech, nonce=nonce, style=style, script=code, framed=bool(framed_by), **values)
+        .render(
+            language=speech,
+            nonce=nonce,
+            style=style,
+            script=code,
+            framed=framed,
+            **values,
+        )
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; "

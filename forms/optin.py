@@ -312,6 +312,7 @@ def _framed(
         sight.shown.language,
         sight.locale,
         framed_by=framers,
+        is_framed=bool(framers) and request.headers.get("Sec-Fetch-Dest") != "document",
         scripts=[*(["frame.js"] if framers else []), *scripts],
         look=text_of("form.css") + colours.css(sight.shown.looks),
         shown=sight.shown,

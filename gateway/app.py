@@ -15,6 +15,7 @@ from channels.http import open_session
 from channels.values import Malformed, Unproved
 from forms import centre, confirm, embed, link_requests, optin, unsubscribe
 from forms.desk import DESK
+from forms.intake import Intake
 from gateway import listeners, peers, reference, scrape, signing, webhooks
 from gateway.api import (
     answers,
@@ -47,7 +48,7 @@ from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare
 from gateway.problems import from_exception, internal
-from gateway.services import House, adapters_for, desk_for, policy_for, targets_for
+from gateway.services import House, adapters_for, desk_for, office_for, policy_for, targets_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.forwarder import Forwarder
@@ -189,6 +190,9 @@ async def open_house(
         tidier=Tidier(database, clock=clock),
         forwarder=Forwarder(database, targets, clock=clock, show=messages.shown),
         overdue=Overdue(database, clock=clock),
+        intake=Intake(
+            database, office_for(settings_, adapters, book, confirm_links), clock=clock, on_queued=dispatcher.wake
+        ),
         policy=policy,
         links=links,
         confirm_links=confirm_links,
@@ -207,6 +211,7 @@ async def start_loops(house: House) -> AsyncIOScheduler:
 
     async def sweep() -> None:
         house.sweeper.wake()
+        house.intake.wake()
 
     async def tidy() -> None:
         house.tidier.wake()
@@ -228,6 +233,7 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     house.tidier.start()
     house.forwarder.start()
     house.overdue.start()
+    house.intake.start()
     house.planner.start()
     house.dispatcher.start()
     house.settlement.start()

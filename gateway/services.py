@@ -13,8 +13,10 @@ from broadcasts.planner import Planner
 from channels.values import Adapter
 from consent.receipts import Controller
 from forms.budgets import Budgets
+from forms.carry import Office
 from forms.desk import Carrier, Client
 from forms.desk import Desk as Counter
+from forms.intake import Intake
 from gateway.api.answers import spelled
 from gateway.errors import ConfigError
 from gateway.providers.base import Parts
@@ -59,6 +61,7 @@ class House:
     tidier: Tidier
     forwarder: Forwarder
     overdue: Overdue
+    intake: Intake
     policy: Policy
     links: OptOutLinks
     confirm_links: ConfirmLinks
@@ -84,6 +87,7 @@ class House:
             "tidier": self.tidier.is_running,
             "forwarder": self.forwarder.is_running,
             "reviews": self.overdue.is_running,
+            "intake": self.intake.is_running,
         }
 
     async def stop_work(self) -> None:
@@ -91,6 +95,7 @@ class House:
         await self.forwarder.stop()
         await self.tidier.stop()
         await self.overdue.stop()
+        await self.intake.stop()
         await self.sweeper.stop()
         await self.planner.stop()
         await self.settlement.stop()
@@ -173,12 +178,30 @@ def controller_of(organisation: Organisation) -> Controller:
     return Controller(organisation.name, organisation.postal_address, organisation.contact, organisation.privacy_url)
 
 
+def carriers_for(adapters: Mapping[str, Adapter]) -> dict[str, Carrier]:
+    """By channel: the connection that the pages' messages go by; of several the first."""
+    carriers: dict[str, Carrier] = {}
+    for name, adapter in adapters.items():
+        carriers.setdefault(adapter.channel, Carrier(name, sender_of(adapter)))
+    return carriers
+
+
+def office_for(
+    settings: Settings, adapters: Mapping[str, Adapter], book: AddressBook, confirm_links: ConfirmLinks
+) -> Office:
+    """What the carrying out of a submitted form needs."""
+    return Office(
+        book=book,
+        organisation=settings.organisation.name,
+        connections={channel: carrier.connection for channel, carrier in carriers_for(adapters).items()},
+        confirm_link=confirm_links,
+        preselected_counts=settings.forms.preselected_counts,
+    )
+
+
 def desk_for(house: House, client: Client) -> Counter:
     """What the public pages need of the house."""
     settings = house.settings
-    carriers: dict[str, Carrier] = {}
-    for name, adapter in house.adapters.items():
-        carriers.setdefault(adapter.channel, Carrier(name, sender_of(adapter)))
     return Counter(
         database=house.database,
         clock=house.clock,
@@ -187,7 +210,7 @@ def desk_for(house: House, client: Client) -> Counter:
         organisation=settings.organisation.name,
         privacy_url=settings.organisation.privacy_url,
         public_url=settings.server.public_url,
-        carriers=carriers,
+        carriers=carriers_for(house.adapters),
         connections={name: Carrier(name, sender_of(adapter)) for name, adapter in house.adapters.items()},
         countries=settings.typed_countries,
         budgets=Budgets(**settings.forms.model_dump(include={one.name for one in fields(Budgets)})),
@@ -197,5 +220,6 @@ def desk_for(house: House, client: Client) -> Counter:
         signed=house.signed,
         details=tuple(settings.forms.details),
         controller=controller_of(settings.organisation),
+        intake=house.intake,
         on_queued=house.dispatcher.wake,
     )

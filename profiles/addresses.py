@@ -97,6 +97,12 @@ class AddressBook:
         same = same_mailbox(address.value) if address.channel == "email" else address.value
         return self.hash(f"same {address.channel}", same)
 
+    def plain(self, address: Address) -> Address:
+        """The mailbox that an e-mail address mostly is, spelled plainly: to ask what its owner has said there."""
+        if address.channel != "email" or (same := same_mailbox(address.value)) == address.value.casefold():
+            return address
+        return Address("email", same, self.hash("email", same))
+
     def hash(self, channel: str, canonical: str) -> str:
         return hmac.digest(self.key, f"{channel}\x00{canonical}".encode(), "sha256").hex()
 

@@ -135,7 +135,7 @@ async def test_the_keyboard_alone_fills_it_in(screen: Screen, gateway: Gateway) 
         if typed is not None:
             await page.keyboard.type(typed)
     boxes = ["preference"] * 3
-    assert reached == ["address", "first_name", "attributes.seat", *boxes, "Read them in full", "Sign me up"]
+    assert reached == ["address", "first_name", "attributes.seat", *boxes, "Terms and conditions", "Sign me up"]
     checked = await page.locator("input:checked").count()
     assert checked == 2, "News and Drama; Opera was preselected and is not any more"
     gateway.clock.advance(seconds=4)
