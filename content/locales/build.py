@@ -3,7 +3,7 @@
     python3 dev.py translations
 
 What is new stands in a catalogue with an empty translation; what nobody says any more goes. Babel reads and writes
-them, and is needed for nothing else, so that what runs has it not.
+them here; the gateway itself reads what is compiled, by gettext alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ ROOT = Path(__file__).parents[2]
 SAID_IN = {"forms": [("pages/**.html", "jinja2")], "content": [("**.py", "python")], "rules": [("**.py", "python")]}
 OPTIONS = {"pages/**.html": {"trimmed": "true", "extensions": "jinja2.ext.i18n"}}
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
-HEADER = "# {} texts of Optgate."
+# In what tone a language speaks, at the head of its catalogue: whoever adds a text keeps to it.
+TONE = {
+    "fr": "vous, as at the box office; no exclamation marks.",
+    "es": "usted; words that Spain and America share where there are such.",
+    "de": "Sie.",
+    "pt": "the third person without você; words and spellings that Brazil and Portugal share where there are such.",
+    "it": "Lei, with a capital; buttons and links in the familiar imperative, as programs have them.",
+    "ar": "Modern Standard Arabic; requests by yurja and a noun, so that they fit men and women alike.",
+}
+SMS = "What goes out as an SMS keeps to letters of the GSM alphabet, or it costs twice as much."
 _NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -33,10 +42,10 @@ def said() -> Catalog:
     """Every text of ours, in English."""
     found = Catalog(charset="utf-8")
     for room, methods in SAID_IN.items():
-        for _file, _line, text, comments, context in extract_from_dir(
+        for _file, _line, text, comments, _context in extract_from_dir(
             ROOT / room, methods, OPTIONS, keywords=KEYWORDS, comment_tags=("translators:",)
         ):
-            found.add(text, None, auto_comments=comments, context=context)
+            found.add(text, None, auto_comments=comments)
     return found
 
 
@@ -63,7 +72,8 @@ def as_po(catalog: Catalog) -> bytes:
     into = io.BytesIO()
     write_po(into, catalog, width=100, no_location=True, omit_header=True)
     head = (
-        f'{HEADER.format(catalog.locale.english_name if catalog.locale else "")}\nmsgid ""\nmsgstr ""\n"Language: {catalog.locale}\\n"\n'
+        f"# {catalog.locale.english_name} texts of Optgate.\n# Tone: {TONE[str(catalog.locale)]}\n# {SMS}\n"
+        f'msgid ""\nmsgstr ""\n"Language: {catalog.locale}\\n"\n'
         '"Content-Type: text/plain; charset=utf-8\\n"\n'
         f'"Plural-Forms: {catalog.plural_forms}\\n"\n\n'
     )

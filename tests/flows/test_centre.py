@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from content.languages import language
 from gateway.settings import Forms, Settings
 from tests.flows import centre
 from tests.flows.centre import BOX, FORM, Centre, link, link_in, mail, mails, own, person, states, with_mail
@@ -374,7 +375,7 @@ async def test_the_history_is_told_in_plain_words_page_by_page(gateway: Gateway)
     await page.save(tick=("drama",))
     text = await page.open("/history")
     plain = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", text)).replace(" :", ":")
-    day = gateway.clock().date().isoformat()
+    day = language("en").day(gateway.clock().date())
     assert f"{day} {DRAMA}: yes You chose it on this page." in plain
     assert f"{day} News and offers by text message: no You wrote “STOP” to us." in plain
     assert f"{day} News and offers by e-mail: yes Our staff noted it." in plain
