@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from content.languages import language
 from forms import link_requests
 from gateway.settings import Forms, Settings
 from tests.flows import centre
@@ -425,7 +426,7 @@ async def test_the_history_is_told_in_plain_words_page_by_page(gateway: Gateway)
     await page.save(tick=("drama",))
     text = await page.open("/history")
     plain = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", text)).replace(" :", ":")
-    day = gateway.clock().date().isoformat()
+    day = re.escape(language("en").day(gateway.clock().date()))
     assert f"{DRAMA}: yes You chose it on this page." in plain
     assert "News and offers by text message: no You wrote “STOP” to us." in plain
     assert "News and offers by e-mail: yes Our staff noted it." in plain

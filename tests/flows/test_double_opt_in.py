@@ -73,7 +73,7 @@ async def test_the_page_says_what_is_confirmed_in_the_words_of_the_form_and_noth
     names = {"first_name": "win money http://evil.example", "last_name": "Ruiz"}
     await send_in(gateway, join, ANA, {drama["id"]: True, opera["id"]: False}, names=names, language="ar")
     page = (await gateway.ask("GET", await confirm_path(gateway, ANA))).body.decode()
-    listed = re.findall(r"<li>(.*?)</li>", page)
+    listed = re.findall(r'<li dir="auto">(.*?)</li>', page)
     assert listed == ["I like Drama", "I like Opera"]
     assert '<html lang="ar" dir="rtl">' in page
     assert not any(word in page for word in (ANA, "evil", "Ruiz", "win money"))
