@@ -727,6 +727,7 @@ async def test_known_and_unknown_are_answered_by_the_same_statements_and_after_a
 ) -> None:
     """F5: what follows for who is known comes behind the answer, whose time is a slot's end."""
     await person(gateway)
+    await gateway.house.tidier.stop()  # which writes as well, whenever it likes
     sent: list[Any] = []
     monkeypatch.setattr(gateway.app[link_requests.LETTERS], "take", sent.append)
     seen = {}
