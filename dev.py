@@ -215,6 +215,12 @@ def torture(arguments: Sequence[str]) -> int:
     return call(BIN / "python", "-m", "tests.torture.run", *arguments)
 
 
+def translations() -> int:
+    """Bring the catalogues of texts in content/locales up to date with what the pages and letters say."""
+    set_up("dev")
+    return call(BIN / "python", "-m", "content.locales.build")
+
+
 def lock(upgrade: bool) -> int:
     """Pin requirements/ anew after a change of pyproject.toml; --upgrade moves all to the newest."""
     uv = find_uv()
@@ -267,7 +273,7 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for command in (setup, run, test, lint, bench, torture, lock):
+    for command in (setup, run, test, lint, bench, torture, translations, lock):
         commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
     commands.choices["setup"].add_argument("--run-only", action="store_true", help="leave out what only tests need")
     commands.choices["lint"].add_argument("--fix", action="store_true", help="mend what ruff can mend")
@@ -282,6 +288,8 @@ def main(argv: Sequence[str]) -> int:
         return setup(asked.run_only)
     if asked.command == "lint":
         return lint(asked.fix)
+    if asked.command == "translations":
+        return translations()
     if asked.command == "lock":
         return lock(asked.upgrade)
     parser.print_help()

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from consent.history import HistoryLine
+from consent.preferences import in_reports
 
 COLUMNS = ("seq", "id", "change_id", "profile_id", "subject", "subject_name", "address", "with_address", "from", "to",
            "basis", "expires_at", "at", "provider_at", "source", "actor", "via", "superseded", "evidence",
@@ -41,7 +42,7 @@ def cells(line: HistoryLine) -> list[str]:
 def _named(line: HistoryLine) -> str:
     """Which channel, preference (by name) or address (`sms:+14155550123`); what is erased by its id."""
     if line.kind == "preference":
-        return line.preference or line.key
+        return in_reports(line.preference, bool(line.preference_active)) if line.preference else line.key
     if line.kind == "address":
         return f"{line.subject_channel or 'address'}:{line.subject_value or line.key}"
     return line.key

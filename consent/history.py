@@ -24,6 +24,7 @@ class HistoryLine:
     subject_channel: str | None  # of an address as subject
     subject_value: str | None  # of an address as subject; None once erased
     preference: str | None  # the name of a preference as subject
+    preference_active: bool | None
     address: str | None  # the address the act came from; None where none, or erased
     with_address: bool
     from_state: str
@@ -51,6 +52,7 @@ class Filter:
     actor: str | None = None
     kind: str | None = None
     channel: str | None = None
+    changes: Select[tuple[str]] | None = None  # of these changes, by their ids
 
 
 _ORIGIN = addresses.alias("origin")
@@ -69,6 +71,7 @@ def _lines() -> Select[Any]:
         _SUBJECT.c.channel.label("subject_channel"),
         _SUBJECT.c.value.label("subject_value"),
         preferences.c.name.label("preference"),
+        preferences.c.active.label("preference_active"),
         _ORIGIN.c.value.label("address"),
         event.with_address,
         event.from_state,
@@ -109,6 +112,8 @@ async def read(conn: AsyncConnection, chosen: Filter, *, before: int | None, lim
         statement = statement.where(event.actor == chosen.actor)
     if chosen.kind is not None:
         statement = statement.where(event.subject_kind == chosen.kind)
+    if chosen.changes is not None:
+        statement = statement.where(event.change_id.in_(chosen.changes))
     if chosen.channel is not None:
         about_channel = (event.subject_kind == "channel") & (event.subject_key == chosen.channel)
         statement = statement.where(or_(about_channel, _SUBJECT.c.channel == chosen.channel))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -55,14 +56,17 @@ async def release(conn: AsyncConnection, address_ids: Collection[str]) -> None:
     )
 
 
-async def at_no(conn: AsyncConnection, address_ids: Collection[str]) -> set[str]:
-    """Those of the addresses that marketing is closed to for good: suppressed, or each who has it has said no to it."""
+async def at_no(conn: AsyncConnection, address_ids: Collection[str], *, by: Literal["all", "any"] = "all") -> set[str]:
+    """Those of the addresses that marketing is closed to for good: suppressed, or each who has it has said no to it;
+    with `by` any, one of them has.
+    """
+    every = func.min if by == "all" else func.max
     everything, channel, address = state_alias("everything"), state_alias("channel"), state_alias("address")
     holder = profile_addresses.alias("holder")
     asked = (
         select(
             holder.c.address_id,
-            func.min(case((or_(*stopped(everything, channel, address)), 1), else_=0)).label("all_stopped"),
+            every(case((or_(*stopped(everything, channel, address)), 1), else_=0)).label("is_stopped"),
         )
         .select_from(
             holder.outerjoin(everything, on(everything, holder.c.profile_id, "everything", ""))
@@ -76,7 +80,7 @@ async def at_no(conn: AsyncConnection, address_ids: Collection[str]) -> set[str]
     suppressed = select(addresses.c.id).where(
         addresses.c.id.in_(set(address_ids)), addresses.c.suppressed_at.is_not(None)
     )
-    closed = select(asked.c.address_id).where(asked.c.all_stopped == 1)
+    closed = select(asked.c.address_id).where(asked.c.is_stopped == 1)
     return {*(await conn.execute(suppressed)).scalars(), *(await conn.execute(closed)).scalars()}
 
 

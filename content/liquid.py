@@ -43,7 +43,7 @@ FILTERS = frozenset({
     "strip_newlines", "times", "truncate", "truncatewords", "uniq", "upcase", "url_encode",
 })  # fmt: skip
 VARIABLES = ("first_name", "last_name", "locale", "attributes", "tags", "preferences", "channel", "links")
-LINKS = ("unsubscribe",)
+LINKS = ("unsubscribe", "preferences")
 
 
 class BadTemplate(ValueError):

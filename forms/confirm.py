@@ -1,12 +1,21 @@
-"""The link in a question that was sent: GET asks, POST confirms. No login, no cookie, nothing personal shown."""
+"""The link in a question that was sent: GET asks, POST confirms. No login, no cookie, nothing personal shown.
+
+The page says what is confirmed in the words in which it was asked for, and in that language: what was ticked, and what
+was left. Whoever sent the form in may be a stranger, so nothing that they typed stands here.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from content.languages import Language
 from forms.desk import DESK, page, unknown_link, who_asks
-from outbox import confirmations, heed
+from forms.look import spoken
+from outbox import confirmations, heed, questions
 from outbox.confirmations import Question
 
 
@@ -24,9 +33,11 @@ async def ask(request: web.Request) -> web.Response:
         return unknown_link(request)
     async with desk.database.read() as conn:
         found = await confirmations.find(conn, confirmation_id, now=desk.clock())
-    if found is None or found.is_expired or found.is_confirmed:
-        return _ended(request, found)
-    return page(request, "confirm.html", channel=found.channel)
+        if found is not None and found.is_open:
+            name = "confirm_choices.html" if _is_own(found) else "confirm.html"
+            said = await _said(conn, found, spoken(request, _language(found)))
+            return page(request, name, _language(found), **said)
+    return _ended(request, found)
 
 
 async def do(request: web.Request) -> web.Response:
@@ -50,5 +61,37 @@ def _ended(request: web.Request, found: Question | None) -> web.Response:
     if found is None:
         return unknown_link(request)
     if found.is_expired and not found.is_confirmed:
-        return page(request, "confirm_too_late.html", status=410)
-    return page(request, "confirmed.html", channel=found.channel)
+        return page(request, "confirm_too_late.html", _language(found), status=410)
+    return page(request, "confirmed.html", _language(found), channel=found.channel, is_own=_is_own(found))
+
+
+def _is_own(found: Question) -> bool:
+    """Whether it was asked for on the person's own page."""
+    return bool(found.evidence.get("preference_centre"))
+
+
+def _language(found: Question) -> str | None:
+    """That the question was asked in."""
+    language = found.evidence.get("language")
+    return language if isinstance(language, str) else None
+
+
+async def _said(conn: AsyncConnection, found: Question, speech: Language) -> dict[str, Any]:
+    """What is confirmed, a line each: a yes to the channel itself is what the page speaks of anyway."""
+    beside = [wish for wish in found.wishes if wish.subject.key != found.channel]
+    yes = found.evidence.get("asked_for") if _is_own(found) else _as_shown(found.evidence, True)
+    return {
+        "channel": found.channel,
+        "yes": yes or await questions.in_words(conn, beside, speech),
+        "no": _as_shown(found.evidence, False) or await questions.in_words(conn, beside, speech, to="no"),
+        "more": bool(found.details.names or found.details.attributes),
+        "replaces": found.details.replaces is not None,
+    }
+
+
+def _as_shown(evidence: Mapping[str, Any], answer: bool) -> Sequence[str]:
+    """The texts of a form's preferences that were answered so, as they were shown."""
+    shown = evidence.get("preferences")
+    if not isinstance(shown, list):
+        return ()
+    return [str(one["text"]) for one in shown if one.get("answer") is answer and not one.get("untouched")]

@@ -9,7 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-from forms.look import show, spoken
+from consent.receipts import Controller
+from forms.budgets import Budgets
+from forms.intake import Intake
+from forms.look import other_languages, show, spoken
 from outbox.confirmations import ConfirmLinks
 from outbox.manage_links import ManageLinks
 from outbox.optout_links import OptOutLinks
@@ -41,11 +44,21 @@ class Desk:
     privacy_url: str
     public_url: str
     carriers: Mapping[str, Carrier]  # by channel; of several connections the first that is configured
+    connections: Mapping[str, Carrier]  # by name, every one
+    countries: frozenset[str]  # whose numbers may be typed into a form
+    budgets: Budgets
     optout_links: OptOutLinks
     confirm_links: ConfirmLinks
     manage_links: ManageLinks
+    details: tuple[str, ...]  # what people may correct: first_name, last_name, attributes.NAME
+    controller: Controller
     signed: Signed  # what a page hands out and wants back: nonces, undos
+    intake: Intake  # what is sent in by forms
     on_queued: Callable[[], None]  # something waits to be sent
+
+    def carrier(self, channel: str, connection: str | None) -> Carrier | None:
+        """The connection of a form, or the first of its channel; None where there is none any more."""
+        return self.carriers.get(channel) if connection is None else self.connections.get(connection)
 
 
 DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)
@@ -70,6 +83,7 @@ def page(request: web.Request, name: str, *wished: str | None, **values: Any) ->
         spoken(request, *wished),
         organisation=desk.organisation,
         privacy_url=desk.privacy_url,
+        languages=other_languages(request),
         **values,
     )
 

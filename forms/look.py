@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from content.languages import Language, choose, language
+from content.languages import KNOWN, NAMES, Language, choose, language
 
 _HERE = Path(__file__).parent / "pages"
 _SELF, _NOBODY = "'self'", "'none'"
@@ -28,34 +29,54 @@ def spoken(request: web.Request, *wished: str | None) -> Language:
     return choose(request.query.get("lang"), *wished, accepted=request.headers.get("Accept-Language"))
 
 
+def other_languages(request: web.Request) -> list[tuple[str, str, str]]:
+    """The same page in every language, each as (code, its own name, link); none of what a POST shows, which a link
+    would not bring back."""
+    if request.method == "POST":
+        return []
+    kept = [(name, value) for name, value in request.query.items() if name != "lang"]
+    return [(code, NAMES[code], f"?{urlencode([*kept, ('lang', code)])}") for code in KNOWN]
+
+
 def show(
     name: str,
     speech: Language,
     *,
     status: int = 200,
     framed_by: Sequence[str] = (),
+    is_framed: bool | None = None,
     leads_to: Sequence[str] = (),
-    script: str | None = None,
+    scripts: Sequence[str] = (),
     look: str = "",
+    is_sent: bool = True,
     **values: Any,
 ) -> web.Response:
     """The page of the template `name`.
 
-    `framed_by`: origins that may frame it. `leads_to`: origins where a form of it may lead besides us. `script`: a file
-    of pages/ that makes the page nicer; it works without. `look`: CSS of ours that says more of how this one looks.
+    `framed_by`: origins that may frame it; `is_framed`: whether it is so now, where that is known. `leads_to`: origins
+    where a form of it may lead besides us. `scripts`: files of pages/ that make the page nicer; it works without.
+    `look`: CSS of ours that says more of how this one looks. `is_sent`: whether it may post anything at all.
     """
     nonce = secrets.token_urlsafe(16)
-    style = Markup(_text("style.css") + look)  # noqa: S704 - ours
-    code = Markup(_text(script)) if script is not None else None  # noqa: S704 - ours
+    style = Markup(text_of("style.css") + look)  # noqa: S704 - ours
+    code = Markup("".join(map(text_of, scripts)))  # noqa: S704 - ours
+    framed = bool(framed_by) if is_framed is None else is_framed
     document = (
         _pages(speech.code)
         .get_template(name)
-        .render(language=speech, nonce=nonce, style=style, script=code, framed=bool(framed_by), **values)
+        .render(
+            language=speech,
+            nonce=nonce,
+            style=style,
+            script=code,
+            framed=framed,
+            **values,
+        )
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; "
-        + (f"script-src 'nonce-{nonce}'; worker-src blob:; " if code is not None else "")
-        + f"form-action {' '.join((_SELF, *leads_to))}; "
+        + (f"script-src 'nonce-{nonce}'; " if code else "")
+        + f"form-action {' '.join((_SELF, *leads_to)) if is_sent else _NOBODY}; "
         + f"frame-ancestors {' '.join(framed_by) or _NOBODY}; base-uri 'none'"
     )
     headers = {**_HEADERS, "Content-Security-Policy": policy, "Content-Language": speech.code}
@@ -63,7 +84,8 @@ def show(
 
 
 @cache
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """A file of pages/ that stands in a page as it is."""
     return (_HERE / name).read_text()
 
 

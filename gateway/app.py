@@ -13,8 +13,9 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed, Unproved
-from forms import confirm, unsubscribe
+from forms import centre, confirm, embed, link_requests, optin, unsubscribe
 from forms.desk import DESK
+from forms.intake import Intake
 from gateway import listeners, peers, reference, scrape, signing, webhooks
 from gateway.api import (
     answers,
@@ -24,13 +25,22 @@ from gateway.api import (
     bodies,
     broadcasts,
     consent,
+    dispositions,
+    forms,
     forwards,
+    interactions,
     merging,
     messages,
+    own_page,
+    preference_groups,
+    preferences,
     profiles,
+    questions,
     reviews,
     rules,
     settings,
+    submissions,
+    terms,
     verdicts,
 )
 from gateway.arrivals import ARRIVALS, Arrivals
@@ -38,7 +48,7 @@ from gateway.connections import ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare
 from gateway.problems import from_exception, internal
-from gateway.services import House, adapters_for, desk_for, policy_for, targets_for
+from gateway.services import House, adapters_for, desk_for, office_for, policy_for, targets_for
 from gateway.settings import Settings
 from gateway.tidier import Tidier
 from inbox.forwarder import Forwarder
@@ -71,12 +81,21 @@ ROUTES = (
     *merging.ROUTES,
     *consent.ROUTES,
     *verdicts.ROUTES,
+    *preference_groups.ROUTES,
+    *preferences.ROUTES,
+    *questions.ROUTES,
+    *dispositions.ROUTES,
+    *interactions.ROUTES,
     *rules.ROUTES,
     *reviews.ROUTES,
     *settings.ROUTES,
+    *terms.ROUTES,
     *broadcasts.ROUTES,
     *messages.ROUTES,
     *forwards.ROUTES,
+    *forms.ROUTES,
+    *submissions.ROUTES,
+    *own_page.ROUTES,
     *audit.ROUTES,
 )
 DRAINING: web.AppKey[asyncio.Event] = web.AppKey("draining", asyncio.Event)
@@ -94,8 +113,13 @@ def build(settings_: Settings, *, clock: Clock = utcnow) -> web.Application:
     base.mount(app, ROUTES, calls_per_minute=settings_.api.calls_per_minute)
     reference.mount(app, ROUTES, public_url=settings_.server.public_url)
     webhooks.mount(app)
+    optin.mount(app)
+    submissions.mount(app)
+    embed.mount(app)
     unsubscribe.mount(app)
     confirm.mount(app)
+    link_requests.mount(app)
+    centre.mount(app)
     scrape.mount(app)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
@@ -112,15 +136,18 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
             house = await open_house(database, settings_, session, clock, on_ended=metrics.ended)
             app[base.HOUSE] = house
             app[DESK] = desk_for(house, peers.client_address)
+            app[link_requests.LETTERS] = letters = link_requests.Letters(app[DESK])
             app[ARRIVALS] = arrivals = Arrivals(house, metrics)
             app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)
             scheduler = app[SCHEDULER] = await start_loops(house)
+            letters.start()
             try:
                 async with listeners.open(house, arrivals):
                     yield
             finally:  # also where it cannot listen: the loops run already
                 await stop_waking(scheduler)
                 await arrivals.drain()
+                await letters.stop()
                 await house.stop_work()
     finally:
         await database.dispose()
@@ -147,7 +174,7 @@ async def open_house(
         forwarded=frozenset(targets),
         confirm_link=confirm_links,
     )
-    policy = policy_for(settings_, links)
+    policy = policy_for(settings_, links, manage_links, clock)
     dispatcher = Dispatcher(database, adapters, policy=policy, clock=clock, on_ended=on_ended)
     return House(
         settings=settings_,
@@ -163,6 +190,9 @@ async def open_house(
         tidier=Tidier(database, clock=clock),
         forwarder=Forwarder(database, targets, clock=clock, show=messages.shown),
         overdue=Overdue(database, clock=clock),
+        intake=Intake(
+            database, office_for(settings_, adapters, book, confirm_links), clock=clock, on_queued=dispatcher.wake
+        ),
         policy=policy,
         links=links,
         confirm_links=confirm_links,
@@ -181,6 +211,7 @@ async def start_loops(house: House) -> AsyncIOScheduler:
 
     async def sweep() -> None:
         house.sweeper.wake()
+        house.intake.wake()
 
     async def tidy() -> None:
         house.tidier.wake()
@@ -202,6 +233,7 @@ async def start_loops(house: House) -> AsyncIOScheduler:
     house.tidier.start()
     house.forwarder.start()
     house.overdue.start()
+    house.intake.start()
     house.planner.start()
     house.dispatcher.start()
     house.settlement.start()
@@ -287,7 +319,8 @@ async def readyz(request: web.Request) -> web.Response:
         return answers.answer({"status": "draining"}, status=503)
     try:
         async with asyncio.timeout(3):
-            ready = await is_current(house.database) and request.app[SCHEDULER].running and house.is_at_work
+            loops = house.is_at_work and request.app[link_requests.LETTERS].is_running
+            ready = await is_current(house.database) and request.app[SCHEDULER].running and loops
     except Exception as error:
         if not is_away(error) and not isinstance(error, TimeoutError):
             raise

@@ -21,7 +21,7 @@ import structlog
 ALLOWED = frozenset(
     {"event", "level", "logger", "timestamp", "connection", "error", "again_in_seconds", "attempt", "broadcast",
      "status", "method", "route", "milliseconds", "address", "database", "count", "reason", "where", "version", "pid",
-     "task", "why", "items"}
+     "task", "why", "items", "submission"}
 )  # fmt: skip
 
 QUIET_SECONDS = 10.0

@@ -10,11 +10,17 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from channels.values import Forged, Malformed, Unproved
+from consent.groups import HeadlineTaken, UnknownGroup
 from consent.moves import Refused
-from consent.preferences import NameTaken, UnknownPreference
+from consent.preferences import NameTaken, UnknownPreference, WrongGroup
+from forms.catalogue import InUse
+from forms.wishes import BadForm
 from inbox.rulebook import Builtin
+from outbox.dispositions import DispositionTaken, UnknownDisposition
+from outbox.interactions import NeedsAddress, Retired
 from profiles.records import MOST_CHARACTERS, AttributesTooLarge, ExternalIdTaken
 from store.engine import DatabaseAway, is_away
+from store.order import BadOrder
 
 MOST_NAMED = 1000  # fields
 TYPES = "https://optgate.dev/problems"  # names, not pages
@@ -154,19 +160,57 @@ def from_exception(error: Exception) -> Problem | None:
             )
         case AttributesTooLarge():
             return invalid("attributes", f"all of them together, as JSON, hold at most {MOST_CHARACTERS:,} characters")
-        case NameTaken():
-            return Problem(409, "name-taken", "The name is taken", "another preference has this name")
-        case UnknownPreference():
-            return invalid("preference", f"there is no preference named {str(error)!r}")
-        case Builtin():
-            return Problem(
-                409, "builtin-rule", "A built-in rule stays", "switch it off with `active: false`, or edit it"
-            )
+        case NameTaken() | HeadlineTaken() | UnknownPreference() | UnknownGroup() | WrongGroup() | BadOrder():
+            return _of_a_name(error)
+        case DispositionTaken() | UnknownDisposition() | Retired() | NeedsAddress():
+            return _of_a_talk(error)
+        case BadForm() | InUse() | Builtin():
+            return _stays(error)
         case DatabaseAway():
             return away()
         case web.RequestPayloadError() | web.HTTPException():
             return _of_http(error)
     return away() if is_away(error) else None
+
+
+def _stays(error: BadForm | InUse | Builtin) -> Problem:
+    match error:
+        case BadForm():
+            return invalid_fields([{"field": one.field, "message": one.message} for one in error.wrongs])
+        case InUse():
+            words = f"{error}: set it inactive instead, so that what it has shown stays proved"
+            return Problem(409, "in-use", "It is in use", words)
+        case Builtin():
+            return Problem(
+                409, "builtin-rule", "A built-in rule stays", "switch it off with `active: false`, or edit it"
+            )
+
+
+def _of_a_name(error: Exception) -> Problem:
+    """What is named is there already, or is not, or stands where it cannot."""
+    match error:
+        case NameTaken():
+            return Problem(409, "name-taken", "The name is taken", "another preference has this name")
+        case HeadlineTaken():
+            return Problem(409, "name-taken", "The headline is taken", "another group has this headline")
+        case UnknownPreference():
+            return invalid("preference", f"there is no preference named {str(error)!r}")
+        case UnknownGroup():
+            return invalid("group", f"there is no group with the headline or id {str(error)!r}")
+        case WrongGroup():
+            return invalid("group", str(error))
+    return invalid("", f"the order must name each once: {error}")
+
+
+def _of_a_talk(error: Exception) -> Problem:
+    match error:
+        case DispositionTaken():
+            return Problem(409, "name-taken", "The name is taken", "another disposition has this name")
+        case UnknownDisposition():
+            return invalid("disposition", f"there is no disposition named {str(error)!r}")
+        case Retired():
+            return invalid("disposition", f"{str(error)!r} is inactive: pick another, or make it active")
+    return invalid("address", "the disposition is about the address that was contacted: say which it was")
 
 
 def _of_a_webhook(error: Forged | Malformed | Unproved) -> Problem:

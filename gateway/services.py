@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import partial
 
 import aiohttp
 
 from broadcasts.planner import Planner
 from channels.values import Adapter
+from consent.receipts import Controller
+from forms.budgets import Budgets
+from forms.carry import Office
 from forms.desk import Carrier, Client
 from forms.desk import Desk as Counter
+from forms.intake import Intake
 from gateway.api.answers import spelled
 from gateway.errors import ConfigError
 from gateway.providers.base import Parts
 from gateway.providers.known import Connection
 from gateway.providers.sandbox import Sandbox
-from gateway.settings import Settings
+from gateway.settings import Organisation, Settings
 from gateway.tidier import Tidier
 from inbox.forwarder import Forwarder, Target
 from inbox.overdue import Overdue
@@ -27,7 +32,7 @@ from outbox.confirmations import ConfirmLinks
 from outbox.dispatch import Dispatcher
 from outbox.hours import BadHours
 from outbox.jurisdictions import read_law
-from outbox.manage_links import ManageLinks
+from outbox.manage_links import ManageLinks, Opened
 from outbox.optout_links import OptOutLinks
 from outbox.policy import Cap, Manner, Policy
 from outbox.sandbox import SandboxOutbox
@@ -56,6 +61,7 @@ class House:
     tidier: Tidier
     forwarder: Forwarder
     overdue: Overdue
+    intake: Intake
     policy: Policy
     links: OptOutLinks
     confirm_links: ConfirmLinks
@@ -81,6 +87,7 @@ class House:
             "tidier": self.tidier.is_running,
             "forwarder": self.forwarder.is_running,
             "reviews": self.overdue.is_running,
+            "intake": self.intake.is_running,
         }
 
     async def stop_work(self) -> None:
@@ -88,13 +95,14 @@ class House:
         await self.forwarder.stop()
         await self.tidier.stop()
         await self.overdue.stop()
+        await self.intake.stop()
         await self.sweeper.stop()
         await self.planner.stop()
         await self.settlement.stop()
         await self.dispatcher.stop()
 
 
-def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
+def policy_for(settings: Settings, links: OptOutLinks, manage_links: ManageLinks, clock: Clock) -> Policy:
     """What the configuration says about sending; raises ConfigError."""
     sending = settings.sending
     law = None
@@ -114,7 +122,14 @@ def policy_for(settings: Settings, links: OptOutLinks) -> Policy:
         organisation=settings.organisation.name,
         postal_address=settings.organisation.postal_address,
         unsubscribe_token=links.mail_token,
+        preferences_link=partial(_preferences_link, manage_links, clock),
     )
+
+
+def _preferences_link(links: ManageLinks, clock: Clock, profile_id: str, address_id: str) -> str:
+    """Made at midnight, so that a mail in which it stands already is not given it once more."""
+    midnight = clock().replace(hour=0, minute=0, second=0, microsecond=0)
+    return links(Opened(profile_id, address_id, "message", midnight))
 
 
 def _manner(connection: Connection) -> Manner:
@@ -153,13 +168,40 @@ def targets_for(
     return targets
 
 
+def sender_of(adapter: Adapter) -> str | None:
+    """The number or mailbox that people write to; None where only the provider knows it."""
+    return next(iter(adapter.own_addresses), None)
+
+
+def controller_of(organisation: Organisation) -> Controller:
+    """Who asks, as receipts name them."""
+    return Controller(organisation.name, organisation.postal_address, organisation.contact, organisation.privacy_url)
+
+
+def carriers_for(adapters: Mapping[str, Adapter]) -> dict[str, Carrier]:
+    """By channel: the connection that the pages' messages go by; of several the first."""
+    carriers: dict[str, Carrier] = {}
+    for name, adapter in adapters.items():
+        carriers.setdefault(adapter.channel, Carrier(name, sender_of(adapter)))
+    return carriers
+
+
+def office_for(
+    settings: Settings, adapters: Mapping[str, Adapter], book: AddressBook, confirm_links: ConfirmLinks
+) -> Office:
+    """What the carrying out of a submitted form needs."""
+    return Office(
+        book=book,
+        organisation=settings.organisation.name,
+        connections={channel: carrier.connection for channel, carrier in carriers_for(adapters).items()},
+        confirm_link=confirm_links,
+        preselected_counts=settings.forms.preselected_counts,
+    )
+
+
 def desk_for(house: House, client: Client) -> Counter:
     """What the public pages need of the house."""
     settings = house.settings
-    carriers: dict[str, Carrier] = {}
-    for name, connection in settings.connections.items():
-        sender = (connection.sender or "").removeprefix("whatsapp:") or None
-        carriers.setdefault(connection.channel, Carrier(name, sender))
     return Counter(
         database=house.database,
         clock=house.clock,
@@ -168,10 +210,16 @@ def desk_for(house: House, client: Client) -> Counter:
         organisation=settings.organisation.name,
         privacy_url=settings.organisation.privacy_url,
         public_url=settings.server.public_url,
-        carriers=carriers,
+        carriers=carriers_for(house.adapters),
+        connections={name: Carrier(name, sender_of(adapter)) for name, adapter in house.adapters.items()},
+        countries=settings.typed_countries,
+        budgets=Budgets(**settings.forms.model_dump(include={one.name for one in fields(Budgets)})),
         optout_links=house.links,
         confirm_links=house.confirm_links,
         manage_links=house.manage_links,
         signed=house.signed,
+        details=tuple(settings.forms.details),
+        controller=controller_of(settings.organisation),
+        intake=house.intake,
         on_queued=house.dispatcher.wake,
     )

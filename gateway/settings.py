@@ -174,6 +174,26 @@ class Sending(Section):
         return value
 
 
+class Forms(Section):
+    details: list[Annotated[str, Field(pattern=r"^(first_name|last_name|attributes\.[A-Za-z0-9_]{1,60})$")]] = Field(
+        default=["first_name", "last_name"]
+    )
+    countries: list[str] = Field(default=[])
+    preselected_counts: bool = False
+    posts_per_address: int = Field(default=5, ge=1)
+    posts_per_network: int = Field(default=100, ge=1)
+    posts_per_form: int = Field(default=5000, ge=1)
+    numbers_per_country: int = Field(default=200, ge=0)
+    numbers_per_form: int = Field(default=500, ge=0)
+
+    @field_validator("countries")
+    @classmethod
+    def _known_countries(cls, value: list[str]) -> list[str]:
+        if unknown := sorted(set(value) - set(phonenumbers.SUPPORTED_REGIONS)):
+            raise ValueError(f"{unknown[0]} is no country: write two letters, such as US, GB or DE")
+        return value
+
+
 class RuleSettings(Section):
     packs: list[Literal["en", "fr", "es", "de", "pt", "it"]] = Field(default_factory=lambda: list(PACKS))  # type: ignore[arg-type]
 
@@ -196,6 +216,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     sending: Sending = Sending()
     rules: RuleSettings = RuleSettings()
+    forms: Forms = Forms()
     connections: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Connection] = {}
 
     @model_validator(mode="after")
@@ -204,6 +225,11 @@ class Settings(BaseSettings):
             if connection.forward_to is not None and connection.forward_url is None:
                 self.carrier(name)
         return self
+
+    @property
+    def typed_countries(self) -> frozenset[str]:
+        """Whose numbers may be typed into a form."""
+        return frozenset(self.forms.countries or [self.defaults.region])
 
     def carrier(self, name: str) -> str:
         """The e-mail connection that carries a connection's messages to a mailbox; raises ValueError for none."""

@@ -19,6 +19,12 @@ PATIENCE_SECONDS = 30.0
 OURS = "+12025550100"
 ANA, BEN, CLEO, DIEGO = "+14155550123", "+14155550124", "+14155550125", "+14155550126"  # numbers kept for fiction
 NAMES = {ANA: "Ana", BEN: "Ben", CLEO: "Cleo", DIEGO: "Diego"}
+DISPOSITIONS: Mapping[str, Mapping[str, Any]] = {  # how a call may end, and what that changes
+    "No more texts": {"changes": [{"kind": "channel", "channel": "sms", "to": "no"}]},
+    "No more calls": {"changes": [{"kind": "channel", "channel": "voice", "to": "no"}]},
+    "Do not contact": {"changes": [{"kind": "everything", "to": "no"}]},
+    "Wrong number": {"undeliverable": True},
+}
 _REASONS = {
     "opted_out_channel": "said no to SMS",
     "opted_out_everything": "wants no contact at all",
@@ -134,6 +140,9 @@ async def _people(told: Narrator) -> None:
     rule = {"channel": "sms", "keyword": "TONIGHT", "match": "starts_with", "action": "reply_only"}
     await told.ask("POST", "/v1/rules", rule | {"reply": "Tonight at 19:30: Hamlet. Reply STOP to opt out."})
     told.show("rule", "who texts TONIGHT is told what is on; to write is no opt-in")
+    for name, what in DISPOSITIONS.items():
+        await told.ask("POST", "/v1/dispositions", {"name": name, **what})
+    told.show("dispositions", f"how a call may end: {', '.join(DISPOSITIONS)}")
     await told.text(DIEGO, "tonight?")
 
 

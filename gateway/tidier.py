@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from forms import budgets, spending
 from gateway import idempotency
+from outbox import confirmations
 from store import tasks
 from store.clock import Clock
 from store.engine import Database
@@ -19,4 +23,10 @@ class Tidier(tasks.Woken):
         self._clock = clock
 
     async def look(self) -> None:
-        await self._database.transact(lambda conn: idempotency.forget_old(conn, now=self._clock()))
+        for forget_old in (
+            idempotency.forget_old,
+            confirmations.forget_old,
+            spending.forget_old,
+            budgets.forget_old,
+        ):
+            await self._database.transact(partial(forget_old, now=self._clock()))

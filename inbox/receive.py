@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, HttpAnswer, Inbound
 from consent.states import EVERYTHING, Change, State, Subject, Wish
-from inbox import forwards, identity, receipts, reviews
+from inbox import forwards, identity, questions, receipts, reviews
 from inbox.identity import Sender
+from inbox.questions import Asked
 from inbox.receipts import EventKey
 from inbox.rulebook import RuleCache, Rules
-from outbox import confirmations, heed, queue, word
-from outbox.confirmations import Wanted
+from outbox import heed, queue, word
 from outbox.word import Said
 from profiles.addresses import AddressBook, same_mailbox
 from profiles.links import holders
@@ -74,7 +74,9 @@ class _Arrival:
     change_id: str | None = None
     token_of: str | None = None  # the address that a token proves the message to be from, whoever it says
     rule: Rule | None = None
+    answers: str | None = None  # the question of ours that it says yes to
     reply: str | None = None
+    letter: Mapping[str, Any] | None = None  # the reply as a mail, where it is more than its words
 
 
 def _key(message: Inbound) -> EventKey:
@@ -143,12 +145,14 @@ async def _take_in(
         arrival.change_id = arrival.change_id if arrival.change_id in recorded else None
     await _choose_replies(conn, arrivals, desk, now, stands=stands)
     await _ask(conn, arrivals, rules, desk, now)
-    closed = heeded.closed | await _heed_tokens(conn, arrivals, now)
-    closed |= await reviews.take_up(conn, arrivals, [line.event for line in heeded.lines], now=now)
+    confirmed = await questions.take_answers(conn, arrivals, organisation=desk.organisation, now=now)
+    closed = heeded.closed | confirmed.closed | await _heed_tokens(conn, arrivals, now)
+    events = [line.event for line in heeded.lines + confirmed.lines]
+    closed |= await reviews.take_up(conn, arrivals, events, now=now)
     await bulk.insert_rows(conn, messages_table, [_message_row(arrival, now) for arrival in arrivals])
     if ordinary := [(a.message_id, a.message.connection) for a in arrivals if _goes_on(a, desk)]:
         await forwards.add(conn, ordinary, now=now)
-    await queue.add_replies(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
+    await queue.add_notices(conn, [r for a in arrivals if (r := _reply_out(a, desk)) is not None], now=now)
     crash.point("inbound.kept")
     answers = {
         _key(a.message): Answer(
@@ -266,34 +270,17 @@ async def _heed_tokens(conn: AsyncConnection, arrivals: Sequence[_Arrival], now:
 
 async def _ask(conn: AsyncConnection, arrivals: Sequence[_Arrival], rules: Rules, desk: Desk, now: datetime) -> None:
     """Ask those who said yes by a mail that is proved to be theirs to confirm it; nobody else hears of it."""
-    asking = [
-        (arrival, address_id)
-        for arrival in arrivals
-        if _must_be_confirmed(arrival)
-        and arrival.message.authentic
-        and arrival.sender.profile_ids
-        and (address_id := arrival.sender.address_id) is not None
-    ]
-    if not asking or desk.confirm_link is None:
+    if desk.confirm_link is None:
         return
-    ids = await confirmations.ask(
-        conn,
-        [
-            Wanted(
-                address_id,
-                a.message.channel,
-                (Wish(_subject(a.message, a.rule, rules), "yes"),),
-                _evidence(a),
-                a.message.received_at or now,
-            )
-            for a, address_id in asking
-        ],
-        now=now,
-    )
-    for (arrival, _), id_ in zip(asking, ids, strict=True):
-        if id_ is not None:
-            link = desk.confirm_link(id_)
-            arrival.reply = replies.confirm_request(link, organisation=desk.organisation)
+    asked = [
+        Asked(a, address_id, Wish(_subject(a.message, a.rule, rules), "yes"), _evidence(a))
+        for a in arrivals
+        if _must_be_confirmed(a)
+        and a.message.authentic
+        and a.sender.profile_ids
+        and (address_id := a.sender.address_id) is not None
+    ]
+    await questions.ask(conn, asked, link=desk.confirm_link, organisation=desk.organisation, book=desk.book, now=now)
 
 
 # --- what is answered -------------------------------------------------------------------------
@@ -350,16 +337,16 @@ def _reply_key(arrival: _Arrival, rule: Rule) -> tuple[str, str, str]:
     return message.channel, same_mailbox(message.sender), _ANY_RULE
 
 
-def _reply_out(arrival: _Arrival, desk: Desk) -> queue.Reply | None:
+def _reply_out(arrival: _Arrival, desk: Desk) -> queue.Notice | None:
     """The reply as a message of ours: gone with the answer, or to be sent."""
     if arrival.reply is None or arrival.sender.address_id is None:
         return None
-    return queue.Reply(
+    return queue.Notice(
         profile_id=arrival.sender.profile_ids[0],
         address_id=arrival.sender.address_id,
         channel=arrival.message.channel,
         connection=arrival.message.connection,
-        body=arrival.reply,
+        content=arrival.letter or {"body": arrival.reply},
         in_reply_to=arrival.message_id,
         rule_id=arrival.rule.id if arrival.rule else None,
         sent=desk.adapters[arrival.message.connection].replies_in_answer,
@@ -371,7 +358,8 @@ def _goes_on(arrival: _Arrival, desk: Desk) -> bool:
     message = arrival.message
     if message.connection not in desk.forwarded:
         return False
-    return arrival.rule is None and message.verdict is None and message.automatic is None and arrival.token_of is None
+    is_read = arrival.rule is not None or arrival.answers is not None or arrival.token_of is not None
+    return not is_read and message.verdict is None and message.automatic is None
 
 
 def _message_row(arrival: _Arrival, now: datetime) -> dict[str, Any]:

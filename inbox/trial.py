@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from content import languages, letters
 from inbox import rulebook
 from inbox.reviews import has_decided, like_no
 from inbox.rulebook import RuleRow
@@ -55,7 +56,9 @@ async def attempt(
 
 def _reply(rule: Rule, organisation: str, contact: str) -> str | None:
     if _waits(rule):
-        return replies.confirm_request("[link]", organisation=organisation)
+        speech = languages.choose()
+        points = [rule.subject_name or letters.news(speech, rule.channel)]
+        return letters.question(speech, points, organisation=organisation, link="[link]")["text"]
     return replies.reply_to(rule, organisation=organisation, contact=contact) or None
 
 

@@ -10,8 +10,10 @@ from typing import Literal
 from outbox.jurisdictions import Law
 
 Notice = Literal["first", "always", "never"]
-# (address, channel) → the link with which its owner opts out, without a login.
-UnsubscribeLink = Callable[[str, str], str]
+# (address, channel, the preference it is about) → the link with which its owner opts out, without a login.
+UnsubscribeLink = Callable[[str, str, str | None], str]
+# (profile, address) → the link to the person's own page, the same all day long.
+PreferencesLink = Callable[[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Policy:
     organisation: str = ""
     postal_address: str = ""
     unsubscribe_token: Callable[[str], str] | None = None
+    preferences_link: PreferencesLink | None = None  # None: there is no such page
 
     def manner(self, connection: str) -> Manner:
         return self.manners.get(connection, _PLAIN)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,22 +17,26 @@ REPLIES, SINGLE, BULK = 0, 1, 2  # priorities: what a person waits for goes firs
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """A rule's answer to a message: class `service`, bound by its own limits and never by consent."""
+class Notice:
+    """What follows from a person's own act: a rule's reply, a question.
 
-    profile_id: str
+    Class `service`: bound by its own limits and never by consent.
+    """
+
+    profile_id: str | None  # None: nobody has the address yet
     address_id: str
     channel: str
     connection: str
-    body: str
-    in_reply_to: str
-    rule_id: str | None
-    sent: bool  # it went out with the answer to the provider's request
+    content: Mapping[str, Any]
+    in_reply_to: str | None = None  # the message
+    rule_id: str | None = None
+    sent: bool = False  # it went out with the answer to the provider's request
+    not_after: datetime | None = None  # it is of no use then
 
 
-async def add_replies(conn: AsyncConnection, replies: Sequence[Reply], *, now: datetime) -> None:
-    """Keep replies; those that did not go with the answer are sent next."""
-    if not replies:
+async def add_notices(conn: AsyncConnection, notices: Sequence[Notice], *, now: datetime) -> None:
+    """Keep notices; those that did not go with the answer are sent next."""
+    if not notices:
         return
     await bulk.insert_rows(
         conn,
@@ -39,21 +44,22 @@ async def add_replies(conn: AsyncConnection, replies: Sequence[Reply], *, now: d
         [
             {
                 "id": new_id("msg"),
-                "profile_id": reply.profile_id,
-                "address_id": reply.address_id,
-                "channel": reply.channel,
-                "connection": reply.connection,
+                "profile_id": notice.profile_id,
+                "address_id": notice.address_id,
+                "channel": notice.channel,
+                "connection": notice.connection,
                 "class": "service",
                 "priority": REPLIES,
-                "content": {"body": reply.body},
-                "status": "accepted" if reply.sent else "queued",
-                "rule_id": reply.rule_id,
-                "in_reply_to": reply.in_reply_to,
+                "content": dict(notice.content),
+                "status": "accepted" if notice.sent else "queued",
+                "rule_id": notice.rule_id,
+                "in_reply_to": notice.in_reply_to,
+                "not_after": notice.not_after,
                 "tries": 0,
                 "due_at": now,
                 "created_at": now,
                 "updated_at": now,
             }
-            for reply in replies
+            for notice in notices
         ],
     )

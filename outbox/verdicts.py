@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, case, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
@@ -59,8 +59,23 @@ def _of_the_others() -> Select[Any]:
     return verdict.over(asked.subquery("asked"))
 
 
+@cache
+def _of_nobody() -> Select[Any]:
+    """Of a question to an address that no profile has: nothing stops it but that it cannot arrive (row 2)."""
+    reason = case(
+        (addresses.c.status != literal_column("'ok'"), literal_column("'undeliverable'")),
+        else_=literal_column("'service'"),
+    )
+    return (
+        select(deliveries.c.id, addresses.c.value, reason.label("reason"), addresses.c.version)
+        .join(addresses, addresses.c.id == deliveries.c.address_id)
+        .where(deliveries.c.id.in_(IDS), deliveries.c.profile_id.is_(None))
+        .where(deliveries.c["class"] == literal_column("'service'"), addresses.c.value.is_not(None))
+    )
+
+
 async def on(conn: AsyncConnection, delivery_ids: Collection[str], *, now: datetime) -> dict[str, Any]:
-    """Delivery → its row with `value` (the address), `reason` and `version`; none where the profile is gone.
+    """Delivery → its row with `value` (the address), `reason` and `version`; none where profile or address are gone.
 
     Where the address was asked for, a no of anybody who has it is the reason.
     """
@@ -73,6 +88,8 @@ async def on(conn: AsyncConnection, delivery_ids: Collection[str], *, now: datet
         rows = await _ask(conn, _of_the_others(), by_address, now)
         noes = (row for row in rows if row.reason in verdict.NO_REASONS)
         found |= {row.id: row for row in sorted(noes, key=lambda row: row.profile_id, reverse=True)}  # the oldest's
+    if others := [id_ for id_ in delivery_ids if id_ not in found]:
+        found |= {row.id: row for row in await rows_by(conn, _of_nobody(), others)}
     return found
 
 

@@ -92,6 +92,17 @@ class AddressBook:
             raise BadAddress(f"say which channel, as in sms:+14155550123 (one of {', '.join(CHANNELS)})")
         return self.parse(channel, value)
 
+    def same_as(self, address: Address) -> str:
+        """A hash that addresses share which mostly reach one person; see `same_mailbox`."""
+        same = same_mailbox(address.value) if address.channel == "email" else address.value
+        return self.hash(f"same {address.channel}", same)
+
+    def plain(self, address: Address) -> Address:
+        """The mailbox that an e-mail address mostly is, spelled plainly: to ask what its owner has said there."""
+        if address.channel != "email" or (same := same_mailbox(address.value)) == address.value.casefold():
+            return address
+        return Address("email", same, self.hash("email", same))
+
     def hash(self, channel: str, canonical: str) -> str:
         return hmac.digest(self.key, f"{channel}\x00{canonical}".encode(), "sha256").hex()
 

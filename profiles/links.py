@@ -89,6 +89,14 @@ async def find_addresses(conn: AsyncConnection, hashes: Collection[str]) -> dict
     return {row.hash: row.id for row in rows}
 
 
+async def by_ids(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, Address]:
+    """Id → address, of those whose value is known."""
+    found = select(addresses.c.id, addresses.c.channel, addresses.c.value, addresses.c.hash).where(
+        addresses.c.id.in_(sorted(set(address_ids))), addresses.c.value.is_not(None)
+    )
+    return {row.id: Address(row.channel, row.value, row.hash) for row in await conn.execute(found)}
+
+
 async def holders(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, list[str]]:
     """Address id → the profiles that have it, the oldest first."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -192,6 +200,11 @@ async def take(conn: AsyncConnection, profile_id: str, address_ids: Collection[s
             profile_addresses.c.profile_id == profile_id, profile_addresses.c.address_id.in_(list(address_ids))
         )
     )
+    await forget_unheld(conn, address_ids)
+
+
+async def forget_unheld(conn: AsyncConnection, address_ids: Collection[str]) -> None:
+    """Forget the values of those addresses that nobody has; what hangs on their hash stays."""
     await conn.execute(
         update(addresses)
         .where(

@@ -42,11 +42,6 @@ _OPTED_IN: Final = (
     "[organisation]: you are subscribed to our messages. Frequency varies. "
     "Msg & data rates may apply. Reply HELP for help, STOP to cancel."
 )
-_CONFIRM: Final = (
-    "[organisation]: somebody, you we hope, has asked us by e-mail to write to this address. "
-    "To confirm that you want our e-mails, open this link and press the button: [link]\n\n"
-    "If it was not you, do nothing, and you will hear no more of it."
-)
 _HELP: Final = (
     "[organisation]: for help, contact [contact]. Msg frequency varies. "
     "Msg & data rates may apply. Reply STOP to receive no more messages."
@@ -68,9 +63,9 @@ def default_reply(rule: Rule) -> str:
     return by_language.get(rule.builtin or "en", by_language["en"])
 
 
-def confirm_request(link: str, *, organisation: str) -> str:
-    """Return the question to who has asked by e-mail to be subscribed. No word of theirs is in it."""
-    return render(_CONFIRM.replace("[link]", link), organisation=organisation, contact="")
+def welcome(*, organisation: str) -> str:
+    """Return what is answered to who has said yes to a question of ours."""
+    return render(_OPTED_IN, organisation=organisation, contact="")
 
 
 def reply_to(rule: Rule, *, organisation: str, contact: str) -> str:

@@ -32,9 +32,13 @@ _RETRIED = {"40001", "40P01"}
 # Two that insert the same new thing: the second finds it when it runs again. Any other integrity error is an error.
 _RACED_CONSTRAINTS = (
     "pk_defaults",
+    "pk_terms",
     "uq_addresses_hash",
     "uq_api_keys_live_name",
     "uq_consent_events_profile_position",
+    "uq_dispositions_name",
+    "uq_preference_groups_headline",
+    "uq_preference_groups_partner",
     "uq_preferences_name",
     "uq_profiles_external_id",
 )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Select, select
+from sqlalchemy import Column, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import bulk
@@ -51,6 +51,14 @@ async def _lock(conn: AsyncConnection, id_: Column[str], ids: Collection[str], *
 @cache
 def _locking(id_: Column[str], share: bool) -> Select[Any]:
     return select(id_).where(among(id_)).order_by(id_).with_for_update(read=share)
+
+
+async def lock_names(conn: AsyncConnection, names: Collection[str]) -> None:
+    """Hold what has no row to hold, by its name, until the transaction ends; after the address rows."""
+    if conn.dialect.name == "sqlite":
+        return
+    for name in sorted(set(names)):
+        await conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
 
 
 async def lock_people(conn: AsyncConnection, profile_ids: Collection[str], *, also: Iterable[str] = ()) -> Links:

@@ -450,7 +450,7 @@ attempts = Table(
     Column("id", Key, primary_key=True),  # the tag in the status callback's URL
     Column("delivery_id", Key, nullable=False, index=True),
     Column("broadcast_id", Key),
-    Column("profile_id", Key, nullable=False),
+    Column("profile_id", Key),  # NULL: a question to an address that nobody has yet
     Column("address_id", Key, nullable=False),
     Column("channel", Key, nullable=False),
     Column("class", Key, nullable=False),
@@ -511,7 +511,7 @@ confirmations = Table(
     Column("details", Json),  # what else is to be kept then: names, attributes, tags, locale
     Column("evidence", Json, nullable=False),  # what was asked for, where and in which words
     Column("form_id", Key),
-    Column("silent", Boolean, nullable=False, server_default=false()),  # nobody was asked, and nothing can confirm it
+    Column("at_no", Boolean, nullable=False, server_default=false()),  # whoever has the address had said no by then
     Column("asked_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
     Column("confirmed_at", UTCDateTime),
@@ -521,11 +521,11 @@ confirmations = Table(
 )
 
 dispositions = Table(
-    "dispositions",  # how a talk with a customer ended, and what that changes
+    "dispositions",  # how a talk with a customer ended, and what that changes: see outbox.dispositions
     metadata,
     Column("id", Key, primary_key=True),
     Column("name", Key, nullable=False, unique=True),
-    Column("changes", Json, nullable=False),  # [{"kind", "channel"?, "address"?, "name"?, "to"}]: outbox.interactions
+    Column("changes", Json, nullable=False),  # [{"kind", "to", "channel"?, "address"?, "preference_id"?}]
     Column("undeliverable", Boolean, nullable=False, server_default=false()),  # the address reached somebody else
     Column("active", Boolean, nullable=False, server_default=true()),
     Column("position", Integer, nullable=False),

@@ -60,6 +60,16 @@ def listing(items: Sequence[Any], keys: Sequence[str], limit: int) -> web.Respon
     return answer({"items": list(items), "next": _cursor(keys[-1]) if len(keys) == limit else None})
 
 
+def listing_of_all(items: Sequence[Any], keys: Sequence[str], after: str | None, limit: int) -> web.Response:
+    """A page of what is few and stands in an order people chose, which no key tells; raises Problem."""
+    if after is not None and after not in keys:
+        raise invalid("cursor", "what it stood at is gone: begin anew")
+    start = keys.index(after) + 1 if after is not None else 0
+    chosen = slice(start, start + limit)
+    more = start + limit < len(keys)
+    return answer({"items": list(items[chosen]), "next": _cursor(keys[chosen][-1]) if more else None})
+
+
 async def listing_in_parts(
     read: Callable[[str | None, int], Awaitable[tuple[Sequence[Any], Sequence[str]]]], after: str | None, limit: int
 ) -> web.Response:

@@ -40,6 +40,7 @@ class Query:
     is_time: bool = False
     is_needed: bool = False
     may_be_empty: bool = False  # and then says nothing
+    is_many: bool = False  # may be given more than once: `Call.many` has all
 
 
 PAGE = (
@@ -61,6 +62,7 @@ class Route:
     answers: Mapping[int, type[BaseModel] | None] = field(default_factory=dict)  # of a success, by status
     files: Sequence[str] = ()  # as which other media types a success may come
     example: Mapping[str, Any] | None = None  # a body as somebody would send it
+    without_key: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None  # who may come without a key
     problems: Sequence[int] = ()  # the statuses that are its own; those that any operation may answer are added
 
 
@@ -98,7 +100,7 @@ class Call:
             if name not in known:
                 names = f"known are {', '.join(known)}" if known else "there are none here"
                 raise invalid(name, f"there is no such parameter; {names}")
-            if name in found:
+            if name in found and not known[name].is_many:
                 raise invalid(name, "given more than once")
             check_text(value, name)
             if value != "":
@@ -111,6 +113,10 @@ class Call:
             if query.is_needed and name not in found:
                 raise invalid(name, f"it is needed: {query.help}")
         return found
+
+    def many(self, name: str) -> list[str]:
+        """All values of a parameter that may be given more than once, once `query` has found nothing wrong."""
+        return list(dict.fromkeys(self.request.query.getall(name, [])))
 
     def page(self) -> tuple[str | None, int]:
         """The key to go on behind, and how many to list."""
@@ -166,6 +172,8 @@ def _served(route: Route) -> Callable[[web.Request], Awaitable[web.StreamRespons
         house = request.app[HOUSE]
         received_at = house.now()
         key = await authenticated(request, house)
+        if key is None and route.without_key is not None and "Authorization" not in request.headers:
+            return await route.without_key(request)
         if key is None:
             raise unauthorised()
         _count(request, key)

@@ -29,9 +29,20 @@ class Body(BaseModel):
     )
 
 
+def not_null(body: Body, *names: str) -> None:
+    """Raise Problem where one of these fields of a PATCH is given as null: there is no emptying it."""
+    for name in names:
+        if name in body.model_fields_set and getattr(body, name) is None:
+            raise invalid(name, "cannot be null")
+
+
 async def read_body(request: web.Request, model: type[Model]) -> Model:
     """The JSON body as a model; raises Problem 400 or 422, or pydantic's ValidationError."""
-    raw = await request.read()
+    return parse_body(await request.read(), model)
+
+
+def parse_body(raw: bytes, model: type[Model]) -> Model:
+    """A JSON body as a model; raises as `read_body` does."""
     if sum(map(raw.count, (b",", b"[", b"{"))) > MOST_VALUES:  # in texts too: nothing that may be said holds so many
         raise invalid("", f"it holds more than {MOST_VALUES:,} values")
     try:

@@ -104,11 +104,11 @@ def _times(body: BroadcastIn, now: datetime) -> tuple[datetime | None, datetime 
     return send_at, not_after
 
 
-async def preference_for(conn: AsyncConnection, name: str | None, channels: Sequence[str]) -> str | None:
-    """The id of the preference that a broadcast on these channels names; raises Problem."""
+async def preference_for(conn: AsyncConnection, name: str | None, channels: Sequence[str], *, hold: bool) -> str | None:
+    """The id of the preference that a broadcast on these channels names; raises Problem. `hold` as in `by_names`."""
     if name is None:
         return None
-    known = await preferences.by_names(conn, [name])
+    known = await preferences.by_names(conn, [name], hold=hold)
     if name not in known:
         raise invalid("preference", "there is no such preference")
     linked = (

@@ -50,17 +50,18 @@ async def create(call: Call) -> web.Response:
 
 async def _tried(call: Call, body: BroadcastIn, draft: Draft, parts: Sequence[Part]) -> web.Response:
     async with call.house.database.read() as conn:
-        checked = await _checked(conn, body, draft)
+        checked = await _checked(conn, body, draft, dry=True)
     counts = await forecast.count(call.house.database, checked, parts, now=call.house.now())
     told = {"warnings": found} if (found := contents.warnings(draft.content)) else {}
     return answer({"id": None, "status": "dry_run", "counts": _counted(counts)} | told)
 
 
-async def _checked(conn: AsyncConnection, body: BroadcastIn, draft: Draft) -> Draft:
+async def _checked(conn: AsyncConnection, body: BroadcastIn, draft: Draft, *, dry: bool = False) -> Draft:
     """With the preference that it names; raises Problem for what the database does not know."""
     await contents.check_preferences(conn, draft.content)
     channels = [route["channel"] for route in draft.routes]
-    return replace(draft, preference_id=await broadcast_wishes.preference_for(conn, body.preference, channels))
+    named = await broadcast_wishes.preference_for(conn, body.preference, channels, hold=not dry)
+    return replace(draft, preference_id=named)
 
 
 # --- under way ---------------------------------------------------------------------------------

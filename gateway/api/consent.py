@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import structlog
 from aiohttp import web
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audience import history_sheet, spreadsheet
@@ -21,7 +22,7 @@ from gateway.api.answers import PART, Done, listing_in_parts
 from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.bodies import Body, parse_time
 from gateway.problems import invalid
-from outbox import heed
+from outbox import dispositions, heed, interactions
 from profiles import merges
 from profiles.addresses import AddressBook, BadAddress
 from profiles.records import Profile
@@ -36,20 +37,37 @@ StateName = Literal["yes", "no", "not_asked"]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+def _speaks_for_nobody(name: str) -> str:
+    if " for " in name:
+        raise ValueError("a name cannot hold ` for `: that is how the history says who spoke for whom")
+    return name
+
+
+def _usable(evidence: dict[str, Any]) -> dict[str, Any]:
+    if evidence and len(json.dumps(evidence, ensure_ascii=False)) > MOST_EVIDENCE:
+        raise ValueError(f"as JSON it holds at most {MOST_EVIDENCE:,} characters: say where the whole is kept")
+    obtained = evidence.get("obtained_at")
+    if obtained is not None:
+        try:
+            zoned = datetime.fromisoformat(str(obtained)).tzinfo is not None
+        except ValueError:
+            zoned = False
+        if not zoned:
+            raise ValueError("obtained_at: use an RFC 3339 time with a zone, such as 2026-11-22T09:30:00Z")
+    return evidence
+
+
+AgentName = Annotated[Name, AfterValidator(_speaks_for_nobody)]
+Evidence = Annotated[dict[str, Any], AfterValidator(_usable)]
+
+
 class By(Body):
     """Who said it: the customer to the caller, or an agent on the customer's word."""
 
     kind: Literal["customer", "agent"]
     """`customer`: it is the person's own act, and counts as one. `agent`: staff, who were told."""
-    name: Name | None = None
+    name: AgentName | None = None
     """Who of your staff."""
-
-    @field_validator("name")
-    @classmethod
-    def _speaks_for_nobody(cls, value: str | None) -> str | None:
-        if value is not None and " for " in value:
-            raise ValueError("a name cannot hold ` for `: that is how the history says who spoke for whom")
-        return value
 
 
 class ConsentIn(Body):
@@ -73,7 +91,7 @@ class ConsentIn(Body):
     """By address, such as `sms:+14155550123`."""
     preferences: dict[str, StateName] = Field(default_factory=dict, max_length=1000)
     """By the preference's name."""
-    evidence: dict[str, Any] = Field(default_factory=dict)
+    evidence: Evidence = Field(default_factory=dict)
     """What shows it, at most 65,536 characters as JSON. Over a person's no a yes needs `obtained_at`, later than that
     no, and `how`."""
 
@@ -87,21 +105,6 @@ class ConsentIn(Body):
         except OverflowError:
             raise ValueError("the time is out of range") from None
 
-    @field_validator("evidence")
-    @classmethod
-    def _usable(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value and len(json.dumps(value, ensure_ascii=False)) > MOST_EVIDENCE:
-            raise ValueError(f"as JSON it holds at most {MOST_EVIDENCE:,} characters: say where the whole is kept")
-        obtained = value.get("obtained_at")
-        if obtained is not None:
-            try:
-                zoned = datetime.fromisoformat(str(obtained)).tzinfo is not None
-            except ValueError:
-                zoned = False
-            if not zoned:
-                raise ValueError("obtained_at: use an RFC 3339 time with a zone, such as 2026-11-22T09:30:00Z")
-        return value
-
 
 async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: ConsentIn) -> heed.Heeded:
     """Record what the body says of the profile, in the caller's transaction; raises Problem, ledger.Refused.
@@ -111,12 +114,8 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
     wishes = await _wishes(conn, profile, body, call.house.book)
     if not wishes:
         raise invalid("", "name at least one of everything, channels, addresses, preferences")
+    not_of_the_future(call, body.evidence)
     evidence = dict(body.evidence)
-    if (
-        evidence.get("obtained_at") is not None
-        and datetime.fromisoformat(str(evidence["obtained_at"])) > call.received_at
-    ):
-        raise invalid("evidence.obtained_at", "it lies in the future")
     if body.wording is not None:
         evidence["wording"] = body.wording
     if body.by is not None and body.by.name is not None:
@@ -134,6 +133,13 @@ async def apply(conn: AsyncConnection, call: Call, profile: Profile, body: Conse
         evidence=evidence,
     )
     return await heed.record(conn, [change], now=call.house.now())
+
+
+def not_of_the_future(call: Call, evidence: Mapping[str, Any]) -> None:
+    """Raise Problem for what is said to have been obtained after the call."""
+    obtained = evidence.get("obtained_at")
+    if obtained is not None and datetime.fromisoformat(str(obtained)) > call.received_at:
+        raise invalid("evidence.obtained_at", "it lies in the future")
 
 
 def _actor(call: Call, by: By | None) -> str:
@@ -163,7 +169,7 @@ async def _wishes(conn: AsyncConnection, profile: Profile, body: ConsentIn, book
         if any(w.subject.key == held[address] for w in wishes):
             raise invalid(f"addresses.{text}", "the same address is named twice")
         wishes.append(wish(Subject("address", held[address]), to))
-    known = await preferences.by_names(conn, body.preferences)
+    known = await preferences.by_names(conn, body.preferences, hold=True)
     for name, to in body.preferences.items():
         if name not in known:
             raise invalid(f"preferences.{name}", "there is no such preference")
@@ -202,6 +208,8 @@ def line_shown(line: HistoryLine) -> dict[str, Any]:
         subject |= {"channel": line.subject_channel, "address": line.subject_value}
     elif line.kind == "preference":
         subject["name"] = line.preference
+        if line.preference_active is False:
+            subject["active"] = False
     return {
         "id": line.id,
         "seq": line.seq,
@@ -246,6 +254,7 @@ EVENTS_CHOSEN = (
     Query("actor", "Who said it, such as `customer` or `key:crm`."),
     Query("subject", "About what.", ("everything", "channel", "address", "preference")),
     Query("channel", "About which channel, or an address of it.", CHANNELS),
+    Query("disposition", "By talks that ended with it, by its name or id."),
     Query("format", "json, or csv.", ("json", "csv")),
 )
 
@@ -264,11 +273,18 @@ async def consent_events(call: Call) -> web.StreamResponse:
         actor=query.get("actor"),
         kind=query.get("subject"),
         channel=query.get("channel"),
+        changes=await _changes_by(call, query["disposition"]) if "disposition" in query else None,
     )
     if query.get("format") == "csv":
         return await _as_csv(call, chosen, before=_seq(after))
     async with call.house.database.read() as conn:
         return await _listed(conn, chosen, after, limit)
+
+
+async def _changes_by(call: Call, named: str) -> Select[tuple[str]]:
+    """The changes that talks with this end have made; raises UnknownDisposition."""
+    async with call.house.database.read() as conn:
+        return interactions.changes_by((await dispositions.require(conn, named)).id)
 
 
 async def _listed(conn: AsyncConnection, chosen: history.Filter, after: str | None, limit: int) -> web.Response:

@@ -90,7 +90,8 @@ async def create(call: Call) -> web.Response:
         await contents.check_preferences(conn, content)
         if body.to.profile_id is not None and not await records.read(conn, [body.to.profile_id]):
             raise invalid("to.profile_id", "there is no such profile")
-        preference_id = await preferences.require(conn, body.preference) if body.preference is not None else None
+        named = body.preference
+        preference_id = await preferences.require(conn, named, hold=True) if named is not None else None
         single = Single(wishes, content, class_, call.actor, profile_id=body.to.profile_id, preference_id=preference_id)
         message_id = await singles.queue(conn, single, now=call.house.now())
         if class_ == "transactional":

@@ -88,6 +88,8 @@ def _operation(route: Route) -> dict[str, Any]:
         told["description"] = more.strip()
     if route.scope is not None:
         told["x-scope"] = route.scope
+    if route.without_key is not None:
+        told["security"] = [{"key": []}, {}]
     if route.body is not None:
         content = {"schema": _ref(route.body), "example": route.example}
         told["requestBody"] = {"required": True, "content": {"application/json": content}}
@@ -119,6 +121,8 @@ def _query_schema(query: Query) -> dict[str, Any]:
         return {"type": "string", "enum": list(query.choices)}
     if query.is_time:
         return {"type": "string", "format": "date-time"}
+    if query.is_many:
+        return {"type": "array", "items": {"type": "string", "minLength": 1}}
     return {"type": "string"} | ({} if query.may_be_empty else {"minLength": 1})
 
 
@@ -126,9 +130,10 @@ def _responses(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, model in sorted(route.answers.items()):
         found[str(status)] = {"description": _first_line(model) if model is not None else "Done."}
-        if model is not None:
-            found[str(status)]["content"] = {"application/json": {"schema": _ref(model)}}
-            found[str(status)]["content"] |= {file: {"schema": {"type": "string"}} for file in route.files}
+        content = {"application/json": {"schema": _ref(model)}} if model is not None else {}
+        content |= {file: {"schema": {"type": "string"}} for file in route.files}
+        if content:
+            found[str(status)]["content"] = content
     for status, words in sorted(_problems(route).items()):
         content = {PROBLEM: {"schema": _ref(ProblemDocument)}}
         found[str(status)] = {"description": words, "content": content}

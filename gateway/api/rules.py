@@ -15,7 +15,7 @@ from gateway import audit
 from gateway.api import shapes
 from gateway.api.answers import Done, answer, listing
 from gateway.api.base import PAGE, Call, Route
-from gateway.api.bodies import Body
+from gateway.api.bodies import Body, not_null
 from gateway.problems import Problem, invalid, not_found
 from inbox import rulebook
 from inbox.rulebook import RuleRow
@@ -119,7 +119,7 @@ async def _columns(conn: AsyncConnection, given: dict[str, Any], subject: Subjec
         columns["subject_kind"] = subject.kind
         columns["preference_id"] = None
         if subject.name is not None:
-            known = await preferences.by_names(conn, [subject.name])
+            known = await preferences.by_names(conn, [subject.name], hold=True)
             if subject.name not in known:
                 raise invalid("subject.name", "there is no such preference")
             columns["preference_id"] = known[subject.name]
@@ -177,9 +177,7 @@ async def get(call: Call) -> web.Response:
 async def patch(call: Call) -> web.Response:
     """Change a rule; it holds for the next message."""
     body = call.body(RulePatch)
-    for name in ("channel", "keyword", "match", "action", "active", "subject"):
-        if name in body.model_fields_set and getattr(body, name) is None:
-            raise invalid(name, "cannot be null")
+    not_null(body, "channel", "keyword", "match", "action", "active", "subject")
     now = call.house.now()
 
     async def work(conn: AsyncConnection) -> Done:

@@ -1,24 +1,21 @@
-"""Defaults and preferences over the API."""
+"""Defaults over the API."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import defaults, preferences
-from consent.preferences import Preference
+from consent import defaults
 from gateway import audit
 from gateway.api import shapes
-from gateway.api.answers import Done, answer, listing
-from gateway.api.base import PAGE, Call, Route
+from gateway.api.answers import Done, answer
+from gateway.api.base import Call, Route
 from gateway.api.bodies import Body
-from gateway.api.consent import Channel, Name
 from gateway.problems import invalid
 
 YesNo = Literal["yes", "no"]
@@ -32,24 +29,6 @@ class DefaultsIn(Body):
     email: YesNo | None = None
     voice: YesNo | None = None
     post: YesNo | None = None
-
-
-class PreferenceIn(Body):
-    """A question put to customers."""
-
-    name: Name
-    """For staff and reports; no other has it."""
-    text: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
-    """All that customers see of it; the name when absent."""
-    description: Annotated[str, StringConstraints(max_length=2000)] | None = None
-    """For staff."""
-    selected_by_default: bool = False
-    active: bool = True
-    linked_channel: Channel | None = None
-    """The channel whose no it follows, and whose yes it brings."""
-    contexts: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(default_factory=list)
-    """Where it is asked; none: everywhere."""
-    partner: Name | None = None
 
 
 async def get_defaults(call: Call) -> web.Response:
@@ -116,44 +95,6 @@ async def _step(call: Call, number: int, work: Callable[[AsyncConnection], Await
     return json.loads(kept.body)
 
 
-def shown(preference: Preference) -> dict[str, Any]:
-    return {
-        "id": preference.id,
-        "name": preference.name,
-        "text": preference.text,
-        "description": preference.description,
-        "selected_by_default": preference.selected_by_default,
-        "active": preference.active,
-        "linked_channel": preference.linked_channel,
-        "contexts": list(preference.contexts),
-        "partner": preference.partner,
-        "created_at": preference.created_at,
-        "updated_at": preference.updated_at,
-    }
-
-
-async def create_preference(call: Call) -> web.Response:
-    """Make a preference: a question put to customers."""
-    body = call.body(PreferenceIn)
-    now = call.house.now()
-
-    async def work(conn: AsyncConnection) -> Done:
-        made = await preferences.create(conn, **body.model_dump(), now=now)
-        await audit.note(conn, call.actor, "preference.created", made.id, {"name": made.name}, now=now)
-        return Done(shown(made), 201)
-
-    return await call.commit(work)
-
-
-async def list_preferences(call: Call) -> web.Response:
-    """The preferences, in the order of their making."""
-    call.query()
-    after, limit = call.page()
-    async with call.house.database.read() as conn:
-        found = await preferences.listed(conn, after=after, limit=limit)
-    return listing([shown(p) for p in found], [p.id for p in found], limit)
-
-
 ROUTES: Sequence[Route] = (
     Route("GET", "/v1/settings/defaults", get_defaults, "configure", answers={200: shapes.Defaults}),
     Route(
@@ -166,15 +107,4 @@ ROUTES: Sequence[Route] = (
         answers={200: shapes.Defaults},
     ),
     Route("POST", "/v1/settings/defaults/apply", apply_defaults, "admin", answers={200: shapes.DefaultsApplied}),
-    Route(
-        "POST",
-        "/v1/preferences",
-        create_preference,
-        "configure",
-        PreferenceIn,
-        example={"name": "Drama", "text": "New plays, about once a month", "linked_channel": "sms"},
-        answers={201: shapes.Preference},
-        problems=(409,),
-    ),
-    Route("GET", "/v1/preferences", list_preferences, "configure", query=PAGE, answers={200: shapes.Preferences}),
 )

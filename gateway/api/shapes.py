@@ -98,6 +98,7 @@ class SubjectShown(Shape):
     channel: ChannelName | None = None
     address: str | None = None
     name: str | None = None
+    active: bool | None = Field(None, description="False for a preference that is inactive by now; else absent.")
 
 
 class Line(Shape):
@@ -248,24 +249,6 @@ class Defaults(Shape):
     email: Literal["yes", "no"]
     voice: Literal["yes", "no"]
     post: Literal["yes", "no"]
-
-
-class Preference(Shape):
-    id: str
-    name: str
-    text: str | None
-    description: str | None
-    selected_by_default: bool
-    active: bool
-    linked_channel: ChannelName | None
-    contexts: list[str]
-    partner: str | None
-    created_at: datetime
-    updated_at: datetime
-
-
-class Preferences(Listing[Preference]):
-    """The preferences, in the order of their making."""
 
 
 class Act(Shape):

@@ -18,7 +18,10 @@ ANA: dict[str, Any] = {
     "tags": ["vip", "drama"],
     "preferences": {"Drama": True, "Musicals": False, "Opera": None},
     "channel": "sms",
-    "links": {"unsubscribe": "https://gw.example.org/unsubscribe/t"},
+    "links": {
+        "unsubscribe": "https://gw.example.org/unsubscribe/t",
+        "preferences": "https://gw.example.org/preferences/t",
+    },
 }
 
 
@@ -40,6 +43,7 @@ ANA: dict[str, Any] = {
         ("{{ tags | join: ', ' }}", "vip, drama"),
         ("{{ channel }} {{ locale }}", "sms es"),
         ("{{ links.unsubscribe }}", "https://gw.example.org/unsubscribe/t"),
+        ("{{ links.preferences }}", "https://gw.example.org/preferences/t"),
         ("{{ attributes.shows | first | replace: 'ml', 'M' }}", "HaMet"),
         ("{{ 'a b' | url_encode }}", "a+b"),
         ("{{ attributes.vip }}", "true"),

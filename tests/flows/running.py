@@ -163,10 +163,12 @@ class Gateway:
         return got
 
     async def api(self, method: str, path: str, *, status: int | None = None, **more: Any) -> Any:
-        """What the API answers; it must be this status, or a 2xx."""
+        """What the API answers; it must be this status, or a 2xx. A page comes as text."""
         got = await self.ask(method, path, **more)
         fits = got.status == status if status else 200 <= got.status < 300
         assert fits, f"{method} {path}: {got.status} {got.body.decode()}"
+        if got.type == "text/html":
+            return got.body.decode()
         return got.json if got.body else None
 
     async def send(

@@ -15,6 +15,8 @@ BROADCAST = {
     "content": {"body": "x"},
     "audience": {"tag": "nobody"},
 }
+# Texted to, since not every gateway of the tests sends e-mail.
+FORM = {"description": "x", "channel": "sms", "confirmation_message": "x", "button_text": "x"}
 # Route → the one scope that opens it (None: any key), and a body that would do something.
 MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("POST", "/v1/profiles"): ("profiles:write", {"first_name": "Ana"}),
@@ -45,6 +47,40 @@ MATRIX: dict[tuple[str, str], tuple[str | None, Any]] = {
     ("PATCH", "/v1/settings/defaults"): ("configure", {"sms": "yes"}),
     ("POST", "/v1/preferences"): ("configure", {"name": "Drama"}),
     ("GET", "/v1/preferences"): ("configure", None),
+    ("POST", "/v1/forms"): ("configure", FORM),
+    ("GET", "/v1/forms"): ("configure", None),
+    ("POST", "/v1/forms/preview"): ("configure", FORM),
+    ("GET", "/v1/forms/{id}"): ("configure", None),
+    ("PATCH", "/v1/forms/{id}"): ("configure", {"active": False}),
+    ("DELETE", "/v1/forms/{id}"): ("configure", None),
+    ("GET", "/v1/forms/{id}/versions"): ("configure", None),
+    ("GET", "/v1/forms/{id}/preview"): ("configure", None),
+    ("POST", "/v1/forms/{id}/submissions"): ("consent:write", {"address": "ana@example.org"}),
+    ("PUT", "/v1/preferences/order"): ("configure", {"names": ["Drama"]}),
+    ("GET", "/v1/preferences/{id}"): ("configure", None),
+    ("PATCH", "/v1/preferences/{id}"): ("configure", {"active": False}),
+    ("DELETE", "/v1/preferences/{id}"): ("configure", None),
+    ("GET", "/v1/preferences/{id}/profiles"): ("profiles:read", None),
+    ("POST", "/v1/preference-groups"): ("configure", {"headline": "News"}),
+    ("GET", "/v1/preference-groups"): ("configure", None),
+    ("PUT", "/v1/preference-groups/order"): ("configure", {"ids": ["News"]}),
+    ("GET", "/v1/preference-groups/{id}"): ("configure", None),
+    ("PATCH", "/v1/preference-groups/{id}"): ("configure", {"active": False}),
+    ("DELETE", "/v1/preference-groups/{id}"): ("configure", None),
+    ("GET", "/v1/questions"): ("consent:read", None),
+    ("POST", "/v1/profiles/{id}/links"): ("consent:write", {}),
+    ("GET", "/v1/profiles/{id}/receipts"): ("consent:read", None),
+    ("GET", "/v1/profiles/{id}/questions"): ("consent:read", None),
+    ("GET", "/v1/settings/terms"): ("configure", None),
+    ("PUT", "/v1/settings/terms"): ("configure", {"texts": {"en": {"text": "As our privacy notice says."}}}),
+    ("POST", "/v1/dispositions"): ("configure", {"name": "No texts", "changes": [{"kind": "channel", "to": "no"}]}),
+    ("GET", "/v1/dispositions"): ("consent:read", None),
+    ("PUT", "/v1/dispositions/order"): ("configure", {"ids": ["No texts"]}),
+    ("GET", "/v1/dispositions/{id}"): ("consent:read", None),
+    ("PATCH", "/v1/dispositions/{id}"): ("configure", {"active": False}),
+    ("DELETE", "/v1/dispositions/{id}"): ("configure", None),
+    ("POST", "/v1/profiles/{id}/interactions"): ("consent:write", {"disposition": "No texts", "channel": "voice"}),
+    ("GET", "/v1/profiles/{id}/interactions"): ("consent:read", None),
     ("POST", "/v1/broadcasts"): ("send", BROADCAST),
     ("GET", "/v1/broadcasts"): ("send", None),
     ("GET", "/v1/broadcasts/{id}"): ("send", None),
@@ -72,8 +108,19 @@ OPEN = {
     ("POST", "/webhooks/{connection}/status"),
     ("GET", "/unsubscribe/{token}"),
     ("POST", "/unsubscribe/{token}"),
+    ("GET", "/forms/{id}"),
+    ("POST", "/forms/{id}"),
+    ("GET", "/embed.js"),
+    ("OPTIONS", "/v1/forms/{id}/submissions"),  # a browser's question, before a page of another site posts
     ("GET", "/confirm/{token}"),
     ("POST", "/confirm/{token}"),
+    ("GET", "/preferences"),
+    ("POST", "/preferences"),
+    ("GET", "/preferences/{token}"),
+    ("POST", "/preferences/{token}"),
+    ("GET", "/preferences/{token}/history"),
+    ("GET", "/preferences/{token}/nothing"),
+    ("GET", "/preferences/{token}/receipts.json"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/v1/openapi.json"),
@@ -82,9 +129,12 @@ OPEN = {
 }
 
 
+QUERIES = {"verdict": "?channel=sms", "profiles": "?state=yes"}  # what must be asked, by the end of the path
+
+
 def _path(gateway_path: str, ids: dict[str, str]) -> str:
     noun = gateway_path.split("/")[2]
-    query = "?channel=sms" if gateway_path.endswith("/verdict") else ""
+    query = QUERIES.get(gateway_path.rpartition("/")[2], "") if "{id}" in gateway_path else ""
     return gateway_path.replace("{id}", ids.get(noun, "nobody")).replace("{external_id}", "crm-7") + query
 
 

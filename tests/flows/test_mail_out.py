@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from gateway.settings import Server, Settings
 from outbox import queue
-from outbox.queue import Reply
+from outbox.queue import Notice
 from store.tables import addresses
 from tests.channels.requests_as_sent import ORIGIN
 from tests.channels.smtp_server import speaking
@@ -94,10 +94,13 @@ async def test_a_broadcast_reaches_who_said_yes_each_with_their_own_words(gatewa
     url, by_mail = re.findall(r"<([^>]+)>", ana.mail["List-Unsubscribe"])
     assert url.startswith(f"{ORIGIN}/unsubscribe/adr_")
     assert re.fullmatch(r"mailto:unsub\+[0-9a-z]{52}@in\.example\.org\?subject=unsubscribe", by_mail)
-    assert ana.body() == f"Hi Ana, on sale.\n\n-- \nExample Theatre\n{ADDRESS}\nDarse de baja: {url}\n"
+    own = re.findall(rf"Elegir lo que recibe: ({ORIGIN}/preferences/\S+)\n", ana.body())
+    assert ana.body() == (
+        f"Hi Ana, on sale.\n\n-- \nExample Theatre\n{ADDRESS}\nDarse de baja: {url}\nElegir lo que recibe: {own[0]}\n"
+    )
     html = ana.body("html")
     assert '<p>Hi <b>Ana</b>, <a href="https://example.org/p">on sale</a>.</p>' in html
-    assert (ADDRESS in html, f'<a href="{url}"' in html, ">From 10</div>" in html) == (True, True, True)
+    assert all(one in html for one in (ADDRESS, f'<a href="{url}"', f'<a href="{own[0]}"', ">From 10</div>"))
     assert "<p>Hi <b>Ben &lt;b&gt;&amp; Co&lt;/b&gt;</b>, " in ben.body("html"), "what is filled in is text"
     assert str(ben.mail["Subject"]) == "Autumn for Ben <b>& Co</b>"
     assert "Unsubscribe: " in ben.body()
@@ -212,10 +215,9 @@ async def test_a_rules_reply_is_a_mail_that_no_machine_answers(gateway: Gateway,
 
     async def work(conn: Any) -> None:
         address = (await conn.execute(select(addresses.c.id).where(addresses.c.value == ANA))).scalar_one()
-        reply = Reply(
-            ana, address, "email", "news", "Example Theatre: you are unsubscribed.", "msg_x", None, sent=False
-        )
-        await queue.add_replies(conn, [reply], now=gateway.clock())
+        body = "Example Theatre: you are unsubscribed."
+        reply = Notice(ana, address, "email", "news", {"body": body}, in_reply_to="msg_x")
+        await queue.add_notices(conn, [reply], now=gateway.clock())
 
     await gateway.house.database.transact(work)
     gateway.house.dispatcher.wake()

@@ -1,4 +1,4 @@
-"""Defaults and preferences over the API."""
+"""Defaults over the API."""
 
 from __future__ import annotations
 
@@ -34,34 +34,6 @@ async def test_the_files_defaults_fill_the_database_once_and_later_it_has_the_wo
     await gateway.api("PATCH", "/v1/settings/defaults", json={"email": "yes"})
     await gateway.restart(defaults=gateway.settings.defaults.model_copy(update={"sms": "yes", "email": "no"}))
     assert await gateway.api("GET", "/v1/settings/defaults") == NO | {"email": "yes"}
-
-
-async def test_a_preference_is_made_once_and_listed(gateway: Gateway) -> None:
-    given = {
-        "name": "Marketing Email",
-        "text": "News by e-mail?",
-        "description": "for staff",
-        "selected_by_default": True,
-        "linked_channel": "email",
-        "contexts": ["donation"],
-        "partner": "Gallery",
-        "active": False,
-    }
-    made = await gateway.api("POST", "/v1/preferences", status=201, json=given)
-    assert {name: made[name] for name in given} == given
-    drama = await gateway.api("POST", "/v1/preferences", status=201, json={"name": "Drama"})
-    assert (drama["text"], drama["active"], drama["selected_by_default"]) == ("Drama", True, False)
-    assert await gateway.api("GET", "/v1/preferences") == {"items": [made, drama], "next": None}
-    got = await gateway.ask("POST", "/v1/preferences", json={"name": "Drama"})
-    assert (got.status, got.json["type"].rpartition("/")[2]) == (409, "name-taken")
-    for wrong in (
-        {},
-        {"name": ""},
-        {"name": "x" * 201},
-        {"name": "A", "linked_channel": "fax"},
-        {"name": "A", "active": 1},
-    ):
-        assert (await gateway.ask("POST", "/v1/preferences", json=wrong)).status == 422, wrong
 
 
 async def test_the_defaults_are_extended_to_those_already_known_by_a_recorded_act(gateway: Gateway) -> None:

@@ -49,6 +49,7 @@ def test_the_story_is_told_to_its_end_and_nothing_is_left(visitor: Operator) -> 
     assert max(map(len, told.splitlines())) <= 80
     assert "\x1b" not in told, "no colours where nobody sees them"
     words = " ".join(told.split())
+    assert "how a call may end: No more texts, No more calls, Do not contact, Wrong number" in words
     assert "Cleo texts START is answered The Globe: you are subscribed" in words
     first, second = re.findall(r"to everybody .*?(?=\d\. )", words)
     assert "Ana sent Ben skipped: opted_out_everything" in first

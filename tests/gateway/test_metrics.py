@@ -241,7 +241,7 @@ async def test_every_label_is_a_word_of_the_house(gateway: Gateway, settings: Se
         "outcome": {"accepted", "rejected", "not_sent", "in_doubt", "abandoned"},
         "why": {"idle", "slow_head", "slow_body", "slow_reader", "crowded"},
         "group": {"inbox", "reports", "address_reports", "parked"},
-        "loop": {"planner", "dispatcher", "settlement", "sweeper", "tidier", "reviews", "forwarder"},
+        "loop": {"planner", "dispatcher", "settlement", "sweeper", "tidier", "reviews", "forwarder", "intake"},
     }
     for name, labels in await scraped(gateway):
         for label, value in labels:

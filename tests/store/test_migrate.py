@@ -242,7 +242,7 @@ async def test_what_waits_for_a_confirmation_still_does_after_0007(make_database
         assert asked["cnf_1"].wishes == [{"kind": "channel", "key": "email", "to": "yes"}]
         assert asked["cnf_2"].wishes == [{"kind": "preference", "key": "prf_2", "to": "yes"}]
         assert asked["cnf_2"].evidence == {"text": "DRAMA"}
-        assert (asked["cnf_1"].silent, asked["cnf_1"].asked_at) == (False, now)
+        assert (asked["cnf_1"].at_no, asked["cnf_1"].asked_at) == (False, now)
         order = select(preferences.c.name, preferences.c.group_id).order_by(preferences.c.position)
         assert [tuple(row) for row in await conn.execute(order)] == [("Drama", None), ("Opera", None)]
         assert (await conn.execute(select(rules.c.preference_id))).scalars().all() == ["prf_2"]

@@ -71,13 +71,15 @@ def _confirmations() -> None:
         table.add_column(sa.Column("wishes", types.Json(), nullable=True))
         table.add_column(sa.Column("details", types.Json(), nullable=True))
         table.add_column(sa.Column("form_id", types.Key(), nullable=True))
-        table.add_column(sa.Column("silent", sa.Boolean(), nullable=False, server_default=sa.false()))
+        table.add_column(sa.Column("at_no", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.execute(f"UPDATE confirmations SET wishes = {build}")  # noqa: S608 - no value of anybody's
     with op.batch_alter_table("confirmations") as table:
         table.alter_column("wishes", existing_type=types.Json(), nullable=False)
         table.drop_column("subject_kind")
         table.drop_column("subject_key")
     op.create_index("ix_confirmations_same_as", "confirmations", ["same_as", "asked_at"])
+    with op.batch_alter_table("attempts") as table:  # who is asked may be nobody yet
+        table.alter_column("profile_id", existing_type=types.Key(), nullable=True)
 
 
 def _dispositions() -> None:

@@ -91,6 +91,10 @@ class Screen:
             self._amiss = [said for said in self._amiss if f"status of {status}" not in said]
         return self.page
 
+    def forget(self, words: str) -> None:
+        """What was to be said on the console."""
+        self._amiss = [said for said in self._amiss if words not in said]
+
     async def show(self, html: str) -> Page:
         """A page of the test's own."""
         self._amiss.clear()

@@ -1,0 +1,275 @@
+"""The boxes of a person's own page, and what it means that some are ticked. Pure.
+
+Every box that was shown is answered: ticked is yes, unticked is no. An address follows its channel, so that its box
+says only whether it is switched off by itself. A no counts at once, whoever holds the link; a yes needs a fresh link,
+and no newer no.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from consent.states import EVERYTHING, Flag, Flags, State, Subject, Wish, state_of
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address that a person has."""
+
+    id: str
+    channel: str
+    shown: str  # masked
+    is_suppressed: bool = False  # somebody who had it said no to it
+    is_undeliverable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    subject: Subject
+    text: str  # as it is shown
+    state: State  # of its own
+    is_on: bool  # as it is shown
+    channel: str | None = None  # of a channel or an address
+    linked: str | None = None  # the channel to which a preference is linked
+    is_ended: bool = False  # its yes has expired
+    is_by_link: bool = False  # its no came with the channel's
+    needs_text: bool = False  # nothing but START, from there, brings it back: then there is no box
+    is_followed: bool = False  # an address that says nothing of its own
+
+    @property
+    def key(self) -> str:
+        return f"{self.subject.kind}:{self.subject.key}"
+
+    @property
+    def is_new(self) -> bool:
+        return self.state == "not_asked" and self.subject.kind != "address"
+
+    @property
+    def mark(self) -> str:
+        """By which an answer to another text than this is told."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel and its addresses."""
+
+    box: Box
+    addresses: tuple[tuple[Address, Box | None], ...]  # None: it has no box of its own
+    only_is_off: bool = False  # of one address: it is at no by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Preferences under a headline."""
+
+    headline: str | None
+    text: str | None
+    boxes: tuple[Box, ...]
+
+
+# --- what is shown ----------------------------------------------------------------------------
+
+
+def channels_of(
+    addresses: Sequence[Address], flags: Flags, texts: Mapping[str, str], order: Iterable[str], now: datetime
+) -> list[Channel]:
+    """A channel for each on which the person has an address; `texts`: what stands beside the box, by channel."""
+    found = []
+    for name in order:
+        having = [one for one in addresses if one.channel == name]
+        if having:
+            found.append(_channel(name, having, flags, texts[name], now))
+    return found
+
+
+def _channel(name: str, having: Sequence[Address], flags: Flags, text: str, now: datetime) -> Channel:
+    subject = Subject("channel", name)
+    flag, everything = flags.get(subject), flags.get(EVERYTHING)
+    is_ended = _has_ended(flag, now)
+    is_closed = everything is not None and everything.state == "no" and not (flag is not None and flag.opens)
+    is_on = flag is not None and flag.state == "yes" and not is_ended and not is_closed
+    boxes = [_address(one, flags, now) for one in having]
+    needs_text = not is_on and all(box.needs_text for box in boxes)
+    box = Box(subject, text, state_of(flags, subject), is_on, name, is_ended=is_ended, needs_text=needs_text)
+    several = len(having) > 1
+    return Channel(
+        box,
+        tuple((one, own if several and not needs_text else None) for one, own in zip(having, boxes, strict=True)),
+        only_is_off=not several and boxes[0].state == "no",
+    )
+
+
+def _address(one: Address, flags: Flags, now: datetime) -> Box:
+    subject = Subject("address", one.id)
+    flag = flags.get(subject)
+    is_off = one.is_suppressed or (flag is not None and flag.state == "no")
+    needs_text = is_off and one.channel in ("sms", "whatsapp")
+    return Box(
+        subject,
+        one.shown,
+        state_of(flags, subject),
+        not is_off,
+        one.channel,
+        needs_text=needs_text,
+        is_followed=flag is None or flag.state == "not_asked",
+        is_ended=_has_ended(flag, now),
+    )
+
+
+def preference(id_: str, text: str, linked: str | None, flags: Flags, now: datetime) -> Box:
+    subject = Subject("preference", id_)
+    flag = flags.get(subject)
+    is_ended = _has_ended(flag, now)
+    is_on = flag is not None and flag.state == "yes" and not is_ended
+    is_by_link = flag is not None and flag.state == "no" and flag.via == "link"
+    return Box(subject, text, state_of(flags, subject), is_on, None, linked, is_ended, is_by_link)
+
+
+def _has_ended(flag: Flag | None, now: datetime) -> bool:
+    return flag is not None and flag.state == "yes" and flag.expires_at is not None and flag.expires_at <= now
+
+
+# --- what was answered ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the boxes come to."""
+
+    wishes: tuple[Wish, ...] = ()  # count at once
+    waiting: tuple[Wish, ...] = ()  # yeses that need a word from the address
+    overtaken: tuple[Box, ...] = ()  # yeses over a no that is newer than the page
+    reworded: tuple[Box, ...] = ()  # yeses to what says something else by now
+    answered: tuple[tuple[Box, bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page as it was sent in."""
+
+    shown: Mapping[str, str]  # key → mark, of every box that was on it
+    ticked: frozenset[str]  # keys
+
+
+def decide(
+    channels: Sequence[Channel],
+    groups: Sequence[Group],
+    sheet: Sheet,
+    *,
+    is_fresh: bool,
+    newer: Collection[Subject] = frozenset(),
+) -> Answers:
+    """What a sheet comes to, seen from the boxes as they are now. `newer`: what was declined since it was shown."""
+    boxes = [box for box in _all(channels, groups) if box.key in sheet.shown and not box.needs_text]
+    said = {box.subject: box.key in sheet.ticked for box in boxes}
+    decision = _Decision(said, is_fresh, frozenset(newer), sheet.shown)
+    for box in boxes:
+        decision.take(box)
+    return decision.answers(boxes, channels)
+
+
+def _all(channels: Sequence[Channel], groups: Sequence[Group]) -> Iterable[Box]:
+    for channel in channels:
+        yield channel.box
+        yield from (box for _, box in channel.addresses if box is not None)
+    for group in groups:
+        yield from group.boxes
+
+
+class _Decision:
+    """The answers, one after the other."""
+
+    def __init__(
+        self, said: Mapping[Subject, bool], is_fresh: bool, newer: frozenset[Subject], marks: Mapping[str, str]
+    ) -> None:
+        self._said, self._is_fresh, self._newer, self._marks = said, is_fresh, newer, marks
+        self._now: dict[Subject, Wish] = {}
+        self._waiting: dict[Subject, Wish] = {}
+        self._overtaken: list[Box] = []
+        self._reworded: list[Box] = []
+        self._opened: set[str] = set()  # channels that a linked preference opens
+        self._closed: set[str] = set()  # channels that were on, and are declined
+
+    def take(self, box: Box) -> None:
+        wishes_it = self._said[box.subject]
+        if box.subject.kind == "channel" and box.is_on and not wishes_it:
+            self._closed.add(box.subject.key)
+        if not wishes_it:
+            self._decline(box)
+        elif not box.is_on:
+            self._turn_on(box)
+        elif self._is_fresh and self._is_said_again(box):
+            self._now[box.subject] = Wish(box.subject, "yes")
+
+    def _decline(self, box: Box) -> None:
+        """A no; where it is one already, it is said again only by whom we know to be the one."""
+        if box.state != "no" or self._is_fresh:
+            self._now[box.subject] = Wish(box.subject, "no")
+
+    def _turn_on(self, box: Box) -> None:
+        if self._is_overtaken(box):
+            self._overtaken.append(box)
+        elif self._marks[box.key] != box.mark:
+            self._reworded.append(box)
+        else:
+            if box.linked is not None:
+                self._opened.add(box.linked)
+            into = self._now if self._is_fresh else self._waiting
+            into[box.subject] = Wish(box.subject, "yes")
+
+    def _is_overtaken(self, box: Box) -> bool:
+        above = [Subject("channel", name) for name in (box.channel, box.linked) if name is not None]
+        return not self._newer.isdisjoint({box.subject, EVERYTHING, *above})
+
+    def _is_said_again(self, box: Box) -> bool:
+        """Whether a yes that stands is to be said again; of an address not where it would open what is closed."""
+        if self._marks[box.key] != box.mark or (box.linked in self._closed):
+            return False  # what a channel turns by its link, it may bring back by it
+        if box.subject.kind != "address":
+            return True
+        return box.state == "yes" and self._said.get(Subject("channel", box.channel or ""), False)
+
+    def answers(self, boxes: Sequence[Box], channels: Sequence[Channel]) -> Answers:
+        for channel in channels:
+            self._finish(channel)
+            if self._is_turned_on(channel.box):
+                for box in boxes:  # what was left unticked does not come back with the channel
+                    if box.linked == channel.box.channel and box.is_by_link and not self._said[box.subject]:
+                        self._now[box.subject] = Wish(box.subject, "no")
+        return Answers(
+            tuple(self._now.values()),
+            tuple(self._waiting.values()),
+            tuple(self._overtaken),
+            tuple(self._reworded),
+            tuple((box, self._said[box.subject]) for box in boxes),
+        )
+
+    def _finish(self, channel: Channel) -> None:
+        """What channel, addresses and links mean together."""
+        subject = channel.box.subject
+        said_no = self._now.get(subject) == Wish(subject, "no")
+        if said_no and not channel.box.is_on and (subject.key in self._opened or self._is_kept_open(channel)):
+            del self._now[subject]  # unticked as before: a linked preference opens it, or an address stays
+        for into in (self._now, self._waiting):
+            if into.get(subject) == Wish(subject, "yes"):
+                for address in _switched_off(channel):
+                    into[address] = Wish(address, "yes")
+
+    def _is_turned_on(self, box: Box) -> bool:
+        return not box.is_on and Wish(box.subject, "yes") in (*self._now.values(), *self._waiting.values())
+
+    def _is_kept_open(self, channel: Channel) -> bool:
+        """Whether an address is open under the channel's no: that no, said again, would close it."""
+        return any(
+            box is not None and box.state == "yes" and self._said.get(box.subject, False)
+            for _, box in channel.addresses
+        )
+
+
+def _switched_off(channel: Channel) -> list[Subject]:
+    """The one address of a channel, where it is at no by itself: a yes to the channel means it too."""
+    return [Subject("address", channel.addresses[0][0].id)] if channel.only_is_off else []

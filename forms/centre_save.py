@@ -1,0 +1,286 @@
+"""What is sent in from a person's own page, and what it comes to: one change, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import holds, reading, terms
+from consent.states import Change, Wish, state_of
+from content import letters, own_page
+from content.languages import Language
+from forms import boxes, budgets, centre_state
+from forms.boxes import Box, Sheet
+from forms.desk import Desk
+from forms.posted import Posted
+from outbox import confirmations, heed, people, questions, queue
+from outbox.confirmations import GOOD_FOR, Details, Wanted
+from outbox.manage_links import Opened
+from outbox.people import Draft
+from outbox.queue import Notice
+from profiles import links
+from profiles.addresses import Address, BadAddress
+from profiles.masking import masked
+from profiles.records import AttributesTooLarge, Profile
+from store.ids import new_id
+from store.locks import lock_people
+
+MOST_IN_AN_HOUR = 60  # times that one person's page is sent in; beyond that what stands is not said again
+_AN_HOUR = timedelta(hours=1)
+MOST_OF_A_DETAIL = 200  # characters
+_MOVES_A_DAY = 5  # new mailboxes that are written to for one person
+_ATTRIBUTE = "attributes."
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Who sends it in, and how they came."""
+
+    desk: Desk
+    opened: Opened
+    speech: Language
+    who: Mapping[str, Any]  # their network address and browser
+    now: datetime
+
+    is_often: bool = False  # it was done all too often in a while: then nothing is said again
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.opened.is_fresh(self.now) and not self.is_often
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of a page that was sent in."""
+
+    overtaken: tuple[Box, ...] = ()  # not turned on: somebody has said no since the page was shown
+    reworded: tuple[Box, ...] = ()  # not turned on: it says something else by now
+    is_stale: bool = False  # something was said since the page was shown
+    asked: str | None = None  # the address, masked, at which the rest is to be confirmed
+    is_waiting: bool = False  # the rest was asked for lately, and is not asked for again
+    is_unreachable: bool = False  # nobody can be asked
+    is_too_long: bool = False  # the details
+
+
+async def save(
+    conn: AsyncConnection, came: Came, profile: Profile, given: Posted, contexts: Collection[str]
+) -> tuple[Saved, heed.Heeded]:
+    """Take the boxes and the details; the caller holds the profile."""
+    came = await _counted(conn, came, profile)
+    page = await centre_state.read(conn, profile, came.speech, contexts, now=came.now)
+    seen = _number(given.one("seen"))
+    newer = await centre_state.declined_since(conn, profile.id, seen)
+    answers = boxes.decide(page.channels, page.groups, _sheet(given), is_fresh=came.is_fresh, newer=newer)
+    names, attributes = _corrected(came, profile, given)
+    corrects = bool(names or attributes)
+    shown_terms = await terms.current(conn, came.speech.code)
+    evidence = {
+        "wording": [{"text": box.text, "ticked": said, "new": box.is_new} for box, said in answers.answered],
+        "language": came.speech.code,
+        **({"terms_version": shown_terms.version} if shown_terms is not None else {}),
+    }
+    asked, is_waiting, is_unreachable, is_too_long = None, False, False, False
+    if corrects and came.is_fresh:
+        try:
+            await people.change(conn, profile.id, Draft(names=names, attributes=attributes or None), now=came.now)
+        except AttributesTooLarge:
+            is_too_long = True
+    if answers.waiting or (corrects and not came.is_fresh):
+        details = Details({name: value or "" for name, value in names.items()}, attributes)
+        place = await centre_state.confirmed_at(conn, profile, came.opened.address_id, came.desk.carriers)
+        if place is None:
+            is_unreachable = True
+        elif await _ask(conn, came, profile, place, answers.waiting, details, evidence):
+            asked = masked(place.channel, place.value)
+        else:
+            is_waiting = True
+    heeded = await record(conn, came, profile, answers.wishes, evidence) if answers.wishes else heed.Heeded()
+    saved = Saved(
+        answers.overtaken,
+        answers.reworded,
+        is_stale=seen < page.seen,
+        asked=asked,
+        is_waiting=is_waiting,
+        is_unreachable=is_unreachable,
+        is_too_long=is_too_long,
+    )
+    return saved, heeded
+
+
+async def _counted(conn: AsyncConnection, came: Came, profile: Profile) -> Came:
+    within = await budgets.spend(conn, f"own:{profile.id}", most=MOST_IN_AN_HOUR, within=_AN_HOUR, now=came.now)
+    return came if within else replace(came, is_often=True)
+
+
+async def decline(
+    conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish], evidence: Mapping[str, Any]
+) -> heed.Heeded:
+    """Let it all be no; said all too often, only what is not so yet, or what would be closed by it."""
+    came = await _counted(conn, came, profile)
+    if came.is_often:
+        flags = (await reading.flags_of(conn, [profile.id]))[profile.id]
+        if not any(flag.opens for flag in flags.values()):
+            wishes = [wish for wish in wishes if state_of(flags, wish.subject) != "no"]
+    return await record(conn, came, profile, wishes, evidence)
+
+
+async def record(
+    conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish], evidence: Mapping[str, Any]
+) -> heed.Heeded:
+    """Let it be so, on the person's word; where a fresh link proves that, as a word from the address it was sent to."""
+    opened = came.opened
+    proved = opened.address_id if came.is_fresh and opened.way == "asked" else None
+    change = Change(
+        profile_id=profile.id,
+        change_id=new_id("chg"),
+        wishes=tuple(wishes),
+        source="preference_centre",
+        actor="customer",
+        address_id=proved,
+        evidence={"link": opened.way, "link_sent_to": opened.address_id, **evidence, **came.who},
+    )
+    return await heed.record(conn, [change], now=came.now)
+
+
+def _sheet(given: Posted) -> Sheet:
+    shown = {}
+    for one in given.all("shown"):
+        key, _, mark = one.rpartition("~")
+        shown[key] = mark
+    return Sheet(shown, frozenset(given.all("yes")))
+
+
+def _number(text: str) -> int:
+    """Of what is no number of a line, none was seen."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= 18 else 0
+
+
+# --- details ----------------------------------------------------------------------------------
+
+
+def detail_of(profile: Profile, name: str) -> str | None:
+    """What is known of it, empty for nothing; None for what is no text, which nobody can correct here."""
+    value = profile.attributes.get(name.removeprefix(_ATTRIBUTE)) if name.startswith(_ATTRIBUTE) else None
+    if name.startswith(_ATTRIBUTE):
+        return value or "" if isinstance(value, str | None) else None
+    return getattr(profile, name) or ""
+
+
+def _corrected(came: Came, profile: Profile, given: Posted) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """Names and attributes that are to be others. Where the page showed none, an empty field says nothing."""
+    names: dict[str, str | None] = {}
+    attributes: dict[str, str | None] = {}
+    for name in came.desk.details:
+        if not given.has(f"detail.{name}"):
+            continue
+        value = " ".join(given.one(f"detail.{name}").split())[:MOST_OF_A_DETAIL]
+        if detail_of(profile, name) in (value, None) or (not value and not came.is_fresh):
+            continue
+        if name.startswith(_ATTRIBUTE):
+            attributes[name.removeprefix(_ATTRIBUTE)] = value or None
+        else:
+            names[name] = value or None
+    return names, attributes
+
+
+# --- what has to be confirmed -----------------------------------------------------------------
+
+
+async def _ask(
+    conn: AsyncConnection,
+    came: Came,
+    profile: Profile,
+    place: centre_state.Place,
+    wishes: Sequence[Wish],
+    details: Details,
+    evidence: Mapping[str, Any],
+) -> bool:
+    """Ask at the person's own address whether it is so; returns whether they are, for once a day is enough."""
+    await lock_people(conn, [profile.id])
+    desk = came.desk
+    points = await _points(conn, came, profile, wishes)
+    wanted = Wanted(
+        place.address_id,
+        place.channel,
+        tuple(wishes),
+        {"preference_centre": True, "asked_for": points, "link": came.opened.way, **evidence, **came.who},
+        came.now,
+        profile_id=profile.id,
+        details=details,
+        same_as=desk.book.same_as(desk.book.proved(place.channel, place.value)),
+        at_no=place.address_id in await holds.at_no(conn, [place.address_id]),
+    )
+    [id_] = await confirmations.ask(conn, [wanted], now=came.now)
+    if id_ is None:
+        return False
+    link = desk.confirm_links(id_)
+    if place.channel == "email":
+        points += own_page.corrections(came.speech) if details.names or details.attributes else []
+        content = letters.question(came.speech, points, organisation=desk.organisation, link=link)
+    else:
+        content = own_page.confirm_by_text(came.speech, link, organisation=desk.organisation)
+    await _tell(conn, came, place.channel, profile.id, place.address_id, content)
+    return True
+
+
+async def _points(conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish]) -> list[str]:
+    """What is asked for, a line each."""
+    having = {one.address_id: masked(one.channel, one.value) for one in profile.addresses}
+    named = [having[wish.subject.key] for wish in wishes if wish.to == "yes" and wish.subject.key in having]
+    points = await questions.in_words(conn, wishes, came.speech)
+    return points + [own_page.at_address(came.speech, address) for address in named]
+
+
+async def _tell(
+    conn: AsyncConnection, came: Came, channel: str, profile_id: str | None, address_id: str, content: Mapping[str, str]
+) -> None:
+    carrier = came.desk.carriers[channel]
+    notice = Notice(profile_id, address_id, channel, carrier.connection, content, not_after=came.now + GOOD_FOR)
+    await queue.add_notices(conn, [notice], now=came.now)
+
+
+def mailbox(desk: Desk, text: str) -> Address | None:
+    """The mailbox that was typed, if it is one."""
+    try:
+        return desk.book.parse("email", text)
+    except BadAddress:
+        return None
+
+
+async def ask_to_move(conn: AsyncConnection, came: Came, profile: Profile, old: str, new: Address) -> None:
+    """Ask at `new` whether it is to take the place of the address `old`, and tell that one.
+
+    Whoever lives at `new` is asked once a day, and not all too many are for one person; what is answered tells of none.
+    """
+    desk, day = came.desk, timedelta(days=1)
+    if "email" not in desk.carriers:
+        return
+    within = await budgets.spend(conn, f"move:{profile.id}", most=_MOVES_A_DAY, within=day, now=came.now)
+    ids = await links.ensure_addresses(conn, [new], now=came.now, lock=False)
+    address_id = ids[new.hash]
+    await lock_people(conn, [profile.id], also=[address_id])
+    if not within or address_id in {one.address_id for one in profile.addresses}:
+        return
+    await links.restore_values(conn, [new])
+    wanted = Wanted(
+        address_id,
+        "email",
+        (),
+        {"preference_centre": True, "link": came.opened.way, "replaces": old, **came.who},
+        came.now,
+        profile_id=profile.id,
+        details=Details(replaces=old),
+        same_as=desk.book.same_as(new),
+    )
+    [id_] = await confirmations.ask(conn, [wanted], now=came.now)
+    if id_ is None:
+        return
+    points = own_page.this_address(came.speech)
+    asked = letters.question(came.speech, points, organisation=desk.organisation, link=desk.confirm_links(id_))
+    told = own_page.moving(came.speech, organisation=desk.organisation, contact=desk.controller.contact)
+    await _tell(conn, came, "email", None, address_id, asked)
+    await _tell(conn, came, "email", profile.id, old, told)

@@ -1,0 +1,234 @@
+"""What keeps machines off the forms: a signed nonce that works once, a field that nobody sees, work, and budgets.
+
+    nonce = hand_out(desk, form_id, version, page_url=…, at=…)     # into the page, as the field `nonce`
+    challenge = ask_for_work(desk, form_id, nonce, at=…)           # into the page, where the form asks for it
+    await admit(desk, request, fields, …)                          # Admitted, or Refused and why
+
+None of it looks at who is known here: the statements of an answer are the same for everybody's address.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as BadBase64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from secrets import token_urlsafe
+from typing import Literal
+
+import phonenumbers
+import structlog
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from forms import budgets, spending, work
+from forms.desk import Desk
+from profiles.addresses import is_number, same_mailbox
+
+log = structlog.get_logger("forms")
+
+HONEYPOT = "website"  # nobody sees the field: who fills it in is none
+WORK = "work"  # the field of the solution
+TOO_QUICK, TOO_OLD = timedelta(seconds=3), timedelta(hours=24)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_MOST_OF_A_PAGE = 400  # bytes of the embedding page's URL, so that the nonce fits what Signed reads
+# Who comes from there is behind a proxy that nobody has told us of, or in the house: it is no network of anybody's.
+_INSIDE = [
+    ip_network(one)
+    for one in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+                "::1/128", "fc00::/7", "fe80::/10")
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    page_url: str | None  # where the form was shown, if its nonce tells
+    shown_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why something was not let through.
+
+    `again`: too quick, too old, used already, or of another form: it is shown again. `quiet`: a machine, or too much:
+    it is answered as if it had been taken. `work`: the browser's part is missing.
+    """
+
+    why: Literal["again", "quiet", "work"]
+    nonce: str = ""  # to show it again with, where the one that came was ours
+
+
+@dataclass(frozen=True, slots=True)
+class _Nonce:
+    """What a nonce says."""
+
+    form_id: str
+    version: int
+    made_at: datetime  # to the millisecond
+    page_url: str | None
+
+
+def hand_out(desk: Desk, form_id: str, version: int, *, page_url: str | None, at: datetime) -> str:
+    """The nonce of a page that is shown now."""
+    page = page_url and page_url.encode("utf-8", "replace")[:_MOST_OF_A_PAGE].decode("utf-8", "ignore")
+    said = ["form", form_id, version, int(at.timestamp() * 1000), token_urlsafe(9), page]
+    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+    return desk.signed.sign(urlsafe_b64encode(text.encode()).decode())
+
+
+def ask_for_work(desk: Desk, form_id: str, nonce: str, *, at: datetime) -> str:
+    """The challenge of a page with this nonce, as JSON; the page sends its solution as the field WORK."""
+    return work.challenge(desk.book.key, about=_about(form_id, nonce), expires_at=at + TOO_OLD)
+
+
+async def admit(
+    desk: Desk,
+    request: web.Request,
+    fields: Mapping[str, str],
+    *,
+    form_id: str,
+    version: int,
+    channel: str,
+    address: str,
+    proof_of_work: bool,
+    needs_nonce: bool = True,
+) -> Admitted | Refused:
+    """Whether what was sent in is let through; it has spent its nonce and its part of the budgets then.
+
+    A page of another site's has no nonce (`needs_nonce`). `address`: normalised.
+    """
+    now = desk.clock()
+    if fields.get(HONEYPOT):
+        return Refused("quiet")
+    token, nonce = fields.get("nonce", ""), None
+    if needs_nonce:
+        nonce = _read(desk, token)
+        if nonce is None or nonce.form_id != form_id:
+            return Refused("again")
+        if now - nonce.made_at < TOO_QUICK:
+            return Refused("again", token)  # which is old enough in a moment
+        if now - nonce.made_at >= TOO_OLD:
+            return Refused("again", _renewed(desk, nonce, version, now))
+        if proof_of_work and not _has_worked(desk, fields.get(WORK, ""), form_id, token, now):
+            return Refused("work", token)
+    counted = _counted(desk, request, form_id, channel, address)
+
+    async def take(conn: AsyncConnection) -> tuple[bool, _Over | None]:
+        fresh = nonce is None or await spending.spend(conn, token, until=nonce.made_at + TOO_OLD + _HOUR)
+        return fresh, await _count(conn, counted, now=now, is_taken=fresh)
+
+    fresh, over = await desk.database.transact(take, apart=True)
+    if nonce is not None and not fresh:
+        return Refused("again", _renewed(desk, nonce, version, now))
+    if over is not None:
+        if over.is_first:  # once, and not for every one that follows
+            log.warning("forms.budget_spent", why=over.what)
+        return Refused("quiet")
+    return Admitted(None, version) if nonce is None else Admitted(nonce.page_url, nonce.version)
+
+
+# --- the nonce ---------------------------------------------------------------------------------
+
+
+def _read(desk: Desk, token: str) -> _Nonce | None:
+    """What the nonce says; None for what is none of ours."""
+    text = desk.signed.read(token)
+    if text is None:
+        return None
+    try:
+        kind, form_id, version, made, _, page_url = json.loads(urlsafe_b64decode(text))
+    except (BadBase64, ValueError):  # signed for something else
+        return None
+    if kind != "form":
+        return None
+    return _Nonce(form_id, version, datetime.fromtimestamp(made / 1000, UTC), page_url)
+
+
+def _renewed(desk: Desk, nonce: _Nonce, version: int, now: datetime) -> str:
+    return hand_out(desk, nonce.form_id, version, page_url=nonce.page_url, at=now)
+
+
+def _about(form_id: str, nonce: str) -> dict[str, str]:
+    return {"form": form_id, "nonce": spending.digest_of(nonce)}
+
+
+def _has_worked(desk: Desk, solution: str, form_id: str, nonce: str, now: datetime) -> bool:
+    return work.is_done(desk.book.key, solution, about=_about(form_id, nonce), now=now)
+
+
+# --- budgets -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    what: str  # as the configuration names it
+    whose: str
+    most: int
+    within: timedelta
+
+    @property
+    def name(self) -> str:
+        return f"{self.what}:{self.whose}"
+
+
+def _counted(desk: Desk, request: web.Request, form_id: str, channel: str, address: str) -> Sequence[_Budget]:
+    """The budgets that a post is of: what is over one of them uses up none of those behind it, which others share."""
+    most = desk.budgets
+    found = [
+        _Budget("posts_per_network", network, most.posts_per_network, _HOUR)
+        for network in [_network(desk, request)]
+        if network is not None
+    ]
+    found.append(_Budget("posts_per_address", _keyed(desk, _canonical(channel, address)), most.posts_per_address, _DAY))
+    found.append(_Budget("posts_per_form", form_id, most.posts_per_form, _HOUR))
+    if channel != "email":  # a text costs, and some numbers pay whoever has them texted
+        found.append(_Budget("numbers_per_country", _country(address), most.numbers_per_country, _DAY))
+        found.append(_Budget("numbers_per_form", form_id, most.numbers_per_form, _DAY))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """A budget that is spent."""
+
+    what: str
+    is_first: bool  # to find it so
+
+
+async def _count(conn: AsyncConnection, counted: Sequence[_Budget], *, now: datetime, is_taken: bool) -> _Over | None:
+    """Count a post in each budget; returns the one that is spent. The same statements whatever comes of it."""
+    over = None
+    for budget in counted:
+        more = int(is_taken and over is None)
+        count = await budgets.count(conn, budget.name, within=budget.within, now=now, more=more)
+        if more and count > budget.most:
+            over = _Over(budget.what, count == budget.most + 1)
+    return over
+
+
+def _network(desk: Desk, request: web.Request) -> str | None:
+    """Whose network a post comes from, by its keyed hash; None for who comes from inside."""
+    client = desk.client(request)
+    if client is not None and any(client in network for network in _INSIDE):
+        return None
+    return budgets.network_of(client, desk.book.key)
+
+
+def _canonical(channel: str, address: str) -> str:
+    """What of an address counts as one: a mailbox however it is written, a number whatever it is used for."""
+    return same_mailbox(address) if channel == "email" else address
+
+
+def _keyed(desk: Desk, canonical: str) -> str:
+    return hmac.digest(desk.book.key, b"budget\x00" + canonical.encode(), "sha256").hex()
+
+
+def _country(address: str) -> str:
+    if not is_number(address):
+        return "none"
+    number = phonenumbers.parse(address, None)
+    return phonenumbers.region_code_for_number(number) or f"+{number.country_code}"

@@ -1,0 +1,343 @@
+"""The opt-in form: GET shows it, POST sends it in. No login, no cookie; what it answers tells nothing of anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import phonenumbers
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent.terms import Terms
+from content.languages import Language
+from forms import catalogue, colours, defence, entries, intake, texting
+from forms.catalogue import Shown
+from forms.desk import DESK, Desk, page, unknown_link, who_asks
+from forms.entries import Entry, Typed
+from forms.look import spoken, text_of
+from forms.owner import Owner, owner_of
+from forms.texting import Texting
+from forms.wishes import origin_of
+from forms.work import MOST
+
+BODY_BYTES = 65_536
+_MOST_FIELDS = 200
+_MOST_OF_A_PAGE = 300  # characters of the embedding page's URL that are kept
+_MOST_OF_A_NONCE = 1000
+
+
+def mount(app: web.Application) -> None:
+    """Add the routes; the application is given its Desk when it starts."""
+    app.router.add_get("/forms/{id}", ask)
+    app.router.add_post("/forms/{id}", send)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A form as somebody has it before them."""
+
+    form_id: str
+    version: int
+    shown: Shown
+    speech: Language
+    is_open: bool = True
+    terms: Terms | None = None
+    texting: Texting | None = None
+    owner: Owner | None = None
+
+    @property
+    def framers(self) -> list[str]:
+        more = self.owner.embed_origin if self.owner is not None else None
+        return list(dict.fromkeys((*self.shown.allowed_origins, *([more] if more else ()))))
+
+    @property
+    def locale(self) -> str | None:
+        return self.owner.locale if self.owner is not None else None
+
+
+# --- what is asked of it -----------------------------------------------------------------------
+
+
+async def ask(request: web.Request) -> web.Response:
+    """Show the form. Nothing is kept of it."""
+    desk = request.app[DESK]
+    sight = await look_at(request, request.match_info["id"])
+    if sight is None or not sight.is_open:
+        return closed(request, sight)
+    owner = sight.owner
+    typed = Typed(owner.address, owner.fields, owner.ticked) if owner is not None else _untyped(sight.shown)
+    page_url = page_of(request.headers.get("Referer", ""))
+    return shown_again(request, sight, typed, nonce=nonce_for(desk, sight, page_url), status=200)
+
+
+async def send(request: web.Request) -> web.Response:
+    """Take what was typed. The answer is the same whoever has the address."""
+    desk = request.app[DESK]
+    fields = fields_in(await read_body(request))
+    sight = await look_at(request, request.match_info["id"])
+    if sight is None or not sight.is_open or not sight.shown.is_typed:
+        return closed(request, sight)
+    typed = typed_of(sight.shown, fields)
+    entry = read_entry(desk, sight, typed)
+    nonce = fields.get("nonce", [""])[0][:_MOST_OF_A_NONCE]
+    if entry.address is None or entry.wrong:
+        return shown_again(request, sight, typed, wrong=entry.wrong, nonce=nonce or nonce_for(desk, sight, None))
+    admitted = await defence.admit(
+        desk,
+        request,
+        {name: values[0] for name, values in fields.items()},
+        form_id=sight.form_id,
+        version=sight.version,
+        channel=sight.shown.channel,
+        address=entry.address.value,
+        proof_of_work=sight.shown.proof_of_work,
+    )
+    if isinstance(admitted, defence.Refused):
+        if admitted.why == "quiet":
+            return thanks(request, sight)
+        nonce = admitted.nonce or nonce_for(desk, sight, None)
+        return shown_again(request, sight, typed, note=admitted.why, nonce=nonce)
+    as_shown = await _as_shown(request, sight, admitted.shown_version)
+    entry = read_entry(desk, as_shown, typed_of(as_shown.shown, fields))
+    if entry.address is None or entry.wrong:  # of a version that asked for more
+        return shown_again(request, sight, typed, note="changed", nonce=nonce_for(desk, sight, admitted.page_url))
+    evidence = {**who_asks(request, desk), "page": admitted.page_url}
+    await intake.receive(desk, submission(as_shown, entry, evidence))
+    return thanks(request, sight)
+
+
+# --- the steps, for those who take forms in by other ways as well -----------------------------
+
+
+async def look_at(request: web.Request, form_id: str) -> Sight | None:
+    """The form as it is now; None where there is none."""
+    desk = request.app[DESK]
+    async with desk.database.read() as conn:
+        form = await catalogue.find(conn, form_id)
+        if form is None:
+            return None
+        owner = await owner_of(conn, desk, request.query.get("for", ""), form)
+        locale = owner.locale if owner is not None else None
+        speech = spoken(request, form.shown.language, locale)
+        terms = await catalogue.terms_of(conn, form.shown, speech.code)
+        texts = await texting_for(conn, desk, form.shown)
+    # Where no number or no rule is left to text to, nothing can be done with a form that takes nothing else.
+    is_open = form.active and (form.shown.is_typed or texts is not None)
+    return Sight(form.id, form.version, form.shown, speech, is_open, terms=terms, texting=texts, owner=owner)
+
+
+async def texting_for(conn: AsyncConnection, desk: Desk, shown: Shown) -> Texting | None:
+    """What people text and where to; None where the form does not offer it, or it cannot be."""
+    carrier = desk.carrier(shown.channel, shown.connection)
+    if shown.entry == "typed" or carrier is None or carrier.sender is None or not texting.has_number(carrier.sender):
+        return None
+    keyword = await texting.keyword_for(conn, shown.channel, carrier.sender, shown.keyword)
+    return Texting(shown.channel, carrier.sender, keyword) if keyword is not None else None
+
+
+async def _as_shown(request: web.Request, sight: Sight, version: int) -> Sight:
+    """The form as the page showed it that was sent in."""
+    if version == sight.version:
+        return sight
+    async with request.app[DESK].database.read() as conn:
+        shown = await catalogue.find_version(conn, sight.form_id, version)
+        if shown is None:
+            return sight
+        terms = await catalogue.terms_of(conn, shown, sight.speech.code)
+    return replace(sight, version=version, shown=shown, terms=terms)
+
+
+def read_entry(desk: Desk, sight: Sight, typed: Typed) -> Entry:
+    entry = entries.read(sight.shown, typed, book=desk.book, countries=desk.countries)
+    # Whom the page knows already it preselects nothing for.
+    return replace(entry, untouched=()) if sight.owner is not None else entry
+
+
+def submission(sight: Sight, entry: Entry, evidence: Mapping[str, Any], *, is_proved: bool = True) -> intake.Submission:
+    """What is kept of an entry that is right."""
+    if entry.address is None:
+        raise ValueError("the entry is wrong")
+    owner, terms = sight.owner, sight.terms
+    shown_terms = {"terms_version": terms.version, "terms_language": terms.language} if terms is not None else {}
+    return intake.Submission(
+        form_id=sight.form_id,
+        version=sight.version,
+        channel=sight.shown.channel,
+        address=entry.address.value,
+        answers=entry.answers,
+        untouched=entry.untouched,
+        names=entry.names,
+        attributes=entry.attributes,
+        language=sight.speech.code,
+        is_proved=is_proved,
+        profile_id=owner.profile_id if owner is not None and entry.address.value in owner.addresses else None,
+        evidence={**evidence, **shown_terms, "wording": entries.wording(sight.shown, entry, terms)},
+    )
+
+
+async def read_body(request: web.Request) -> bytes:
+    """What is posted; raises web.HTTPRequestEntityTooLarge."""
+    body = await request.content.read(BODY_BYTES + 1)
+    while len(body) <= BODY_BYTES and (more := await request.content.read(BODY_BYTES + 1 - len(body))):
+        body += more
+    if len(body) > BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(BODY_BYTES, len(body))
+    return body
+
+
+def fields_in(body: bytes) -> dict[str, list[str]]:
+    """The fields of a form that a browser posts; raises web.HTTPBadRequest."""
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise web.HTTPBadRequest from None
+
+
+def typed_of(shown: Shown, fields: Mapping[str, Sequence[str]], ids: Mapping[str, str] | None = None) -> Typed:
+    """What a browser posts. `ids`: the preferences by name, where they may be called so."""
+    named = (ids or {}).get
+    return Typed(
+        address=fields.get("address", [""])[0],
+        fields={name: fields[name][0] for name in shown.fields if name in fields},
+        ticked=frozenset(named(one, one) for one in fields.get("preference", ())),
+    )
+
+
+def page_of(referrer: str) -> str | None:
+    """The page that led here or shows the form, without its query; None for what is no page."""
+    try:
+        parts = urlsplit(referrer)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return None
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return None
+    url = entries.tidied(f"{parts.scheme}://{parts.hostname}{port}{parts.path}")
+    return url.encode("utf-8", "replace").decode()[:_MOST_OF_A_PAGE]
+
+
+def nonce_for(desk: Desk, sight: Sight, page_url: str | None) -> str:
+    return defence.hand_out(desk, sight.form_id, sight.version, page_url=page_url, at=desk.clock())
+
+
+def in_language(sight: Sight, speech: Language) -> Sight:
+    """As it was shown in another language, by whoever showed it."""
+    return replace(sight, speech=speech)
+
+
+def _untyped(shown: Shown) -> Typed:
+    return Typed(ticked=frozenset(box.id for box in shown.boxes if box.selected))
+
+
+# --- the pages ---------------------------------------------------------------------------------
+
+
+def shown_again(
+    request: web.Request,
+    sight: Sight,
+    typed: Typed,
+    *,
+    nonce: str,
+    wrong: Mapping[str, str] | None = None,
+    note: str | None = None,
+    status: int = 422,
+    action: str = "",
+    is_sent: bool = True,
+) -> web.Response:
+    """The form with what was typed, and what is wrong beside it. `action`: where its page is, seen from here."""
+    desk, shown = request.app[DESK], sight.shown
+    asks_for_work = shown.proof_of_work and shown.is_typed and bool(nonce)
+    kept = {name: value for name in ("lang", "for") if (value := request.query.get(name))}
+    return _framed(
+        request,
+        "form.html",
+        sight,
+        status=status,
+        leads_to=[origin] if (origin := origin_of(shown.redirect_url or "")) else [],
+        is_sent=is_sent,
+        action=action + (f"?{urlencode(kept)}" if kept else ""),
+        typed=typed,
+        wrong=dict(wrong or {}),
+        note=note,
+        nonce_of_form=nonce,
+        work=defence.ask_for_work(desk, sight.form_id, nonce, at=desk.clock()) if asks_for_work else None,
+        most_tries=MOST,
+        scripts=["work.js"] if asks_for_work else [],
+        honeypot=defence.HONEYPOT,
+        fields=[(name, shown.labels.get(name) or _in_words(name)) for name in shown.fields],
+        boxes=_in_groups(shown),
+        statements=[box for box in shown.boxes if box.shown_as == "statement"],
+        terms=sight.terms,
+        texting=sight.texting,
+        number=_spelled(sight.texting.number) if sight.texting is not None else None,
+    )
+
+
+def thanks(request: web.Request, sight: Sight) -> web.Response:
+    """What follows when it was sent in, the same for all: the form's words, or where it leads."""
+    url = sight.shown.redirect_url
+    if url is not None and request.headers.get("Sec-Fetch-Dest") == "document":
+        return web.Response(status=303, headers={"Location": url, "Referrer-Policy": "no-referrer"})
+    # In a frame it would open in the frame: there it is a link for the whole window, and a browser that does not say
+    # where it is gets the link as well.
+    carrier = request.app[DESK].carrier(sight.shown.channel, sight.shown.connection)
+    number = carrier.sender if carrier is not None and texting.has_number(carrier.sender) else None
+    return _framed(request, "form_sent.html", sight, url=url, number=_spelled(number) if number else None)
+
+
+async def preview(conn: AsyncConnection, request: web.Request, shown: Shown) -> web.Response:
+    """The page as it would be shown; it cannot be sent."""
+    speech = spoken(request, shown.language)
+    terms = await catalogue.terms_of(conn, shown, speech.code)
+    texts = await texting_for(conn, request.app[DESK], shown)
+    sight = Sight("", 0, shown.model_copy(update={"allowed_origins": ()}), speech, terms=terms, texting=texts)
+    return shown_again(request, sight, _untyped(shown), nonce="", status=200, is_sent=False)
+
+
+def closed(request: web.Request, sight: Sight | None) -> web.Response:
+    """What is said where nothing is taken in: of a form that is closed, and of none."""
+    return unknown_link(request) if sight is None else _framed(request, "form_closed.html", sight, status=410)
+
+
+def _framed(
+    request: web.Request, name: str, sight: Sight, *, scripts: Sequence[str] = (), **values: Any
+) -> web.Response:
+    framers = sight.framers
+    return page(
+        request,
+        name,
+        sight.shown.language,
+        sight.locale,
+        framed_by=framers,
+        is_framed=bool(framers) and request.headers.get("Sec-Fetch-Dest") != "document",
+        scripts=[*(["frame.js"] if framers else []), *scripts],
+        look=text_of("form.css") + colours.css(sight.shown.looks),
+        shown=sight.shown,
+        origins=framers,
+        **values,
+    )
+
+
+def _in_groups(shown: Shown) -> list[tuple[catalogue.Headline | None, list[catalogue.Box]]]:
+    """The boxes that are ticked, under their headlines; those without one first."""
+    boxes = [box for box in shown.boxes if box.shown_as == "box"]
+    groups = [(group, [box for box in boxes if box.group == group.headline]) for group in shown.groups]
+    return [found for found in ((None, [box for box in boxes if box.group is None]), *groups) if found[1]]
+
+
+def _in_words(field: str) -> str | None:
+    """A declared attribute's name as a label; None for what the page has words for."""
+    if not field.startswith("attributes."):
+        return None
+    words = field.removeprefix("attributes.").replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def _spelled(number: str) -> str:
+    """A number of ours as people write it."""
+    if not number.startswith("+"):
+        return number
+    return phonenumbers.format_number(phonenumbers.parse(number, None), phonenumbers.PhoneNumberFormat.INTERNATIONAL)

@@ -1,0 +1,56 @@
+"""Whose form it is: a signed link that the organisation's own system makes for somebody fills the form in.
+
+It does so while it is fresh. An older one, or another form's, shows the form as everybody sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import reading
+from forms.catalogue import Form
+from forms.desk import Desk
+from profiles import merges, records
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    profile_id: str
+    address: str  # on the form's channel; empty: they have none
+    addresses: frozenset[str]  # all of theirs on it
+    fields: Mapping[str, str]  # of the form's
+    ticked: frozenset[str]  # the form's preferences that are yes
+    locale: str | None
+    embed_origin: str | None  # the page that may frame it besides
+
+
+async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) -> Owner | None:
+    """Whom a token names; None for one that is not fresh, not ours, of another form, or of somebody who is gone."""
+    opened = desk.manage_links.read(token) if token else None
+    if opened is None or opened.form_id != form.id or not opened.is_fresh(desk.clock()):
+        return None
+    profile_id = await merges.merged_into(conn, opened.profile_id) or opened.profile_id
+    found = await records.read(conn, [profile_id])
+    if not found:
+        return None
+    [profile] = found
+    theirs = [one for one in profile.addresses if one.channel == form.channel]
+    own = next((one.value for one in theirs if one.address_id == opened.address_id), None)
+    first = own or next((one.value for one in theirs if one.primary), None) or (theirs[0].value if theirs else "")
+    flags = (await reading.flags_of(conn, [profile_id]))[profile_id]
+    values = {"first_name": profile.first_name, "last_name": profile.last_name}
+    values |= {f"attributes.{name}": value for name, value in profile.attributes.items() if isinstance(value, str)}
+    return Owner(
+        profile_id=profile_id,
+        address=first,
+        addresses=frozenset(one.value for one in theirs),
+        fields={name: value for name in form.shown.fields if (value := values.get(name))},
+        ticked=frozenset(
+            subject.key for subject, flag in flags.items() if subject.kind == "preference" and flag.state == "yes"
+        ),
+        locale=profile.locale,
+        embed_origin=opened.embed_origin,
+    )
