@@ -1,9 +1,10 @@
 """What people write when they have had enough: the table, and what the list makes of it.
 
-The table was written in three goes, and its `kind` says which. `usual` was there before the list. `odd` was written to
-find what the first list missed (it read 17 % of it), and the list learned from it. `fresh` was written after that, and
-nothing was changed for it: its figures are what a stranger's message may expect. `read_as` is what the list says now.
-Whoever changes the list writes that column anew, and adds fresh rows first.
+The table was written in four goes, and its `kind` says which. `usual` was there before the list. `odd` was written to
+find what the first list missed (it read 17 % of it), and the list learned from it. `learned` was written after that, as
+`fresh` is now: last, before the list learned from the rows before it, and nothing was changed for it. Its figures are
+what a stranger's message may expect, as far as maintainers write like strangers. `read_as` is what the list says now.
+Whoever changes the list writes that column anew, and adds fresh rows first; those of before become `learned`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rules.keywords import Rulebook
 from rules.phrases import reads_like_no
 
 LANGUAGES = ("en", "fr", "es", "de", "pt", "it", "nl", "ar")
-KINDS = ("usual", "odd", "fresh")
+KINDS = ("usual", "odd", "learned", "fresh")
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,19 @@ def figures(rows: list[Row]) -> Figures:
 # --- the figures, as they were found ----------------------------------------------------------
 
 AS_FOUND = {
-    "all": Figures(precision=0.994, recall=0.899),
+    "all": Figures(precision=0.952, recall=0.826),
     "usual": Figures(precision=0.995, recall=1.0),
     "odd": Figures(precision=1.0, recall=0.897),
-    "fresh": Figures(precision=0.975, recall=0.582),
-    "en": Figures(precision=0.982, recall=0.864),
-    "fr": Figures(precision=1.0, recall=0.9),
-    "es": Figures(precision=1.0, recall=0.9),
-    "de": Figures(precision=1.0, recall=0.925),
-    "pt": Figures(precision=1.0, recall=0.941),
-    "it": Figures(precision=1.0, recall=0.941),
-    "nl": Figures(precision=1.0, recall=0.895),
-    "ar": Figures(precision=1.0, recall=0.912),
+    "learned": Figures(precision=0.975, recall=0.582),
+    "fresh": Figures(precision=0.783, recall=0.586),
+    "en": Figures(precision=0.96, recall=0.793),
+    "fr": Figures(precision=0.959, recall=0.887),
+    "es": Figures(precision=0.957, recall=0.83),
+    "de": Figures(precision=0.978, recall=0.849),
+    "pt": Figures(precision=0.932, recall=0.911),
+    "it": Figures(precision=0.929, recall=0.848),
+    "nl": Figures(precision=0.913, recall=0.677),
+    "ar": Figures(precision=0.95, recall=0.826),
 }
 
 
