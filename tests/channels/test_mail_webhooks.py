@@ -499,6 +499,22 @@ def test_postmark_each_event_has_an_id_of_its_own() -> None:
     assert len(ids) == len(set(ids)) == 9
 
 
+def test_postmark_two_people_who_are_suppressed_in_one_second_are_two_events() -> None:
+    """By the API many are suppressed at once, under no message."""
+    sent = sample("postmark/events.json")["suppressed-by-us"]
+    told = [a_postmark().receive(request(postmark({**sent, "Recipient": one}))) for one in (ANA, BEN, BEN)]
+    ids = [one.event_id for found in told for one in found if isinstance(one, AddressReport)]
+    assert len(set(ids)) == 2
+    assert ids[1] == ids[2]
+    assert not any("ben" in id_ for id_ in ids)
+
+
+def test_postmark_who_is_taken_off_and_put_back_in_one_second_said_two_things() -> None:
+    sent = {**sample("postmark/events.json")["suppressed"], "ChangedAt": "2026-11-20T12:00:09Z"}
+    told = [a_postmark().receive(request(postmark({**sent, "SuppressSending": one}))) for one in (True, False)]
+    assert len({one.event_id for found in told for one in found if isinstance(one, AddressReport)}) == 2
+
+
 def test_postmark_a_suppression_that_says_nothing_is_parked() -> None:
     [told] = a_postmark().receive(request(postmark({"RecordType": "SubscriptionChange", "Recipient": ANA})))
     assert isinstance(told, Parked)
