@@ -143,6 +143,31 @@ def test_it_is_read_whatever_its_dress(text: str, phrase: str | None) -> None:
     assert reads_like_no(text) == phrase
 
 
+COURTESIES = {
+    "en": ("please", "thanks"),
+    "fr": ("svp", "merci"),
+    "es": ("por favor", "gracias"),
+    "de": ("bitte", "danke"),
+    "pt": ("por favor", "obrigado"),
+    "it": ("per favore", "grazie"),
+}
+KEYWORDS = sorted({(str(r.builtin), r.keyword) for r in builtin_rules(PACKS) if r.action == "opt_out"})
+
+
+@pytest.mark.parametrize(("pack", "keyword"), KEYWORDS)
+def test_an_opt_out_keyword_is_held_where_its_rule_does_not_reach_it(pack: str, keyword: str) -> None:
+    """Below a greeting, above a name, beside a courtesy; and by e-mail, where only some of them are rules."""
+    asked, thanked = COURTESIES[pack]
+    texts = [keyword, f"Anna!\n{keyword}\nJohn", f"{keyword.lower()}, {asked}!", f"{keyword} {thanked}"]
+    texts.append(f"{asked} {keyword.lower()}")
+    assert [text for text in texts if reads_like_no(text) is None] == []
+
+
+def test_who_is_on_leave_is_not_held() -> None:
+    assert reads_like_no("Quiero darme de baja por favor") == "es_baja"
+    assert reads_like_no("Estoy de baja por maternidad hasta mayo") is None
+
+
 # --- whatever comes ---------------------------------------------------------------------------
 
 
