@@ -509,6 +509,22 @@ def test_postmark_two_people_who_are_suppressed_in_one_second_are_two_events() -
     assert not any("ben" in id_ for id_ in ids)
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "", None, 5])
+def test_postmark_a_time_before_there_was_any_is_none(at: object) -> None:
+    """It would put a no behind every yes."""
+    [told] = a_postmark().receive(request(postmark({**sample("postmark/events.json")["suppressed"], "ChangedAt": at})))
+    assert isinstance(told, AddressReport)
+    assert (told.kind, told.at) == ("stop", None)
+
+
+@pytest.mark.parametrize("at", [0, 1, True, -1, "0", "", None, 10**15])
+def test_sendgrid_a_time_before_there_was_any_is_none(at: object) -> None:
+    event = {"event": "unsubscribe", "email": ANA, "sg_event_id": "1", "timestamp": at}
+    [told] = a_sendgrid().receive(request(sendgrid_events(json.dumps([event]).encode())))
+    assert isinstance(told, AddressReport)
+    assert (told.kind, told.at) == ("stop", None)
+
+
 def test_postmark_who_is_taken_off_and_put_back_in_one_second_said_two_things() -> None:
     sent = {**sample("postmark/events.json")["suppressed"], "ChangedAt": "2026-11-20T12:00:09Z"}
     told = [a_postmark().receive(request(postmark({**sent, "SuppressSending": one}))) for one in (True, False)]
