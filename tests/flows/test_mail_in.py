@@ -225,6 +225,7 @@ async def test_a_yes_by_mail_stands_once_its_link_is_confirmed_by_a_post(gateway
 @pytest.mark.usefixtures("start")
 async def test_who_cannot_prove_the_sender_is_not_even_asked(gateway: Gateway) -> None:
     await arrive(gateway, mail("JOIN", authentic=False))
+    assert await gateway.rows("confirmations") == await gateway.rows("deliveries") == []
     await arrive(gateway, mail("JOIN"), mail("JOIN"))  # and who can is asked once in a day
     await arrive(gateway, mail("JOIN"))
     assert len(await gateway.rows("confirmations")) == 1
