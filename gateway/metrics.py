@@ -130,8 +130,8 @@ class Metrics:
             self._consent.labels(gain.to, gain.subject, gain.source).inc(gain.count)
 
     def show_forwards(self, connections: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
-        """What waits, and what nobody took, of the connections whose messages go on."""
-        for connection in connections:
+        """What waits, and what nobody took, of connections whose messages go on, or went on once."""
+        for connection in {*connections, *(connection for connection, _ in counts)}:
             for status in ("queued", "parked"):
                 self._forwards.labels(connection, status).set(counts.get((connection, status), 0))
 
