@@ -106,6 +106,9 @@ def test_it_is_the_same_out_of_a_whole_mail(reply: Reply, encoding: str):
         ("STOP", "<p>something else</p>", "STOP"),  # the text is believed
         ("STOP\nzzz quote in an unknown way", "<p>STOP</p><blockquote>zzz quote…</blockquote>", "STOP"),
         ("STOP\n\nand more of mine", "<p>STOP</p><p>and more of mine</p>", "STOP\n\nand more of mine"),
+        ("This message requires an HTML viewer.", "<p>STOP</p>", "STOP"),
+        ("Your e-mail program does not show HTML messages.\n", "<div>Unsubscribe me</div>", "Unsubscribe me"),
+        ("is the HTML version gone?", "<p>is the HTML version gone?</p>", "is the HTML version gone?"),
     ],
 )  # fmt: skip
 def test_text_and_html_together(text: str | None, html: str | None, words: str):
