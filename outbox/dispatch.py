@@ -35,6 +35,7 @@ log = structlog.get_logger("outbox")
 
 # What is told of each attempt that ended: the connection, how, and the seconds it took.
 Noted = Callable[[str, Outcome | Abandoned, float], None]
+ENDS_SECONDS = 0.025  # between one group of ends and the next: what has ended is in doubt if we die meanwhile
 IDLE_SECONDS = 0.5  # between looks at an empty queue; whoever fills it in this process wakes us at once
 
 
@@ -58,7 +59,9 @@ class Dispatcher:
         self._on_ended = on_ended
         self._lines = {name: Line(name, partial(self._send, name)) for name in adapters}
         self._stopping = asyncio.Event()
-        self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=500, apart=True)
+        self._endings: GroupCommit[Ending, None] = GroupCommit(
+            database, self._record, most=500, apart=True, every_seconds=ENDS_SECONDS
+        )
         self._again: set[asyncio.Task[None]] = set()  # endings that the database did not take at first
         self._said_at = 0.0  # that ends wait
         self._loops: list[asyncio.Task[None]] = []
