@@ -14,7 +14,8 @@ from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
-from store.parts import IDS, rows_by
+from store import bulk
+from store.parts import among
 from store.tables import addresses, deliveries, profile_addresses
 
 
@@ -33,7 +34,7 @@ def _of_the_person() -> Select[Any]:
             addresses.c.value,
         )
         .join(addresses, addresses.c.id == deliveries.c.address_id)
-        .where(deliveries.c.id.in_(IDS))
+        .where(among(deliveries.c.id))
     )
     return verdict.over(asked.subquery("asked"))
 
@@ -54,7 +55,7 @@ def _of_the_others() -> Select[Any]:
         )
         .join(addresses, addresses.c.id == deliveries.c.address_id)
         .join(other, (other.c.address_id == addresses.c.id) & (other.c.profile_id != deliveries.c.profile_id))
-        .where(deliveries.c.id.in_(IDS))
+        .where(among(deliveries.c.id))
     )
     return verdict.over(asked.subquery("asked"))
 
@@ -77,4 +78,4 @@ async def on(conn: AsyncConnection, delivery_ids: Collection[str], *, now: datet
 
 
 async def _ask(conn: AsyncConnection, statement: Select[Any], ids: Iterable[str], now: datetime) -> list[Any]:
-    return await rows_by(conn, statement, ids, verdict_now=now)
+    return await bulk.rows(conn, statement, ids=sorted(set(ids)), verdict_now=now)
