@@ -95,6 +95,7 @@ class Mail:
     subject: str
     text: str
     html: str | None = None
+    html_end: str = ""  # what of the HTML comes below that, for this person alone; `html` ends a line then
     from_name: str | None = None  # instead of the connection's own
     reply_to: str | None = None
     unsubscribe_url: str | None = None  # of what can be unsubscribed from: for RFC 8058

@@ -21,7 +21,8 @@ def mail_for(claim: Claim, policy: Policy) -> Mail:
     return Mail(
         subject=letter.subject,
         text=letter.text,
-        html=letter.html,
+        html=letter.page,
+        html_end=letter.foot,
         from_name=letter.from_name,
         reply_to=letter.reply_to,
         unsubscribe_url=below.unsubscribe_url if below is not None else None,

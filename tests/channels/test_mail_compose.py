@@ -122,6 +122,16 @@ def test_a_text_arrives_as_it_was_written_in_short_lines_of_ascii(text: str) -> 
         assert content.decode().replace("\r\n", "\n") == text
 
 
+PAGES = ["<p>Hello</p>\n", "<p>Grüße = gut, wie immer im Herbst </p>\r\n.\n", "<p>" + "こんにちは" * 400 + "</p>\n"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_html_in_two_pieces_is_what_it_would_be_in_one(page: str) -> None:
+    """What comes above each person's own is encoded once for all: the same bytes, whoever was before."""
+    for name in ("Ana", "Zoë", "<p>.\n"):
+        assert posted(Mail("x", "x", page, html_end=name)).content == posted(Mail("x", "x", page + name)).content
+
+
 def test_utf8_is_asked_of_the_relay_only_where_an_address_needs_it() -> None:
     assert not posted(Mail("Grüße", "Grüße", from_name="Büro")).needs_utf8
     mail = posted(Mail("x", "x"), "grüße@xn--bcher-kva.example")
