@@ -35,7 +35,9 @@ log = structlog.get_logger("outbox")
 
 # What is told of each attempt that ended: the connection, how, and the seconds it took.
 Noted = Callable[[str, Outcome | Abandoned, float], None]
-ENDS_SECONDS = 0.025  # between one group of ends and the next: what has ended is in doubt if we die meanwhile
+# Between one group of ends and the next. If we die meanwhile what has ended is in doubt, and whoever opts out just then
+# waits so much longer for a send to their address.
+ENDS_SECONDS = 0.025
 IDLE_SECONDS = 0.5  # between looks at an empty queue; whoever fills it in this process wakes us at once
 
 
