@@ -54,6 +54,7 @@ class Inbound:
     # --- of an e-mail ---
     subject: str | None = None
     typed: str | None = None  # what the person wrote, without what is quoted, signed or put below; rules read this
+    mail_id: str | None = None  # its Message-ID with the brackets, where that is a valid one: our answer refers to it
     authentic: bool = True  # the sender's address is proved (DMARC passed); a yes needs it, a no does not
     unsubscribe_token: str | None = None  # of `unsub+TOKEN@`: the token is the proof, and the sender is ignored
     # --- of any ---
@@ -100,6 +101,7 @@ class Mail:
     reply_to: str | None = None
     unsubscribe_url: str | None = None  # of what can be unsubscribed from: for RFC 8058
     unsubscribe_token: str | None = None  # the same by mail, as `unsub+TOKEN@`; fits a local part, in any case
+    answers: str | None = None  # the Message-ID of the mail that it answers, with its brackets
     is_reply: bool = False  # a rule's: marked so that no machine answers it (RFC 3834)
     is_passed_on: bool = False  # somebody else's words: marked so that they never come round again
 

@@ -363,6 +363,7 @@ def _reply_out(arrival: _Arrival, desk: Desk) -> queue.Reply | None:
         in_reply_to=arrival.message_id,
         rule_id=arrival.rule.id if arrival.rule else None,
         sent=desk.adapters[arrival.message.connection].replies_in_answer,
+        answers=arrival.message.mail_id,
     )
 
 

@@ -27,6 +27,7 @@ class Reply:
     in_reply_to: str
     rule_id: str | None
     sent: bool  # it went out with the answer to the provider's request
+    answers: str | None = None  # the Message-ID of the mail that it answers
 
 
 async def add_replies(conn: AsyncConnection, replies: Sequence[Reply], *, now: datetime) -> None:
@@ -45,7 +46,7 @@ async def add_replies(conn: AsyncConnection, replies: Sequence[Reply], *, now: d
                 "connection": reply.connection,
                 "class": "service",
                 "priority": REPLIES,
-                "content": {"body": reply.body},
+                "content": {"body": reply.body} | ({"answers": reply.answers} if reply.answers else {}),
                 "status": "accepted" if reply.sent else "queued",
                 "rule_id": reply.rule_id,
                 "in_reply_to": reply.in_reply_to,

@@ -387,7 +387,7 @@ deliveries = Table(
     Column("class", Key, nullable=False),  # marketing | transactional | service
     Column("priority", SmallInteger, nullable=False),  # 0 replies · 1 single messages · 2 broadcasts
     Column("preference_id", Key),
-    Column("content", Json),  # NULL: the broadcast's
+    Column("content", Json),  # NULL: the broadcast's; of a reply by e-mail {"body", "answers"}
     Column("status", Key, nullable=False),  # see outbox.statuses
     Column("reason", Text),  # of skipped
     Column("error", Text),

@@ -51,6 +51,8 @@ def compose(message: Outbound, mail: Mail, *, sender: str, inbound_domain: str |
     ]
     if mail.reply_to is not None:
         headers.append(("Reply-To", _mailbox(*parseaddr(mail.reply_to))))
+    if mail.answers is not None:  # so that it stands below what it answers: RFC 5322, 3.6.4
+        headers += [("In-Reply-To", mail.answers), ("References", mail.answers)]
     headers += _unsubscribing(mail, inbound_domain)
     if mail.is_reply or mail.is_passed_on:
         headers.append(("Auto-Submitted", "auto-replied" if mail.is_reply else "auto-generated"))

@@ -21,6 +21,10 @@ from channels.values import AddressReport, Inbound, Told
 UNSUBSCRIBE = "unsub"
 BOUNCES = "bounces"
 _TAG = re.compile(r"att_[0-9a-z]{26}")
+# RFC 5322, 3.6.4, without what is obsolete: nothing that could end it, or be anything else, in a header of ours.
+_ATOMS = r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*"
+_MESSAGE_ID = re.compile(rf"<{_ATOMS}@(?:{_ATOMS}|\[[!-Z^-~]*\])>", re.ASCII)
+_MESSAGE_ID_CHARS = 250
 _ADDRESSED = frozenset({"to", "cc", "delivered-to", "x-original-to", "envelope-to"})
 
 
@@ -50,12 +54,21 @@ def _message(letter: Letter, connection: str, account: str, taken_at: datetime |
         text=letter.text if letter.text is not None else own,
         subject=letter.subject,
         typed=own,
+        mail_id=_mail_id(letter),
         authentic=letter.dmarc_pass,
         unsubscribe_token=_plus([*letter.recipients, *_in_the_head(letter)], UNSUBSCRIBE),
         automatic=automatic.why_automatic(letter) or ("bounce" if _is_returned(letter) else None),
         provider_at=taken_at,  # never Date: that is what the sender says
         name=letter.sender_name,
     )
+
+
+def _mail_id(letter: Letter) -> str | None:
+    """Its Message-ID, where it has one that is valid and not two."""
+    given = [value.strip() for name, value in letter.headers if name.lower() == "message-id"]
+    if len(given) != 1 or len(given[0]) > _MESSAGE_ID_CHARS:
+        return None
+    return given[0] if _MESSAGE_ID.fullmatch(given[0]) else None
 
 
 def _is_returned(letter: Letter) -> bool:

@@ -73,6 +73,13 @@ def test_a_rules_reply_says_so_that_no_machine_answers_it() -> None:
     assert read(posted(Mail("Example Theatre", "Done", is_reply=True)))["Auto-Submitted"] == "auto-replied"
 
 
+def test_a_reply_stands_below_the_mail_that_it_answers() -> None:
+    made = read(posted(Mail("Example Theatre", "Done", is_reply=True, answers="<CAF+ab=c@mail.example.net>")))
+    assert made["In-Reply-To"] == made["References"] == "<CAF+ab=c@mail.example.net>"
+    alone = read(posted(Mail("Example Theatre", "Done", is_reply=True)))
+    assert (alone["In-Reply-To"], alone["References"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     "name",
     ["Example Theatre", "Müller, Theater", 'The "Globe"', "a@b.org", "Büro <x@y.org>", "back\\slash", "Théâtre " * 12,

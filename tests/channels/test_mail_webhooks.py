@@ -92,6 +92,7 @@ def test_sendgrid_a_mail_taken_apart_is_a_message() -> None:
     assert (found.sender, found.name, found.receiver) == (ANA, "Ana", OURS)
     assert (found.subject, found.text, found.authentic) == ("Re: News", "STOP\n\nAna", True)
     assert found.provider_id.startswith("m1@customer.example#")
+    assert found.mail_id == "<m1@customer.example>"
     assert found.automatic is None
 
 
@@ -297,6 +298,7 @@ def test_mailgun_a_mail_taken_apart_is_a_message() -> None:
     found = one_mail(a_mailgun(), mailgun(mailgun_fields("STOP"), signed))
     assert (found.sender, found.name, found.receiver) == (ANA, "Ana", OURS)
     assert (found.subject, found.text, found.provider_id) == ("Re: News", "STOP", signed["token"])
+    assert found.mail_id == "<m1@customer.example>"
     assert found.authentic is False, "the body is not signed: nothing in it proves who wrote it"
 
 
