@@ -135,6 +135,7 @@ class NotSent:
     why: str
     retry_after_seconds: float | None = None  # the provider's own wish
     slow_down: bool = False  # the connection is throttled, not only this message
+    to_mend: str | None = None  # what an operator has to: in our own words, for the log
 
 
 @dataclass(frozen=True, slots=True)
