@@ -28,6 +28,7 @@ _OF_THE_RECIPIENT = re.compile(r"[45]\.[12]\.\d")
 _OF_US = re.compile(r"[45]\.1\.[78]|5\.4\.5")
 _OF_THE_MAIL = re.compile(r"5\.(?:2\.3|3\.4|6\.\d{1,3})")  # too large; or letters that the relay cannot carry on
 _TOO_LARGE = 552
+_OF_THE_RELAY = re.compile(r"4\.(?:3\.\d{1,3}|4\.5)")
 _POLICY = re.compile(r"[45]\.7\.\d{1,3}")
 # Of Postfix, Sendmail, Exim, Exchange, Gmail and IIS.
 _NO_RELAYING = re.compile(
@@ -35,6 +36,7 @@ _NO_RELAYING = re.compile(
     r"|\b(?:unable|not (?:permitted|allowed|authori[sz]ed)) to relay\b",
     re.IGNORECASE,
 )
+_GREYLISTED = re.compile(r"gr[ae]y-?\s?list", re.IGNORECASE)
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
 _QUEUED = re.compile(r"(?:queued as|\bid=|\bOk:?\s+(?=[\w.-]{8,}$))\s*([\w.-]{4,100})", re.IGNORECASE | re.ASCII)
 _ADDRESSES = re.compile(r"<[^<>]{0,320}>|\S{1,64}@\S{1,255}|https?://\S+", re.IGNORECASE)
@@ -51,7 +53,7 @@ def before_the_mail(stage: str, code: int, message: str) -> NotSent | Rejected:
     if 500 <= code < 600:
         return Rejected(str(code), words(message) or stage, undeliverable=stage != "MAIL" and is_no_address(message))
     if 400 <= code < 500:
-        return NotSent(said, slow_down=code == 421 or _OF_THE_RECIPIENT.match(message.strip()) is None)
+        return NotSent(said, slow_down=_is_about_all(stage, code, message))
     return NotSent(f"{stage}: the relay's answer is none ({code})", slow_down=True)
 
 
@@ -73,6 +75,19 @@ def _is_about_us(stage: str, code: int, message: str) -> bool:
     if _NO_RELAYING.search(message[:1000]) and (not enhanced or _POLICY.fullmatch(enhanced)):
         return True
     return stage == "MAIL" and code >= 500 and code != _TOO_LARGE and not _OF_THE_MAIL.fullmatch(enhanced)
+
+
+def _is_about_all(stage: str, code: int, message: str) -> bool:
+    """Whether a 4xx puts off more than this mail. To RCPT that is what the relay says of itself: what is greylisted, or
+    has no room, is one recipient, whatever the code (450, 451, 452, with 4.7.1 or with none).
+    """
+    if code == 421:  # it closes the connection
+        return True
+    if _GREYLISTED.search(message[:1000]):
+        return False
+    if stage == "RCPT":
+        return code == 454 or _OF_THE_RELAY.fullmatch(_enhanced(message)) is not None
+    return _OF_THE_RECIPIENT.match(message.strip()) is None
 
 
 def _enhanced(message: str) -> str:

@@ -210,6 +210,27 @@ async def test_where_the_relay_refuses_us_nothing_fails_and_all_goes_once_that_i
     assert shown["counts"]["by_status"] == {"accepted": 3}
 
 
+async def test_a_greylisted_recipient_keeps_nobody_else_waiting(gateway: Gateway, sink: Sink) -> None:
+    """Nor is the connection slowed: what is greylisted says when it comes again."""
+    sink.refuse("RCPT", "450 4.7.1 <ben@example.org>: Recipient address rejected: Greylisted", who=BEN)
+    ben = await reader(gateway, BEN, first_name="x")
+    await message(gateway, BEN)
+
+    async def refused() -> bool:
+        return "RCPT" in sink.commands
+
+    await eventually(refused)
+
+    async def waits() -> bool:
+        return [row["status"] for row in await gateway.rows("deliveries") if row["profile_id"] == ben] == ["queued"]
+
+    await eventually(waits)
+    assert all(row["free_at"] <= gateway.clock() for row in await gateway.rows("paces"))
+    await reader(gateway, ANA, first_name="x")
+    await ended(gateway, (await message(gateway, ANA))["id"])
+    assert [one.recipients for one in sink.log] == [[ANA]]
+
+
 async def test_what_the_relay_cannot_take_now_goes_later(gateway: Gateway, sink: Sink) -> None:
     sink.refuse("DATA", "451 4.7.1 Greylisted, try again", once=True)
     await reader(gateway, ANA, first_name="Ana")
