@@ -56,7 +56,7 @@ class Inbound:
     typed: str | None = None  # what the person wrote, without what is quoted, signed or put below; rules read this
     mail_id: str | None = None  # its Message-ID with the brackets, where that is a valid one: our answer refers to it
     authentic: bool = True  # the sender's address is proved (DMARC passed); a yes needs it, a no does not
-    unsubscribe_token: str | None = None  # of `unsub+TOKEN@`: the token is the proof, and the sender is ignored
+    unsubscribe_tokens: tuple[str, ...] = ()  # of each `unsub+TOKEN@`: a proof, whoever the mail says it is from
     # --- of any ---
     automatic: Automatic | None = None  # no person wrote it: it is kept, and runs no rule
 

@@ -1,4 +1,4 @@
-"""What a mail is to us: what an answer of ours may name."""
+"""What a mail is to us: what an answer of ours may name, and whose tokens it is to."""
 
 from __future__ import annotations
 
@@ -58,3 +58,20 @@ def test_a_valid_message_id_is_what_an_answer_refers_to(mail_id: str) -> None:
 )
 def test_what_is_no_message_id_or_two_is_repeated_nowhere(head: str) -> None:
     assert message_in(head).mail_id is None
+
+
+@pytest.mark.parametrize(
+    ("head", "recipients", "tokens"),
+    [
+        ("", ["hello@in.example.org"], ()),
+        ("", ["unsub+abc@in.example.org"], ("abc",)),
+        ("", ["unsub+abc@in.example.org", "hello@in.example.org", "UNSUB+DEF@in.example.org"], ("abc", "def")),
+        ("To: unsub+abc@in.example.org, Unsub <unsub+def@in.example.org>", ["box@in.example.org"], ("abc", "def")),
+        ("Cc: unsub+ghi@in.example.org", ["unsub+abc@in.example.org"], ("abc", "ghi")),
+        ("To: unsub+abc@in.example.org", ["unsub+ABC@in.example.org"], ("abc",)),
+        ("Reply-To: unsub+abc@in.example.org", ["hello@in.example.org"], ()),
+        ("", ["unsub@in.example.org", "unsub+@in.example.org", "bounces+abc@in.example.org"], ()),
+    ],
+)
+def test_every_token_that_a_mail_is_to_counts(head: str, recipients: list[str], tokens: tuple[str, ...]) -> None:
+    assert message_in(f"X-Mailer: x\n{head}" if head else "X-Mailer: x", *recipients).unsubscribe_tokens == tokens
