@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from inbox import reviews
+from inbox import review_list, reviews
 from outbox import heed
 from store import tasks
 from store.clock import Clock
@@ -34,7 +34,7 @@ class Overdue(tasks.Woken):
         after: tuple[datetime, str] | None = None
         while not self._stopping:
             async with self._database.read() as conn:
-                due = await reviews.due(conn, now=self._clock(), after=after, limit=AT_ONCE)
+                due = await review_list.due(conn, now=self._clock(), after=after, limit=AT_ONCE)
             if not due:
                 return
             for _, review_id in due:
