@@ -114,19 +114,26 @@ def legal_deadline(came_at: datetime) -> datetime:
     return day
 
 
-async def due(
-    conn: AsyncConnection, *, now: datetime, after: tuple[datetime, str] | None, limit: int
-) -> list[tuple[datetime, str]]:
-    """(due_at, id) of open reviews that are due, in this order, from behind `after`."""
-    statement = (
-        select(reviews.c.due_at, reviews.c.id)
-        .where(IS_OPEN, reviews.c.due_at <= now)
-        .order_by(reviews.c.due_at, reviews.c.id)
-        .limit(limit)
-    )
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A review that is open."""
+
+    due_at: datetime
+    id: str
+    address_id: str
+
+
+async def waiting(
+    conn: AsyncConnection, *, due_by: datetime | None = None, after: Waiting | None, limit: int
+) -> list[Waiting]:
+    """What is open, and due by then where that is given, what is due first before all else; from behind `after`."""
+    r = reviews.c
+    statement = select(r.due_at, r.id, r.address_id).where(IS_OPEN).order_by(r.due_at, r.id).limit(limit)
+    if due_by is not None:
+        statement = statement.where(r.due_at <= due_by)
     if after is not None:
-        statement = statement.where(tuple_(reviews.c.due_at, reviews.c.id) > after)
-    return [(row.due_at, row.id) for row in await conn.execute(statement)]
+        statement = statement.where(tuple_(r.due_at, r.id) > (after.due_at, after.id))
+    return [Waiting(row.due_at, row.id, row.address_id) for row in await conn.execute(statement)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,6 +266,22 @@ async def decide(
     return closed
 
 
+async def end_if_said(conn: AsyncConnection, review_id: str, *, now: datetime) -> bool:
+    """End what is open of a review's address, where everybody who has it has said no by another way meanwhile: a link,
+    a complaint, their provider. Returns whether that is so. Raises Unknown, Decided and store.engine.Raced as `decide`.
+    """
+    review = await _hold(conn, review_id)
+    if review.status != "open":
+        raise Decided(review.status)
+    change_id = (await holds.said_no(conn, [review.address_id])).get(review.address_id)
+    if change_id is None:
+        return False
+    ended = {"status": "opted_out", "change_id": change_id, "decided_at": now, "decided_by": "customer"}
+    await conn.execute(update(reviews).where(reviews.c.address_id == review.address_id, IS_OPEN).values(**ended))
+    await _set_free(conn, [review.address_id])
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     """A review whose address, and everybody who has it, is locked."""

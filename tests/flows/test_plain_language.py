@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from channels.values import Automatic, Inbound
+from channels.values import AddressReport, Automatic, Inbound
 from gateway.arrivals import ARRIVALS
 from gateway.settings import Settings
 from gateway.verify import verify
@@ -298,6 +298,64 @@ async def _received(conn: Any, gateway: Gateway, messages: list[Inbound]) -> Non
     from inbox.receive import receive
 
     await receive(conn, messages, desk=gateway.house.desk, now=gateway.clock())
+
+
+async def looked_over(gateway: Gateway) -> list[dict[str, Any]]:
+    """What is open once the loop has looked."""
+    await gateway.house.overdue.look()
+    return await listed(gateway)
+
+
+@pytest.mark.parametrize("way", ["link", "one click", "provider", "complaint", "token", "the person, over the API"])
+async def test_a_no_by_another_way_ends_the_review_without_another_line(gateway: Gateway, way: str) -> None:
+    ana = await fan(gateway, "email:ana@example.org")
+    await mail_in(gateway, "please take me off your list", sender="ana@example.org")
+    [address] = [row["id"] for row in await gateway.rows("addresses")]
+    link = gateway.house.links(address, "email").partition(gateway.settings.server.public_url)[2]
+    report = AddressReport(
+        "mail", "e1", "email", "stop" if way == "provider" else "complaint", address="ana@example.org"
+    )
+    match way:
+        case "link":
+            assert (await gateway.send("POST", link)).status == 200
+        case "one click":
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            got = await gateway.send("POST", link, data=b"List-Unsubscribe=One-Click", headers=form)
+            assert got.status == 200
+        case "provider" | "complaint":
+            now = gateway.clock()
+            await gateway.app[ARRIVALS].keep(gateway.house.adapters["box"], [report], received_at=now)
+        case "token":
+            token = gateway.house.links.mail_token(address)
+            await mail_in(gateway, "", sender="another@example.org", unsubscribe_tokens=(token,))
+        case _:
+            await gateway.say(ana, channels={"email": "no"}, by=CUSTOMER)
+    history = await gateway.history(ana)
+    assert await looked_over(gateway) == []
+    [review] = await listed(gateway, "")
+    assert (review["status"], review["decided_by"]) == ("opted_out", "customer")
+    assert review["change_id"] == history[0]["change_id"]
+    assert await gateway.history(ana) == history
+    assert [row["held_at"] for row in await gateway.rows("addresses") if row["id"] == address] == [None]
+    gateway.clock.advance(days=8)
+    await looked_over(gateway)
+    assert await gateway.history(ana) == history, "nor does it lapse"
+
+
+async def test_a_no_that_a_system_wrote_ends_no_review_and_nor_does_that_of_one_of_two(gateway: Gateway) -> None:
+    """A nightly sync takes its own no back, and the person's word would be lost with it."""
+    ana, ben, other = await fan(gateway), await fan(gateway, BEN), await fan(gateway, BEN)
+    for number in (ANA, BEN):
+        await gateway.text_in(ENOUGH, number)
+    await gateway.say(ana, channels={"sms": "no"})
+    await gateway.say(ben, channels={"sms": "no"}, by=CUSTOMER)
+    assert len(await looked_over(gateway)) == 2
+    await gateway.say(other, channels={"sms": "no"}, by=CUSTOMER)
+    assert [review["profile_id"] for review in await looked_over(gateway)] == [ana]
+    gateway.clock.advance(days=8)
+    assert await looked_over(gateway) == []
+    await gateway.say(ana, status=409, channels={"sms": "yes"})
+    assert await gateway.verdict(ana) == "opted_out_channel"
 
 
 async def test_who_has_said_no_already_is_not_listed(gateway: Gateway) -> None:
