@@ -103,11 +103,13 @@ def _mailbox(name: str, address: str) -> str:
 
 
 def _address(address: str) -> str:
-    """An address that is one, so that nothing can stand behind it, in a header or in a command."""
+    """An address that is one, so that nothing can stand behind it, in a header or in a command. Dots that it may not
+    have (RFC 5321, 4.1.2), as mailboxes of Japanese carriers do, it may have in quotes.
+    """
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or _NOT_IN_AN_ADDRESS.search(local + domain):
         raise ValueError("not an address that mail can go to")
-    return address
+    return f'"{local}"@{domain}' if "" in local.split(".") else address
 
 
 @lru_cache(maxsize=64)

@@ -73,6 +73,22 @@ def test_a_rules_reply_says_so_that_no_machine_answers_it() -> None:
     assert read(posted(Mail("Example Theatre", "Done", is_reply=True)))["Auto-Submitted"] == "auto-replied"
 
 
+@pytest.mark.parametrize(
+    ("to", "sent"),
+    [
+        ("ana..b@docomo.ne.jp", '"ana..b"@docomo.ne.jp'),
+        ("ana.@docomo.ne.jp", '"ana."@docomo.ne.jp'),
+        (".ana@docomo.ne.jp", '".ana"@docomo.ne.jp'),
+        ("ana.b@docomo.ne.jp", "ana.b@docomo.ne.jp"),
+    ],
+)
+def test_dots_that_an_address_may_not_have_stand_in_quotes(to: str, sent: str) -> None:
+    mail = posted(MARKETING, to)
+    assert mail.to == sent
+    assert f"\r\nTo: {sent}\r\n".encode() in mail.content
+    assert [one.addr_spec for one in read(mail)["To"].addresses] == [to], "and reads as it did"
+
+
 def test_a_reply_stands_below_the_mail_that_it_answers() -> None:
     made = read(posted(Mail("Example Theatre", "Done", is_reply=True, answers="<CAF+ab=c@mail.example.net>")))
     assert made["In-Reply-To"] == made["References"] == "<CAF+ab=c@mail.example.net>"

@@ -74,6 +74,29 @@ async def test_what_we_answer_stands_below_the_persons_mail_and_repeats_nothing_
 
 
 @pytest.mark.parametrize(
+    "written", ["ana..b@docomo.ne.jp", '"ana..b"@docomo.ne.jp', '"ana..b."@docomo.ne.jp', ".ana@docomo.ne.jp"]
+)
+async def test_a_stop_from_a_mailbox_with_dots_where_none_may_be_turns_a_flag_and_is_confirmed(
+    gateway: Gateway, ports: Ports, sink: Sink, written: str
+) -> None:
+    """Carriers in Japan gave them out. The API takes none, so nobody is written to there who has not written first."""
+    proved = b"Authentication-Results: mx.example.org; dmarc=pass header.from=docomo.ne.jp\r\n"
+    await hand_in(ports, written, proved + mail(written, "STOP"))
+    address = written.replace('"', "")
+    assert await flag(gateway, address) == "no"
+    asked = {"items": [{"channel": "email", "address": address}]}
+    [verdict] = (await gateway.api("POST", "/v1/verdicts", json=asked))["items"]
+    assert verdict["reason"] == "opted_out_channel"
+    confirmed = await eventually(lambda: _first(sink))
+    local, domain = address.split("@")
+    assert confirmed is not None
+    assert confirmed.recipients == [address]
+    assert f'\r\nTo: "{local}"@{domain}\r\n'.encode() in confirmed.content, "written as RFC 5321 wants it"
+    person = {"addresses": [{"channel": "email", "value": address}]}
+    assert (await gateway.ask("POST", "/v1/profiles", json=person)).status == 422
+
+
+@pytest.mark.parametrize(
     ("head", "subject"),
     [
         (b"Auto-Submitted: auto-replied\r\n", "Away"),
