@@ -154,7 +154,7 @@ class Tour:
 
 
 @pytest.mark.parametrize("look", [None])
-@pytest.mark.parametrize(("language", "screen_of"), SCREENS, ids=lambda one: str(one))
+@pytest.mark.parametrize(("language", "screen_of"), SCREENS, ids=str)
 async def test_every_page_is_whole_small_closed_and_sound(
     gateway: Gateway, browser: Browser, language: str, screen_of: Look, look: None
 ) -> None:
