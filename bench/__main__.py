@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-NAMES = ("inbound", "plan", "dispatch", "smtp", "rules", "memory", "hostile", "verify")
+NAMES = ("inbound", "plan", "dispatch", "smtp", "rules", "memory", "hostile", "verify", "forms")
 
 
 def asked(words: Sequence[str] | None = None) -> tuple[dict[str, ModuleType], dict[str, argparse.Namespace]]:

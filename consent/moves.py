@@ -220,6 +220,8 @@ def _undoing_a_no(person: Person, change: Change, step: _Step, said_at: datetime
 
 def _linked(person: Person, change: Change, flags: Mapping[Subject, Flag], links: Links) -> list[Wish]:
     """What the links add to a change, seen from the flags before it and after it."""
+    if change.undoes is not None:
+        return []
     named = {wish.subject for wish in (*change.wishes, *change.beside)}
     wishes: list[Wish] = []
     for preference_id, channel in sorted(links.items()):
@@ -301,6 +303,8 @@ def _refused(person: Person, change: Change, wish: Wish) -> Refusal | None:
     if wish.to == "no":
         return None
     for flag in _noes_over(person, wish):
+        if change.undoes is not None and flag.change_id == change.undoes:
+            continue
         if change.source in MACHINE:
             return Refusal(wish.subject, "machine")
         obtained = obtained_at(change.evidence)

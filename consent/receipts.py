@@ -26,7 +26,12 @@ SCHEMA = "ISO/IEC TS 27560:2023"
 CONTROLLER = "organisation"
 _PART = 500  # lines that are read at once
 _BASES = {"express": "consent", "implied": "implied_consent", "soft_opt_in": "legitimate_interest"}
-_PURPOSES = {"everything": "any contact", "channel": "news and offers by {}", "address": "news and offers by {}"}
+_OUR_PAGES = ("form", "confirmation", "preference_centre")
+_PURPOSES = {
+    "everything": "any contact",
+    "channel": "news and offers by {}",
+    "address": "news and offers by {} at one address",
+}
 _WORDS_OF_IT = ("form_id", "form_version", "version", "language", "wording", "terms_version", "how", "obtained_at")
 
 Show = Callable[[str, str], str]  # (channel, address) → as it stands in the receipt
@@ -49,9 +54,13 @@ async def for_person(
     controller: Controller,
     *,
     show: Show = lambda _, value: value,
+    is_whole: bool = True,
     now: datetime,
 ) -> dict[str, Any]:
-    """The receipt of a person. `family`: the person, and whoever has become part of them."""
+    """The receipt of a person. `family`: the person, and whoever has become part of them.
+
+    One that is not whole holds of words only those of our own pages: what others noted may name anybody.
+    """
     lines: list[HistoryLine] = []
     before: int | None = None
     while part := await history.read(conn, Filter(profile_ids=family), before=before, limit=_PART):
@@ -59,7 +68,7 @@ async def for_person(
         before = part[-1].seq
     lines.reverse()
     texts = await texts_of(conn, {line.key for line in lines if line.kind == "preference"})
-    return document(profile_id, lines, texts, controller, show=show, now=now)
+    return document(profile_id, lines, texts, controller, show=show, is_whole=is_whole, now=now)
 
 
 def document(
@@ -69,6 +78,7 @@ def document(
     controller: Controller,
     *,
     show: Show,
+    is_whole: bool = True,
     now: datetime,
 ) -> dict[str, Any]:
     """The receipt of these lines, the oldest first. Pure; `texts`: of preferences, by id."""
@@ -86,7 +96,7 @@ def document(
             "privacy_notice": controller.privacy_url or None,
             "pii_controllers": [CONTROLLER],
             "withdrawal_method": ["preference_centre", "unsubscribe_link", "keyword"],
-            "purposes": [_purpose(profile_id, said, texts, show) for said in by_subject.values()],
+            "purposes": [_purpose(profile_id, said, texts, show, is_whole) for said in by_subject.values()],
         },
         "party_identification": [
             {
@@ -112,7 +122,9 @@ def _spelled(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is no part of a receipt")
 
 
-def _purpose(profile_id: str, said: Sequence[HistoryLine], texts: Mapping[str, str], show: Show) -> dict[str, Any]:
+def _purpose(
+    profile_id: str, said: Sequence[HistoryLine], texts: Mapping[str, str], show: Show, is_whole: bool
+) -> dict[str, Any]:
     last = said[-1]
     basis = next((line.basis for line in reversed(said) if line.to_state == "yes"), None)
     channel = last.key if last.kind == "channel" else last.subject_channel
@@ -128,12 +140,12 @@ def _purpose(profile_id: str, said: Sequence[HistoryLine], texts: Mapping[str, s
                 "pii_attribute": show(channel, value) if channel is not None and value is not None else None,
             }
         ],
-        "events": [_event(profile_id, line) for line in said],
+        "events": [_event(profile_id, line, is_whole) for line in said],
     }
 
 
-def _event(profile_id: str, line: HistoryLine) -> dict[str, Any]:
-    evidence = line.evidence or {}
+def _event(profile_id: str, line: HistoryLine, is_whole: bool) -> dict[str, Any]:
+    evidence = (line.evidence or {}) if is_whole or line.source in _OUR_PAGES else {}
     return {
         "event_id": line.id,
         "event_time": min(line.provider_at, line.at) if line.provider_at is not None else line.at,

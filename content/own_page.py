@@ -34,6 +34,7 @@ _FRESH_BUTTON = _("Open my page")
 _FRESH_BY_TEXT = _("%(organisation)s: your page to choose what you get: %(link)s")
 _CONFIRM_BY_TEXT = _("%(organisation)s: to confirm what you chose on your own page, open %(link)s")
 _CORRECTIONS = _("Your details, as they were corrected on your own page")
+_AT_ADDRESS = _("News and offers at %(address)s")
 _THIS_ADDRESS = _("This address, in place of another one")
 _MOVING = _("Somebody wants to change an e-mail address at %(organisation)s")
 _MOVING_TOLD = _(
@@ -77,6 +78,11 @@ def confirm_by_text(speech: Language, link: str, *, organisation: str) -> dict[s
 def corrections(speech: Language) -> list[str]:
     """What a letter says of corrected details: never the details."""
     return [speech(_CORRECTIONS)]
+
+
+def at_address(speech: Language, address: str) -> str:
+    """A yes to one address, which is masked."""
+    return speech(_AT_ADDRESS, address=address)
 
 
 def this_address(speech: Language) -> list[str]:

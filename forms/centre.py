@@ -93,6 +93,7 @@ class Visit:
             root=root,
             query=query,
             day=partial(_day, self.profile),
+            minute=partial(_minute, self.profile),
             own_address=self.own_address,
             is_fresh=self.is_fresh,
             **values,
@@ -110,7 +111,7 @@ async def visit(request: web.Request) -> Visit | web.Response:
     if profile is None:
         return unknown_link(request)
     came = Visit(request, desk, opened, profile, spoken(request, profile.locale), now)
-    if not opened.is_open(now) and request.method == "GET":
+    if not opened.is_open(now) and request.method != "POST":
         return came.page("centre_too_old.html", status=410)
     return came
 
@@ -163,12 +164,18 @@ def _details(came: Visit) -> list[tuple[str, str, str]]:
     found = []
     for name in came.desk.details:
         value = centre_save.detail_of(came.profile, name)
+        if value is None:
+            continue
         found.append((name, value if came.is_fresh else "", masked_name(value) if value else ""))
     return found
 
 
 def _day(profile: Profile, at: datetime) -> date:
     return at.astimezone(_zone(profile)).date()
+
+
+def _minute(profile: Profile, at: datetime) -> str:
+    return at.astimezone(_zone(profile)).strftime("%H:%M")
 
 
 def _zone(profile: Profile) -> ZoneInfo:
@@ -205,7 +212,15 @@ async def receipt(request: web.Request) -> web.Response:
         return came
     async with came.desk.database.read() as conn:
         family = await merges.family(conn, came.profile.id)
-        made = await receipts.for_person(conn, came.profile.id, family, came.desk.controller, show=masked, now=came.now)
+        made = await receipts.for_person(
+            conn,
+            came.profile.id,
+            family,
+            came.desk.controller,
+            show=masked,
+            is_whole=False,
+            now=came.now,
+        )
     headers = {
         "Content-Disposition": 'attachment; filename="receipts.json"',
         "Referrer-Policy": "no-referrer",
@@ -295,7 +310,7 @@ async def _decline(came: Visit, wishes: Sequence[Wish], done: str) -> web.Respon
 
     async def work(conn: AsyncConnection) -> heed.Heeded:
         profile = await _held(conn, came)
-        return await centre_save.record(conn, _came(came), profile, wishes, {"button": done})
+        return await centre_save.decline(conn, _came(came), profile, wishes, {"button": done})
 
     try:
         heeded = await came.desk.database.transact(work)
@@ -351,7 +366,6 @@ async def _resume(came: Visit) -> web.Response:
         await came.desk.database.transact(work)
     except _Gone:
         return unknown_link(came.request)
-    came.desk.on_queued()
     return await _told(came, Told(done="resumed"))
 
 

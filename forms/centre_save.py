@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds, terms
-from consent.states import Change, Wish
+from consent import holds, reading, terms
+from consent.states import Change, Wish, state_of
 from content import letters, own_page
 from content.languages import Language
 from forms import boxes, budgets, centre_state
@@ -29,6 +29,8 @@ from profiles.records import AttributesTooLarge, Profile
 from store.ids import new_id
 from store.locks import lock_people
 
+MOST_IN_AN_HOUR = 60  # times that one person's page is sent in; beyond that what stands is not said again
+_AN_HOUR = timedelta(hours=1)
 MOST_OF_A_DETAIL = 200  # characters
 _MOVES_A_DAY = 5  # new mailboxes that are written to for one person
 _ATTRIBUTE = "attributes."
@@ -44,9 +46,11 @@ class Came:
     who: Mapping[str, Any]  # their network address and browser
     now: datetime
 
+    is_often: bool = False  # it was done all too often in a while: then nothing is said again
+
     @property
     def is_fresh(self) -> bool:
-        return self.opened.is_fresh(self.now)
+        return self.opened.is_fresh(self.now) and not self.is_often
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ async def save(
     conn: AsyncConnection, came: Came, profile: Profile, given: Posted, contexts: Collection[str]
 ) -> tuple[Saved, heed.Heeded]:
     """Take the boxes and the details; the caller holds the profile."""
+    came = await _counted(conn, came, profile)
     page = await centre_state.read(conn, profile, came.speech, contexts, now=came.now)
     seen = _number(given.one("seen"))
     newer = await centre_state.declined_since(conn, profile.id, seen)
@@ -106,6 +111,23 @@ async def save(
     return saved, heeded
 
 
+async def _counted(conn: AsyncConnection, came: Came, profile: Profile) -> Came:
+    within = await budgets.spend(conn, f"own:{profile.id}", most=MOST_IN_AN_HOUR, within=_AN_HOUR, now=came.now)
+    return came if within else replace(came, is_often=True)
+
+
+async def decline(
+    conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish], evidence: Mapping[str, Any]
+) -> heed.Heeded:
+    """Let it all be no; said all too often, only what is not so yet, or what would be closed by it."""
+    came = await _counted(conn, came, profile)
+    if came.is_often:
+        flags = (await reading.flags_of(conn, [profile.id]))[profile.id]
+        if not any(flag.opens for flag in flags.values()):
+            wishes = [wish for wish in wishes if state_of(flags, wish.subject) != "no"]
+    return await record(conn, came, profile, wishes, evidence)
+
+
 async def record(
     conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish], evidence: Mapping[str, Any]
 ) -> heed.Heeded:
@@ -140,11 +162,11 @@ def _number(text: str) -> int:
 # --- details ----------------------------------------------------------------------------------
 
 
-def detail_of(profile: Profile, name: str) -> str:
-    """What is known of it; empty for none, and for what is no text."""
+def detail_of(profile: Profile, name: str) -> str | None:
+    """What is known of it, empty for nothing; None for what is no text, which nobody can correct here."""
+    value = profile.attributes.get(name.removeprefix(_ATTRIBUTE)) if name.startswith(_ATTRIBUTE) else None
     if name.startswith(_ATTRIBUTE):
-        value = profile.attributes.get(name.removeprefix(_ATTRIBUTE))
-        return value if isinstance(value, str) else ""
+        return value or "" if isinstance(value, str | None) else None
     return getattr(profile, name) or ""
 
 
@@ -156,12 +178,10 @@ def _corrected(came: Came, profile: Profile, given: Posted) -> tuple[dict[str, s
         if not given.has(f"detail.{name}"):
             continue
         value = " ".join(given.one(f"detail.{name}").split())[:MOST_OF_A_DETAIL]
-        if value == detail_of(profile, name) or (not value and not came.is_fresh):
+        if detail_of(profile, name) in (value, None) or (not value and not came.is_fresh):
             continue
         if name.startswith(_ATTRIBUTE):
-            key = name.removeprefix(_ATTRIBUTE)
-            if isinstance(profile.attributes.get(key), str | None):
-                attributes[key] = value or None
+            attributes[name.removeprefix(_ATTRIBUTE)] = value or None
         else:
             names[name] = value or None
     return names, attributes
@@ -182,11 +202,12 @@ async def _ask(
     """Ask at the person's own address whether it is so; returns whether they are, for once a day is enough."""
     await lock_people(conn, [profile.id])
     desk = came.desk
+    points = await _points(conn, came, profile, wishes)
     wanted = Wanted(
         place.address_id,
         place.channel,
         tuple(wishes),
-        {"preference_centre": True, "link": came.opened.way, **evidence, **came.who},
+        {"preference_centre": True, "asked_for": points, "link": came.opened.way, **evidence, **came.who},
         came.now,
         profile_id=profile.id,
         details=details,
@@ -198,13 +219,20 @@ async def _ask(
         return False
     link = desk.confirm_links(id_)
     if place.channel == "email":
-        points = await questions.in_words(conn, wishes, came.speech)
         points += own_page.corrections(came.speech) if details.names or details.attributes else []
         content = letters.question(came.speech, points, organisation=desk.organisation, link=link)
     else:
         content = own_page.confirm_by_text(came.speech, link, organisation=desk.organisation)
     await _tell(conn, came, place.channel, profile.id, place.address_id, content)
     return True
+
+
+async def _points(conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish]) -> list[str]:
+    """What is asked for, a line each."""
+    having = {one.address_id: masked(one.channel, one.value) for one in profile.addresses}
+    named = [having[wish.subject.key] for wish in wishes if wish.to == "yes" and wish.subject.key in having]
+    points = await questions.in_words(conn, wishes, came.speech)
+    return points + [own_page.at_address(came.speech, address) for address in named]
 
 
 async def _tell(

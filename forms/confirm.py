@@ -78,10 +78,11 @@ def _language(found: Question) -> str | None:
 
 async def _said(conn: AsyncConnection, found: Question, speech: Language) -> dict[str, Any]:
     """What is confirmed, a line each: a yes to the channel itself is what the page speaks of anyway."""
-    beside = [wish for wish in found.wishes if _is_own(found) or wish.subject.key != found.channel]
+    beside = [wish for wish in found.wishes if wish.subject.key != found.channel]
+    yes = found.evidence.get("asked_for") if _is_own(found) else _as_shown(found.evidence, True)
     return {
         "channel": found.channel,
-        "yes": _as_shown(found.evidence, True) or await questions.in_words(conn, beside, speech),
+        "yes": yes or await questions.in_words(conn, beside, speech),
         "no": _as_shown(found.evidence, False) or await questions.in_words(conn, beside, speech, to="no"),
         "more": bool(found.details.names or found.details.attributes),
         "replaces": found.details.replaces is not None,

@@ -38,7 +38,7 @@ __all__ = ["Intake", "Submission", "keep", "receive"]
 
 log = structlog.get_logger("forms")
 
-SLOT_SECONDS = 0.05  # an answer is given at the end of one; what is done for it fits into the first, nearly always
+SLOT_SECONDS = 0.25  # an answer is given at the end of one; what is done for it fits into the first, nearly always
 PATIENCE_SECONDS = 1.5  # for which an answer waits at most: an opt-out settles in 1.1 s
 AT_ONCE = 100  # that are looked up together; each is carried out in a transaction of its own
 MOST_TRIES = 3  # then it is left to people
@@ -123,7 +123,7 @@ class Intake(tasks.Woken):
     async def _one(self, id_: str) -> None:
         closed: Collection[str] = ()
         try:
-            done = await self._database.transact(lambda conn: self._work(conn, id_))
+            done = await self._database.transact(lambda conn: self._work(conn, id_), apart=True)
         except Exception as error:
             if is_away(error):
                 raise

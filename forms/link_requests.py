@@ -159,23 +159,22 @@ async def _request(request: web.Request, desk: Desk, asked: Asked) -> None:
 async def _send(conn: AsyncConnection, *, desk: Desk, asked: Asked) -> None:
     """Send the link to the first of the addresses that somebody has, and that may be written to."""
     known = await links.find_addresses(conn, [one.hash for one in asked.addresses])
+    if asked.addresses[0].channel != "email" and await holds.at_no(conn, known.values(), by="any"):
+        return  # no text to a number that has said no on any channel, whoever wants it
     for address in asked.addresses:
         address_id = known.get(address.hash)
         if address_id is None or address.channel not in desk.carriers:
             continue
         owners = (await links.holders(conn, [address_id])).get(address_id, [])
-        if not owners or not await _may_be_written_to(conn, address_id, address.channel):
+        if not owners or not await _arrives(conn, address_id):
             continue
         await queue.add_notices(conn, [await _notice(conn, desk, asked, address, address_id, owners)], now=desk.clock())
         return
 
 
-async def _may_be_written_to(conn: AsyncConnection, address_id: str, channel: str) -> bool:
-    """Not where it cannot arrive; no text to a number that is at no, whoever wants it."""
-    status = (await conn.execute(select(addresses.c.status).where(addresses.c.id == address_id))).scalar_one()
-    if status != "ok":
-        return False
-    return channel == "email" or address_id not in await holds.at_no(conn, [address_id], by="any")
+async def _arrives(conn: AsyncConnection, address_id: str) -> bool:
+    status = await conn.execute(select(addresses.c.status).where(addresses.c.id == address_id))
+    return bool(status.scalar_one() == "ok")
 
 
 async def _notice(

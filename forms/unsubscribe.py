@@ -1,31 +1,64 @@
-"""The unsubscribe link: GET asks, POST does (RFC 8058). No login, no cookie, nothing personal shown."""
+"""The unsubscribe link: GET asks, POST does (RFC 8058). No login, no cookie, nothing personal shown.
+
+    GET|POST /unsubscribe/{token}    the button, and a mail program's one click
+    POST     /unsubscribe/then       what the page offers once it is done: less of it, more of it, or to take it back
+
+What it offers is signed, for this one act, for an hour and once: it stands on that page and nowhere else, so that
+nobody can say yes with a link that came in a message.
+"""
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args
+from urllib.parse import parse_qs, unquote_to_bytes
 
 from aiohttp import web
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent.states import Subject, Wish
+from forms import spending
 from forms.desk import DESK, Desk, page, unknown_link, who_asks
-from outbox import heed, word
+from outbox import heed, undo, word
+from outbox.optout_links import OptOut
 from outbox.word import Said
+from store.ids import new_id
+from store.tables import consent_events, consent_states, preferences, profile_addresses, profiles
 
 _BODY_BYTES = 16_384  # a button or RFC 8058's one field
+_OFFERED_FOR = timedelta(hours=1)
+
+Act = Literal["topic", "everything", "undo"]
+_DONE: Mapping[Act, str] = {
+    "topic": "only_topic.html",
+    "everything": "unsubscribed_everything.html",
+    "undo": "undone.html",
+}
 
 
 def mount(app: web.Application) -> None:
     """Add the routes; the application is given its Desk when it starts."""
+    app.router.add_post("/unsubscribe/then", then)
     app.router.add_get("/unsubscribe/{token}", ask)
     app.router.add_post("/unsubscribe/{token}", do)
 
 
+# --- the link ----------------------------------------------------------------------------------
+
+
 async def ask(request: web.Request) -> web.Response:
     """Ask. Mail scanners follow links, so a GET changes nothing."""
-    found = request.app[DESK].optout_links.read(request.match_info["token"])
+    desk = request.app[DESK]
+    found = desk.optout_links.read(request.match_info["token"])
     if found is None:
         return unknown_link(request)
-    return page(request, "unsubscribe.html", channel=found[1])
+    press = _signed(desk, "press", new_id("chg"), found)
+    return page(request, "unsubscribe.html", await _locale(desk, found), channel=found.channel, press=press)
 
 
 async def do(request: web.Request) -> web.Response:
@@ -34,13 +67,57 @@ async def do(request: web.Request) -> web.Response:
     found = desk.optout_links.read(request.match_info["token"])
     if found is None:
         return unknown_link(request)
-    address_id, channel = found
     # Whatever else is posted, and however it breaks off, does not matter: a POST is a no.
-    if _is_one_click(await _begin_of_body(request)):
-        await _stop(desk, Said(address_id, channel, "one_click", who_asks(request, desk)))
+    body = await _begin_of_body(request)
+    if _is_one_click(body):
+        await _stop(desk, Said(found.address_id, found.channel, "one_click", who_asks(request, desk)))
         return web.Response(text="Done\n")  # a mail program has asked: nobody reads it
-    await _stop(desk, Said(address_id, channel, "unsubscribe_link", who_asks(request, desk)))
-    return page(request, "unsubscribed.html", channel=channel)
+    change_id = await _pressed(desk, found, who_asks(request, desk), _field(body, "press"))
+    return page(
+        request,
+        "unsubscribed.html",
+        await _locale(desk, found),
+        channel=found.channel,
+        topic=await _text_of(desk, found.preference_id),
+        offers={act: _signed(desk, act, change_id, found) for act in get_args(Act)},
+    )
+
+
+async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str) -> str:
+    """Opt out by the button; returns the change. Pressed twice on one page it is one change: else the second, which
+    turns nothing, were all that could be taken back."""
+    shown = _read(desk, press, now=desk.clock())
+    change_id = shown.change_id if shown is not None and (shown.act, shown.of) == ("press", found) else new_id("chg")
+
+    async def work(conn: AsyncConnection) -> tuple[str, frozenset[str]]:
+        standing = await _standing(conn, change_id, found)
+        if standing:
+            return change_id, standing
+        chosen = change_id if standing is None else new_id("chg")
+        said = Said(found.address_id, found.channel, "unsubscribe_link", how, change_id=chosen)
+        return chosen, await word.record(conn, [said], now=desk.clock())
+
+    chosen, closed = await desk.database.transact(work)
+    await heed.settle(desk.database, closed)
+    return chosen
+
+
+async def _standing(conn: AsyncConnection, change_id: str, found: OptOut) -> frozenset[str] | None:
+    """What the change has closed, where it is everybody's last word still; nothing where it is not; None: it is new."""
+    recorded = select(consent_events.c.id).where(consent_events.c.change_id == change_id).limit(1)
+    if (await conn.execute(recorded)).first() is None:
+        return None
+    has, theirs, state = profile_addresses, profile_addresses.alias(), consent_states.c
+    flag = and_(state.profile_id == has.c.profile_id, state.kind == "channel", state.key == found.channel)
+    rows = (
+        await conn.execute(
+            select(theirs.c.address_id, state.change_id)
+            .select_from(has.outerjoin(consent_states, flag).join(theirs, theirs.c.profile_id == has.c.profile_id))
+            .where(has.c.address_id == found.address_id)
+        )
+    ).all()
+    stands = all(row.change_id == change_id for row in rows)
+    return frozenset(row.address_id for row in rows) if stands else frozenset()
 
 
 async def _stop(desk: Desk, said: Said) -> None:
@@ -63,3 +140,112 @@ async def _begin_of_body(request: web.Request) -> bytes:
 def _is_one_click(body: bytes) -> bool:
     """Whether a mail program posts for its user: one field, urlencoded or multipart (RFC 8058, 3.1 and 3.2)."""
     return any(b"List-Unsubscribe" in one and b"One-Click" in one for one in (body, unquote_to_bytes(body)))
+
+
+def _field(body: bytes, name: str) -> str:
+    """A field of an urlencoded body; empty where it is not there, or nothing can be read."""
+    try:
+        found = parse_qs(body.decode("ascii"), max_num_fields=20).get(name)
+    except ValueError:
+        return ""
+    return found[0] if found else ""
+
+
+# --- what the page offers then -----------------------------------------------------------------
+
+
+async def then(request: web.Request) -> web.Response:
+    """Only this topic, everything, or to take it back; once, and within the hour."""
+    desk = request.app[DESK]
+    now = desk.clock()
+    token = _field(await _begin_of_body(request), "act")
+    offer = _read(desk, token, now=now)
+    if offer is None or offer.act == "press":
+        return page(request, "offer_over.html", status=410)
+    how, act = who_asks(request, desk), offer.act
+    locale, topic = await _locale(desk, offer.of), await _text_of(desk, offer.of.preference_id)
+    new_change = new_id("chg")
+
+    async def work(conn: AsyncConnection) -> frozenset[str] | None:
+        if not await spending.spend(conn, f"{act} {offer.change_id}", until=now + 2 * _OFFERED_FOR):
+            return None
+        return await _carry_out(conn, offer, new_change, how, now)
+
+    closed = await desk.database.transact(work)
+    if closed is None:
+        return page(request, "offer_over.html", locale, status=410)
+    await heed.settle(desk.database, closed)
+    undo_ = _signed(desk, "undo", new_change, offer.of) if act == "everything" else None
+    return page(request, _DONE[act], locale, channel=offer.of.channel, topic=topic, undo=undo_)
+
+
+async def _carry_out(
+    conn: AsyncConnection, offer: _Offer, change_id: str, how: Mapping[str, Any], now: datetime
+) -> frozenset[str]:
+    """Returns the addresses that it closes."""
+    address_id, channel, preference_id = offer.of
+    if offer.act == "everything":
+        said = Said(address_id, channel, "unsubscribe_link", how, change_id=change_id, everywhere=True)
+        return await word.record(conn, [said], now=now)
+    instead = [Wish(Subject("preference", preference_id), "no")] if offer.act == "topic" and preference_id else []
+    heeded = await undo.take_back(conn, offer.change_id, address_id=address_id, how=how, instead=instead, now=now)
+    return heeded.closed
+
+
+# --- what is signed ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What a page of ours offers; `press`: that its button was pressed once."""
+
+    act: Act | Literal["press"]
+    change_id: str
+    of: OptOut
+
+
+def _signed(desk: Desk, act: Act | Literal["press"], change_id: str, of: OptOut) -> str:
+    until = int((desk.clock() + _OFFERED_FOR).timestamp())
+    text = json.dumps(["unsubscribe", act, change_id, until, *of], separators=(",", ":"))
+    return desk.signed.sign(urlsafe_b64encode(text.encode()).decode())
+
+
+def _read(desk: Desk, token: str, *, now: datetime) -> _Offer | None:
+    """What is offered; None for what we have not signed, and for what is over."""
+    text = desk.signed.read(token)
+    if text is None:
+        return None
+    try:
+        kind, *rest = json.loads(urlsafe_b64decode(text))
+    except ValueError:  # signed for something else
+        return None
+    if kind != "unsubscribe":
+        return None
+    act, change_id, until, *of = rest
+    return _Offer(act, change_id, OptOut(*of)) if now <= datetime.fromtimestamp(until, UTC) else None
+
+
+# --- whom the page speaks to -------------------------------------------------------------------
+
+
+async def _locale(desk: Desk, found: OptOut) -> str | None:
+    """The language of whoever has the address; of several the first that has told."""
+    asked = (
+        select(profiles.c.locale)
+        .join(profile_addresses, profile_addresses.c.profile_id == profiles.c.id)
+        .where(profile_addresses.c.address_id == found.address_id, profiles.c.locale.is_not(None))
+        .order_by(profiles.c.id)
+        .limit(1)
+    )
+    async with desk.database.read() as conn:
+        return (await conn.execute(asked)).scalar_one_or_none()
+
+
+async def _text_of(desk: Desk, preference_id: str | None) -> str | None:
+    """A preference as customers see it; None where there is none."""
+    if preference_id is None:
+        return None
+    async with desk.database.read() as conn:
+        return (
+            await conn.execute(select(preferences.c.text).where(preferences.c.id == preference_id))
+        ).scalar_one_or_none()

@@ -319,7 +319,8 @@ async def readyz(request: web.Request) -> web.Response:
         return answers.answer({"status": "draining"}, status=503)
     try:
         async with asyncio.timeout(3):
-            ready = await is_current(house.database) and request.app[SCHEDULER].running and house.is_at_work
+            loops = house.is_at_work and request.app[link_requests.LETTERS].is_running
+            ready = await is_current(house.database) and request.app[SCHEDULER].running and loops
     except Exception as error:
         if not is_away(error) and not isinstance(error, TimeoutError):
             raise

@@ -238,6 +238,7 @@ def _asked(row: Any, address: str, held: dict[str, Any]) -> Asked:
         connection=row.connection,
         class_=row.class_,
         content=row.content if row.content is not None or broadcast is None else broadcast.content,
+        preference_id=row.preference_id,
         broadcast_id=row.broadcast_id,
         not_after=row.not_after if broadcast is None else broadcast.not_after,
         quiet_hours=row.quiet_hours if broadcast is None else broadcast.quiet_hours,

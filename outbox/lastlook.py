@@ -45,6 +45,7 @@ class Asked:
     connection: str
     class_: str
     content: composition.Content
+    preference_id: str | None = None
     broadcast_id: str | None = None
     not_after: datetime | None = None
     quiet_hours: Any = None  # None: the policy's; False: none; {"from", "to"}: nothing is sent between
@@ -139,7 +140,7 @@ def _composed(row: Asked, person: Mapping[str, Any], facts: _Facts, policy: Poli
 def _filled(row: Asked, person: Mapping[str, Any], policy: Policy, *, tells: bool) -> Go:
     """What it says to this person; `tells`: how to opt out as well."""
     part = composition.on_channel(row.content, row.channel)
-    links = {"unsubscribe": policy.unsubscribe_link(row.address_id, row.channel)}
+    links = {"unsubscribe": policy.unsubscribe_link(row.address_id, row.channel, row.preference_id)}
     if policy.preferences_link is not None:
         links["preferences"] = policy.preferences_link(row.profile_id, row.address_id)
     content = composition.fill_in(part, {**person, "channel": row.channel, "links": links})
@@ -155,7 +156,7 @@ def check_with_notice(content: composition.Content, connection: str, policy: Pol
     manner = policy.manner(connection)
     if manner.stop_notice == "never" or not composition.is_plain(content):
         return
-    link = None if manner.answers else policy.unsubscribe_link(new_id("adr"), "sms")
+    link = None if manner.answers else policy.unsubscribe_link(new_id("adr"), "sms", new_id("prf"))
     if (chars := longest(content["body"], link=link)) > composition.MOST_CHARS:
         words = (
             f"with the line that tells how to opt out it comes to {chars:,} characters, of {composition.MOST_CHARS:,}"

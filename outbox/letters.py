@@ -35,7 +35,7 @@ def _below(claim: Claim, policy: Policy) -> Below:
     return Below(
         organisation=policy.organisation,
         postal_address=policy.postal_address,
-        unsubscribe_url=policy.unsubscribe_link(claim.address_id, claim.channel),
+        unsubscribe_url=policy.unsubscribe_link(claim.address_id, claim.channel, claim.preference_id),
         preferences_url=own_page(claim.profile_id, claim.address_id) if own_page is not None else None,
         locale=claim.locale,
     )

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
 from outbox.signed import Signed
@@ -21,6 +22,14 @@ _ADDRESS = "adr_"
 _MAIL_TOKEN = re.compile(r"([0-9a-z]{1,30})([0-9a-z]{26})", re.ASCII)
 
 
+class OptOut(NamedTuple):
+    """What a link stops."""
+
+    address_id: str
+    channel: str
+    preference_id: str | None = None  # what the message with the link was about; it stops the channel all the same
+
+
 class OptOutLinks:
     """Makes the links and reads their tokens. `secrets`: the newest signs, all are believed."""
 
@@ -29,20 +38,20 @@ class OptOutLinks:
         self._signed = Signed(secrets, "optgate.unsubscribe")
         self._mail_keys = [hmac.digest(secret.encode(), _MAIL_SALT, "sha256") for secret in secrets]
 
-    def __call__(self, address_id: str, channel: str) -> str:
+    def __call__(self, address_id: str, channel: str, preference_id: str | None = None) -> str:
         """The link for an address on its channel."""
-        return self._base + quote(self.token(address_id, channel), safe="")
+        return self._base + quote(self.token(address_id, channel, preference_id), safe="")
 
-    def token(self, address_id: str, channel: str) -> str:
-        return self._signed.sign(f"{address_id}.{channel}")
+    def token(self, address_id: str, channel: str, preference_id: str | None = None) -> str:
+        return self._signed.sign(".".join(filter(None, (address_id, channel, preference_id))))
 
-    def read(self, token: str) -> tuple[str, str] | None:
-        """The address's id and its channel; None for what we have not signed."""
+    def read(self, token: str) -> OptOut | None:
+        """What it stops; None for what we have not signed."""
         text = self._signed.read(token)
         if text is None:
             return None
-        address_id, _, channel = text.partition(".")
-        return address_id, channel
+        address_id, channel, *preference = text.split(".")
+        return OptOut(address_id, channel, *preference)
 
     def mail_token(self, address_id: str) -> str:
         """What stands in `unsub+TOKEN@…` for an e-mail address: 52 letters and digits, which fit a local part (64).

@@ -10,8 +10,8 @@ from typing import Literal
 from outbox.jurisdictions import Law
 
 Notice = Literal["first", "always", "never"]
-# (address, channel) → the link with which its owner opts out, without a login.
-UnsubscribeLink = Callable[[str, str], str]
+# (address, channel, the preference it is about) → the link with which its owner opts out, without a login.
+UnsubscribeLink = Callable[[str, str, str | None], str]
 # (profile, address) → the link to the person's own page, the same all day long.
 PreferencesLink = Callable[[str, str], str]
 

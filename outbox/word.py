@@ -10,7 +10,7 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds
-from consent.states import Change, Subject, Wish
+from consent.states import CHANNELS, Change, Subject, Wish
 from outbox import heed
 from profiles.links import holders
 from store.engine import Raced
@@ -29,6 +29,7 @@ class Said:
     to: Literal["yes", "no"] = "no"
     said_at: datetime | None = None  # by the provider's clock
     change_id: str | None = None  # of all that it changes; None: a new one for each person
+    everywhere: bool = False  # on every channel, not on this alone
 
 
 def by_provider(
@@ -57,7 +58,7 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         Change(
             profile_id=profile_id,
             change_id=one.change_id or new_id("chg"),
-            wishes=(Wish(Subject("channel", one.channel), one.to),),
+            wishes=tuple(Wish(Subject("channel", name), one.to) for name in _channels(one)),
             source=one.source,
             actor="customer",
             address_id=one.address_id,
@@ -75,3 +76,7 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         if any(not set(again.get(id_, ())) <= set(people.get(id_, ())) for id_ in ids):
             raise Raced("an address was given to somebody before it was locked")
     return heeded.closed
+
+
+def _channels(said: Said) -> Sequence[str]:
+    return CHANNELS if said.everywhere else (said.channel,)

@@ -52,6 +52,8 @@ class LinksIn(Body):
 
 def is_origin(text: str) -> bool:
     """Whether it is an origin that may frame a page: by https, or a loopback address; nothing but it in ASCII."""
+    if len(text) > 255:
+        return False
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port

@@ -97,7 +97,7 @@ async def test_what_was_claimed_before_has_begun_or_given_up_when_it_is_settled(
     broadcast_id = await begun(database)
     while await planned(database, broadcast_id):
         pass
-    policy = Policy(lambda address_id, channel: f"https://gw.example.org/unsubscribe/{address_id}.{channel}")
+    policy = Policy(lambda address_id, channel, _: f"https://gw.example.org/unsubscribe/{address_id}.{channel}")
     async with TwilioStandIn(ACCOUNT, TOKEN) as standin, open_session(connections=1) as session:
         standin.default = accepted(0.4 * LEASE_SECONDS)
         adapters = {"sms": twilio_at(standin, session)}

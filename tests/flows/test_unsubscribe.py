@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import select
 
+from gateway.providers.sandbox import Sandbox
 from store.tables import addresses
-from tests.flows.running import ANA, BEN, Gateway
+from tests.flows.running import ANA, BEN, Gateway, Got
 
 
-async def link_for(gateway: Gateway, number: str) -> str:
-    """The path of the link in a text to this number."""
-    found = select(addresses.c.id).where(addresses.c.value == number, addresses.c.channel == "sms")
+async def link_for(gateway: Gateway, value: str, channel: str = "sms", preference_id: str | None = None) -> str:
+    """The path of the link in a message to this address."""
+    found = select(addresses.c.id).where(addresses.c.value == value, addresses.c.channel == channel)
     async with gateway.house.database.read() as conn:
         address_id = (await conn.execute(found)).scalar_one()
-    return "/unsubscribe/" + gateway.house.links.token(address_id, "sms")
+    return "/unsubscribe/" + gateway.house.links.token(address_id, channel, preference_id)
 
 
-async def state(gateway: Gateway, profile_id: str) -> str:
+async def state(gateway: Gateway, profile_id: str, channel: str = "sms") -> str:
     profile = await gateway.api("GET", f"/v1/profiles/{profile_id}")
-    return str(profile["consent"]["channels"]["sms"]["state"])
+    return str(profile["consent"]["channels"][channel]["state"])
 
 
 async def opted_in(gateway: Gateway, number: str) -> str:
@@ -126,3 +131,208 @@ async def test_a_browser_with_an_odd_name_is_heard_too(gateway: Gateway) -> None
     assert (await reader.readline()).split()[1] == b"200"
     writer.close()
     assert await state(gateway, ana) == "no"
+
+
+# --- what the page offers once it is done ------------------------------------------------------
+
+MAIL = "ana@example.org"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+async def reader(gateway: Gateway, **consent: Any) -> str:
+    """Somebody with two preferences that are linked to the e-mail channel."""
+    for name in ("Drama", "Opera"):
+        made = {"name": name, "text": f"I would like to hear about {name.lower()}", "linked_channel": "email"}
+        await gateway.ask("POST", "/v1/preferences", json=made)
+    given = {"channels": {"email": "yes", "sms": "yes"}, "preferences": {"Drama": "yes"}} | consent
+    return str((await gateway.person(f"email:{MAIL}", f"sms:{ANA}", consent=given))["id"])
+
+
+async def link_about(gateway: Gateway, name: str | None = None) -> str:
+    ids = {one["name"]: one["id"] for one in await gateway.rows("preferences")}
+    return await link_for(gateway, MAIL, "email", ids[name] if name else None)
+
+
+async def pressed(gateway: Gateway, path: str) -> Got:
+    """Somebody opens the page and presses its button."""
+    asked = await gateway.send("GET", path)
+    return await press(gateway, path, hidden(asked, "press"))
+
+
+async def press(gateway: Gateway, path: str, token: str) -> Got:
+    return await gateway.send("POST", path, data=urlencode({"press": token}).encode(), headers=FORM)
+
+
+def hidden(page: Got, name: str) -> str:
+    found = re.search(f'name="{name}" value="([^"]+)"', page.body.decode())
+    assert found is not None
+    return html.unescape(found[1])
+
+
+def offers(page: Got) -> dict[str, str]:
+    """The page's buttons, and what each posts."""
+    found = re.findall(r'name="act" value="([^"]+)"><button[^>]*>([^<]+)<', page.body.decode())
+    return {html.unescape(words): token for token, words in found}
+
+
+async def take(gateway: Gateway, token: str) -> Got:
+    return await gateway.send("POST", "/unsubscribe/then", data=urlencode({"act": token}).encode(), headers=FORM)
+
+
+UNDO, TOPIC = "Undo: I pressed it by mistake", "Stop only this topic"
+ALL, LAST = "Stop all news and offers from Example Theatre", "Undo this last step"
+
+
+async def states(gateway: Gateway, profile_id: str) -> dict[str, str]:
+    consent = (await gateway.profile(profile_id))["consent"]
+    said = {**consent["channels"], **consent["preferences"]}
+    return {name: one["state"] for name, one in said.items() if one["state"] != "not_asked"}
+
+
+async def test_an_undo_restores_what_the_button_had_turned_and_the_verdict_with_it(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    before = await states(gateway, ana)
+    done = await pressed(gateway, await link_about(gateway))
+    assert await states(gateway, ana) == {"sms": "yes", "email": "no", "Drama": "no"}
+    assert list(offers(done)) == [ALL, UNDO], "its message was about nothing in particular"
+    taken = await take(gateway, offers(done)[UNDO])
+    assert (taken.status, b"Taken back" in taken.body) == (200, True)
+    assert await states(gateway, ana) == before
+    assert await gateway.verdict(ana, "email") == "opted_in"
+    lines = [line for line in await gateway.history(ana) if line["source"] == "unsubscribe_link"]
+    [change] = {line["change_id"] for line in lines if line["to"] == "no"}
+    assert {line["evidence"]["undo_of"] for line in lines if line["to"] == "yes"} == {change}
+
+
+async def test_only_this_topic_is_an_undo_and_a_no_to_it(gateway: Gateway) -> None:
+    ana = await reader(gateway, preferences={"Drama": "yes", "Opera": "yes"})
+    done = await pressed(gateway, await link_about(gateway, "Drama"))
+    assert b"I would like to hear about drama" in done.body
+    assert list(offers(done)) == [TOPIC, ALL, UNDO]
+    taken = await take(gateway, offers(done)[TOPIC])
+    assert taken.status == 200
+    assert await states(gateway, ana) == {"sms": "yes", "email": "yes", "Drama": "no", "Opera": "yes"}
+    assert await gateway.verdict(ana, "email", preference="Drama") == "preference_no"
+    assert await gateway.verdict(ana, "email", preference="Opera") == "opted_in"
+
+
+async def test_everything_is_a_no_on_every_channel_and_its_undo_takes_back_that_alone(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    done = await pressed(gateway, await link_about(gateway))
+    stopped = await take(gateway, offers(done)[ALL])
+    assert b"unsubscribed from everything" in stopped.body
+    noes = dict.fromkeys(("sms", "whatsapp", "email", "voice", "post"), "no")
+    assert await states(gateway, ana) == noes | {"Drama": "no"}
+    assert [await gateway.verdict(ana, channel) for channel in ("sms", "email")] == ["opted_out_channel"] * 2
+    assert (await take(gateway, offers(stopped)[LAST])).status == 200
+    assert await states(gateway, ana) == {"sms": "yes", "email": "no", "Drama": "no"}
+
+
+async def test_what_is_offered_works_once_and_for_an_hour(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    path = await link_about(gateway)
+    done = await pressed(gateway, path)
+    got = await asyncio.gather(*(take(gateway, offers(done)[UNDO]) for _ in range(5)))
+    assert sorted(one.status for one in got) == [200, 410, 410, 410, 410]
+    late = await pressed(gateway, path)
+    gateway.clock.advance(minutes=61)
+    before = await states(gateway, ana)
+    for token in offers(late).values():
+        over = await take(gateway, token)
+        assert (over.status, b"works no more" in over.body) == (410, True)
+    assert await states(gateway, ana) == before
+    assert before["email"] == "no"
+
+
+async def test_nobody_says_yes_with_a_link_that_came_in_a_message(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    path = await link_about(gateway, "Drama")
+    asked = await gateway.send("GET", path)
+    assert offers(asked) == {}
+    await gateway.send("POST", path, data=b"List-Unsubscribe=One-Click", headers=FORM)
+    before = await states(gateway, ana)
+    forged = gateway.house.signed.sign("undo")
+    for token in (hidden(asked, "press"), path.rpartition("/")[2], forged, "", "x" * 3000, "%00", "a.b"):
+        assert (await take(gateway, token)).status == 410
+    for body in (b"", b"\xff\xfe", b"act", b"&".join([b"a=b"] * 500)):
+        assert (await gateway.send("POST", "/unsubscribe/then", data=body, headers=FORM)).status == 410
+    assert (await gateway.send("GET", "/unsubscribe/then")).status == 404
+    assert await states(gateway, ana) == before
+
+
+async def test_pressed_twice_it_is_one_act_and_can_be_taken_back(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    before = await states(gateway, ana)
+    path = await link_about(gateway)
+    token = hidden(await gateway.send("GET", path), "press")
+    first, second = await press(gateway, path, token), await press(gateway, path, token)
+    assert (first.status, second.status) == (200, 200)
+    noes = [line for line in await gateway.history(ana) if line["to"] == "no"]
+    assert len({line["change_id"] for line in noes}) == 1
+    assert len([line for line in noes if line["subject"]["kind"] == "channel"]) == 1
+    assert (await take(gateway, offers(second)[UNDO])).status == 200
+    assert await states(gateway, ana) == before
+
+
+async def test_pressed_on_an_old_page_after_a_yes_it_is_a_no_again(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    path = await link_about(gateway)
+    token = hidden(await gateway.send("GET", path), "press")
+    done = await press(gateway, path, token)
+    await take(gateway, offers(done)[UNDO])
+    assert await state(gateway, ana, "email") == "yes"
+    await press(gateway, path, token)
+    assert await state(gateway, ana, "email") == "no"
+
+
+async def test_what_was_said_since_is_not_taken_back(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    path = await link_about(gateway)
+    done = await pressed(gateway, path)
+    await gateway.send("POST", path, data=b"List-Unsubscribe=One-Click", headers=FORM)  # by whoever has the link
+    assert (await take(gateway, offers(done)[UNDO])).status == 200
+    assert await state(gateway, ana, "email") == "no"
+
+
+async def test_everyone_with_the_address_is_as_before_each_by_themselves(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    partner = str((await gateway.person(f"email:{MAIL}"))["id"])
+    other = str((await gateway.person(f"email:{MAIL}", consent={"channels": {"email": "no"}}))["id"])
+    done = await pressed(gateway, await link_about(gateway))
+    assert [await state(gateway, one, "email") for one in (ana, partner, other)] == ["no"] * 3
+    await take(gateway, offers(done)[UNDO])
+    assert [await state(gateway, one, "email") for one in (ana, partner, other)] == ["yes", "not_asked", "no"]
+
+
+async def test_the_page_speaks_as_whoever_has_the_address_does(gateway: Gateway) -> None:
+    ana = await opted_in(gateway, ANA)
+    await gateway.api("PATCH", f"/v1/profiles/{ana}", json={"locale": "ar-EG"})
+    path = await link_for(gateway, ANA)
+    german = {"Accept-Language": "de"}
+    for method in ("GET", "POST"):
+        assert b'<html lang="ar" dir="rtl">' in (await gateway.send(method, path, headers=german)).body
+    assert b'<html lang="fr" dir="ltr">' in (await gateway.send("GET", f"{path}?lang=fr", headers=german)).body
+    ben = await link_for(gateway, (await gateway.person(f"sms:{BEN}"))["addresses"][0]["value"])
+    assert b'<html lang="de" dir="ltr">' in (await gateway.send("GET", ben, headers=german)).body
+
+
+async def test_start_brings_back_only_what_the_link_had_turned(gateway: Gateway) -> None:
+    for name in ("Dance", "Film", "Folk"):
+        await gateway.api("POST", "/v1/preferences", json={"name": name, "linked_channel": "sms"})
+    answers = {"Dance": "yes", "Film": "no"}
+    ana = await gateway.person(f"sms:{ANA}", consent={"channels": {"sms": "yes"}, "preferences": answers})
+    await gateway.send("POST", await link_for(gateway, ANA))
+    assert await states(gateway, ana["id"]) == {"sms": "no", "Dance": "no", "Film": "no"}
+    await gateway.text_in("START", ANA)
+    assert await states(gateway, ana["id"]) == {"sms": "yes", "Dance": "yes", "Film": "no"}
+
+
+async def test_a_mails_link_names_the_preference_of_its_broadcast(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    await gateway.restart(connections={**gateway.settings.connections, "mail": Sandbox(channel="email")})
+    content = {"subject": "Drama", "text": "On sale."}
+    await gateway.sent({"profiles": [ana]}, channel="email", connection="mail", content=content, preference="Drama")
+    [mail] = (await gateway.api("GET", "/v1/sandbox/messages"))["items"]
+    token = re.search(r"/unsubscribe/(\S+)", mail["body"])
+    assert token is not None
+    assert b"I would like to hear about drama" in (await pressed(gateway, f"/unsubscribe/{token[1]}")).body

@@ -59,7 +59,7 @@ from tests.acts import (
 
 MORNING = NOON - timedelta(hours=4)
 
-POLICY = Policy(lambda address_id, _: f"https://gw.example.org/unsubscribe/{address_id}", {"main": Manner(rate=10_000)})
+POLICY = Policy(lambda address_id, *_: f"https://gw.example.org/u/{address_id}", {"main": Manner(rate=10_000)})
 
 
 async def _kept(_: Any) -> None:

@@ -16,7 +16,7 @@ from outbox.policy import Policy
 from store.engine import Database, DatabaseAway
 from tests.acts import NOON, add_person, text_in
 
-POLICY = Policy(lambda address_id, channel: f"https://gw.example.org/unsubscribe/{address_id}.{channel}")
+POLICY = Policy(lambda address_id, channel, _: f"https://gw.example.org/unsubscribe/{address_id}.{channel}")
 Planned = Callable[..., Awaitable[None]]
 Claimed = Callable[..., Awaitable[list[Claim]]]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.optout_links import OptOutLinks
+from outbox.optout_links import OptOut, OptOutLinks
 from store.ids import new_id
 
 LINKS = OptOutLinks("https://gw.example.org/optgate/", ["s" * 64])
@@ -17,14 +17,20 @@ LINKS = OptOutLinks("https://gw.example.org/optgate/", ["s" * 64])
 def test_a_link_leads_to_its_address() -> None:
     link = LINKS("adr_01hzx", "sms")
     assert link.startswith("https://gw.example.org/optgate/unsubscribe/")
-    assert LINKS.read(link.rpartition("/")[2]) == ("adr_01hzx", "sms")
+    assert LINKS.read(link.rpartition("/")[2]) == OptOut("adr_01hzx", "sms")
+
+
+def test_a_link_may_name_what_its_message_was_about() -> None:
+    assert LINKS.read(LINKS.token("adr_1", "email", "prf_1")) == OptOut("adr_1", "email", "prf_1")
+    assert LINKS.token("adr_1", "email") != LINKS.token("adr_1", "email", "prf_1")
 
 
 def test_a_link_outlives_its_key() -> None:
     old = OptOutLinks("https://gw.example.org", ["old" * 20]).token("adr_1", "sms")
     rotated = OptOutLinks("https://gw.example.org", ["new" * 20, "old" * 20])
-    assert rotated.read(old) == ("adr_1", "sms")
-    assert OptOutLinks("https://gw.example.org", ["new" * 20]).read(rotated.token("adr_1", "sms")) == ("adr_1", "sms")
+    assert rotated.read(old) == OptOut("adr_1", "sms")
+    new = rotated.token("adr_1", "sms", "prf_1")
+    assert OptOutLinks("https://gw.example.org", ["new" * 20]).read(new) == OptOut("adr_1", "sms", "prf_1")
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: "x" + t, lambda t: t.replace("sms", "email"),

@@ -143,3 +143,27 @@ def test_any_text_is_an_address_in_normal_form_or_refused(channel: str, text: st
     except BadAddress:
         return
     assert BOOK.parse(channel, parsed.value) == parsed
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("ana@example.org", "Ana+news@example.org", True),
+        ("ana.ruiz@gmail.com", "anaruiz+x@gmail.com", True),
+        ("ana.ruiz@example.org", "anaruiz@example.org", False),
+        ("ana@example.org", "ana@example.com", False),
+    ],
+)
+def test_what_mostly_is_one_mailbox_is_counted_as_one(one: str, other: str, same: bool) -> None:
+    first, second = BOOK.parse("email", one), BOOK.parse("email", other)
+    assert (BOOK.same_as(first) == BOOK.same_as(second)) == same
+    assert (BOOK.plain(first).hash == BOOK.plain(second).hash) == same
+    assert BOOK.same_as(first) not in (first.hash, BOOK.plain(first).hash)
+
+
+@pytest.mark.parametrize(
+    "tagged", ["email:ana@example.org", "sms:+14155550123", "whatsapp:US.1234", "post:1 Long Lane"]
+)
+def test_what_has_one_spelling_is_plain(tagged: str) -> None:
+    address = BOOK.parse_tagged(tagged)
+    assert BOOK.plain(address) == address

@@ -7,6 +7,7 @@ from playwright.async_api import Page
 
 from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
+from tests.flows.forms import box, form, send_in
 from tests.flows.pages.conftest import Look, Screen
 from tests.flows.running import Gateway, eventually
 
@@ -92,6 +93,26 @@ async def test_who_confirms_sees_what_begins(screen: Screen, gateway: Gateway, l
     assert await page.locator("p").inner_text() == (
         f"You will get {NEWS} from Example Theatre. You can stop them at any time."
     )
+    assert await state(gateway) == "yes"
+
+
+async def test_who_confirms_a_form_sees_what_they_said_yes_and_no_to(
+    screen: Screen, gateway: Gateway, look: Look
+) -> None:
+    drama, opera = await box(gateway, "Drama"), await box(gateway, "Opera")
+    join = await form(gateway, confirm="double", preferences=[drama, opera])
+    await send_in(gateway, join, ANA, {drama["id"]: True, opera["id"]: False}, names={"first_name": "Ana"})
+    await screen.open(await link(gateway, "confirm"))
+    page = await must_fit(screen, look, "Please confirm")
+    assert await page.locator("li").all_inner_texts() == ["I like Drama", "I like Opera"]
+    assert await page.locator("p").all_inner_texts() == [
+        f"Press the button to confirm that you want {NEWS} from Example Theatre. You can stop them at any time.",
+        "You say yes to:",
+        "You say no to:",
+        "What else was filled in on the form, such as a name, is kept then.",
+        "If you did not ask for this, close the page: nothing changes.",
+    ]
+    await press_the_button(page, "Yes, I want them")
     assert await state(gateway) == "yes"
 
 

@@ -1,0 +1,96 @@
+"""An unsubscribing is taken back by whoever did it: by the page that follows it, within the hour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import reading, undo
+from consent.states import Change, Event, Wish
+from consent.undo import Having
+from outbox import heed
+from profiles.links import holders
+from store.ids import new_id
+from store.locks import lock_people
+from store.parts import IDS, rows_by
+from store.tables import consent_events, profile_addresses, profiles
+
+_TICK = timedelta(microseconds=1)
+_EVENTS = (
+    select(consent_events)
+    .where(consent_events.c.profile_id.in_(IDS))
+    .order_by(consent_events.c.profile_id, consent_events.c.position)
+)
+_HAVING = select(profile_addresses).where(profile_addresses.c.profile_id.in_(IDS))
+_MADE = select(profiles.c.id, profiles.c.created_at).where(profiles.c.id.in_(IDS))
+
+
+async def take_back(
+    conn: AsyncConnection,
+    change_id: str,
+    *,
+    address_id: str,
+    how: Mapping[str, Any],
+    instead: Sequence[Wish] = (),
+    now: datetime,
+) -> heed.Heeded:
+    """Restore what a change turned, for everyone who has the address it came from, where nothing was said since.
+
+    `instead`: what they say no to in its place. `how`: what is known of whoever does it.
+    """
+    people = (await holders(conn, [address_id])).get(address_id, [])
+    held = await lock_people(conn, people, also=[address_id])
+    known = await reading.people(conn, held, suppressed={})
+    history = await _histories(conn, people)
+    having, made = await _having(conn, people), await _made(conn, people)
+    links = await reading.linked_preferences(conn)
+    changes = []
+    for profile_id, person in known.items():
+        restored = undo.wishes(
+            change_id,
+            history.get(profile_id, []),
+            now=person.flags,
+            addresses=having.get(profile_id, []),
+            made_at=made[profile_id],
+            channels=person.channels,
+            links=links,
+        )
+        said = {wish.subject for wish in instead}
+        if wishes := (*(wish for wish in restored if wish.subject not in said), *instead):
+            changes.append(
+                Change(
+                    profile_id=profile_id,
+                    change_id=new_id("chg"),
+                    wishes=wishes,
+                    source="unsubscribe_link",
+                    actor="customer",
+                    address_id=address_id,
+                    evidence={**how, "undo_of": change_id},
+                    undoes=change_id,
+                )
+            )
+    # After all that is recorded of them, by whichever replica's clock: of two at one time the no stands.
+    recorded = [flag.recorded_at for person in known.values() for flag in person.flags.values()]
+    return await heed.record(conn, changes, now=max([now, *(at + _TICK for at in recorded)]), held=held)
+
+
+async def _histories(conn: AsyncConnection, profile_ids: Sequence[str]) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = {}
+    for row in await rows_by(conn, _EVENTS, profile_ids):
+        found.setdefault(row.profile_id, []).append(reading.event_from(row))
+    return found
+
+
+async def _having(conn: AsyncConnection, profile_ids: Sequence[str]) -> dict[str, list[Having]]:
+    found: dict[str, list[Having]] = {}
+    for row in await rows_by(conn, _HAVING, profile_ids):
+        found.setdefault(row.profile_id, []).append(Having(row.address_id, row.channel, row.since))
+    return found
+
+
+async def _made(conn: AsyncConnection, profile_ids: Sequence[str]) -> dict[str, datetime]:
+    return {row.id: row.created_at for row in await rows_by(conn, _MADE, profile_ids)}
