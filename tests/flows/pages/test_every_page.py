@@ -153,10 +153,9 @@ class Tour:
         yield "asked-sent", 200
 
 
-@pytest.mark.parametrize("look", [None])
 @pytest.mark.parametrize(("language", "screen_of"), SCREENS, ids=str)
 async def test_every_page_is_whole_small_closed_and_sound(
-    gateway: Gateway, browser: Browser, language: str, screen_of: Look, look: None
+    gateway: Gateway, browser: Browser, language: str, screen_of: Look
 ) -> None:
     size = ViewportSize(width=screen_of.width, height=screen_of.height)
     context = await browser.new_context(viewport=size, color_scheme=screen_of.colours, locale=language)
@@ -172,6 +171,9 @@ async def test_every_page_is_whole_small_closed_and_sound(
         if SHOTS:
             await page.screenshot(path=Path(SHOTS) / f"{name}-{language}-{screen_of}.png", full_page=True)
         await screen.must_be_sound()
+        if screen_of.is_wide:  # letters twice as large fit as well
+            await page.evaluate("document.documentElement.style.fontSize = '200%'")
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
     assert len(seen) == len(set(seen)) > 20
     await context.close()
 
