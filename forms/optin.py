@@ -97,6 +97,7 @@ async def send(request: web.Request) -> web.Response:
     )
     if isinstance(admitted, defence.Refused):
         if admitted.why == "quiet":
+            await intake.seem_to_receive()
             return thanks(request, sight)
         nonce = admitted.nonce or nonce_for(desk, sight, None)
         return shown_again(request, sight, typed, note=admitted.why, nonce=nonce)
