@@ -69,6 +69,8 @@ class Tour:
     async def _links(self) -> AsyncIterator[tuple[str, int]]:
         await self.go("/unsubscribe/x")
         yield "unknown-link", 404
+        await self.go("/forms/there/is/none")
+        yield "nothing-here", 404
         await self.gateway.person("email:zoe@example.org", consent={"channels": {"email": "yes"}})
         topics = (await self.gateway.api("GET", "/v1/preferences"))["items"]
         of_mail = await link_for(self.gateway, "zoe@example.org", "email", topics[0]["id"])
