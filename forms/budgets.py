@@ -57,7 +57,20 @@ async def forget_old(conn: AsyncConnection, *, now: datetime) -> int:
     return int((await conn.execute(delete(budgets).where(budgets.c.expires_at <= now))).rowcount)
 
 
-def network_of(client: IPv4Address | IPv6Address | None, key: bytes) -> str:
-    """A keyed hash of the network that somebody asks from, as one household or company has it: /24, or /64."""
+# Who comes from there is in the house, or behind a proxy that nobody has told us of, as all then are.
+_INSIDE = [
+    ip_network(one)
+    for one in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+                "::1/128", "fc00::/7", "fe80::/10")
+]  # fmt: skip
+
+
+def network_of(client: IPv4Address | IPv6Address | None, key: bytes) -> str | None:
+    """A keyed hash of the network that somebody asks from, as one household or company has it: /24, or /64.
+
+    None for who comes from inside: to count all who come by a proxy as one would turn them all away.
+    """
+    if client is not None and any(client in network for network in _INSIDE):
+        return None
     network = "" if client is None else str(ip_network((client, 24 if client.version == 4 else 64), strict=False))
     return hmac.digest(key, b"network\x00" + network.encode(), hashlib.sha256).hex()

@@ -16,7 +16,6 @@ from binascii import Error as BadBase64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
 from secrets import token_urlsafe
 from typing import Literal
 
@@ -36,12 +35,6 @@ WORK = "work"  # the field of the solution
 TOO_QUICK, TOO_OLD = timedelta(seconds=3), timedelta(hours=24)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _MOST_OF_A_PAGE = 400  # bytes of the embedding page's URL, so that the nonce fits what Signed reads
-# Who comes from there is behind a proxy that nobody has told us of, or in the house: it is no network of anybody's.
-_INSIDE = [
-    ip_network(one)
-    for one in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
-                "::1/128", "fc00::/7", "fe80::/10")
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +173,7 @@ def _counted(desk: Desk, request: web.Request, form_id: str, channel: str, addre
     most = desk.budgets
     found = [
         _Budget("posts_per_network", network, most.posts_per_network, _HOUR)
-        for network in [_network(desk, request)]
+        for network in [budgets.network_of(desk.client(request), desk.book.key)]
         if network is not None
     ]
     found.append(_Budget("posts_per_address", _keyed(desk, _canonical(channel, address)), most.posts_per_address, _DAY))
@@ -208,14 +201,6 @@ async def _count(conn: AsyncConnection, counted: Sequence[_Budget], *, now: date
         if more and count > budget.most:
             over = _Over(budget.what, count == budget.most + 1)
     return over
-
-
-def _network(desk: Desk, request: web.Request) -> str | None:
-    """Whose network a post comes from, by its keyed hash; None for who comes from inside."""
-    client = desk.client(request)
-    if client is not None and any(client in network for network in _INSIDE):
-        return None
-    return budgets.network_of(client, desk.book.key)
 
 
 def _canonical(channel: str, address: str) -> str:

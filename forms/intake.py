@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from forms.desk import Desk
 
-__all__ = ["Intake", "Submission", "keep", "receive"]
+__all__ = ["Intake", "Submission", "keep", "receive", "seem_to_receive"]
 
 log = structlog.get_logger("forms")
 
@@ -51,6 +51,11 @@ async def receive(desk: Desk, submission: Submission) -> None:
     Once it returns it is on disk. Raises DatabaseAway where it is not.
     """
     await desk.intake.take(submission)
+
+
+async def seem_to_receive() -> None:
+    """Take as long as `receive` does nearly always: who is not let through is not told so by the time either."""
+    await asyncio.sleep(SLOT_SECONDS)
 
 
 async def keep(conn: AsyncConnection, id_: str, submission: Submission, *, now: datetime) -> None:

@@ -142,7 +142,7 @@ async def _request(request: web.Request, desk: Desk, asked: Asked) -> None:
     async def count(conn: AsyncConnection) -> bool:
         may = True
         for name, most, within in (
-            (f"link:network:{network}", MOST_OF_A_NETWORK, _AN_HOUR),
+            *([(f"link:network:{network}", MOST_OF_A_NETWORK, _AN_HOUR)] if network is not None else []),
             (f"link:once:{mailbox}", 1, ONCE_IN),
             (f"link:day:{mailbox}", MOST_A_DAY, A_DAY),
         ):

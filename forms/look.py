@@ -70,6 +70,7 @@ def show(
             style=style,
             script=code,
             framed=framed,
+            status=status,
             **values,
         )
     )

@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broadcasts.planner import Planner
 from channels.http import open_session
 from channels.values import Malformed, Unproved
-from forms import centre, confirm, embed, link_requests, optin, unsubscribe
+from forms import centre, confirm, embed, link_requests, optin, trouble, unsubscribe
 from forms.desk import DESK
 from forms.intake import Intake
 from gateway import listeners, peers, reference, scrape, signing, webhooks
@@ -44,7 +44,7 @@ from gateway.api import (
     verdicts,
 )
 from gateway.arrivals import ARRIVALS, Arrivals
-from gateway.connections import ON_EVERY_ANSWER
+from gateway.connections import NO_PAGE, ON_EVERY_ANSWER
 from gateway.metrics import METRICS, Metrics
 from gateway.prepare import prepare
 from gateway.problems import from_exception, internal
@@ -282,6 +282,8 @@ async def _problems(
         elif problem.status == 503 and request.transport is not None:  # None: the caller has gone, not the database
             kind = str(error) if isinstance(error, DatabaseAway) else type(error).__name__
             log.warning("database.away", method=request.method, route=_route(request), error=kind)
+        if trouble.wants_page(request):
+            return trouble.shown(request, problem.status, problem.headers)
         return problem.response()
 
 
@@ -303,6 +305,7 @@ def _route(request: web.Request) -> str:
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(ON_EVERY_ANSWER)
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Content-Security-Policy", NO_PAGE)
     if (standing := request.get(base.STANDING)) is not None:
         response.headers.update(standing.headers)
 

@@ -20,6 +20,8 @@ from gateway.problems import Problem, internal
 if TYPE_CHECKING:
     from gateway.door import Door
 
+# What is no page is shown as none, and in nobody's frame: of errors, too.
+NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 ON_EVERY_ANSWER = {"Server": "optgate", "X-Content-Type-Options": "nosniff"}
 _TOO_SLOW = (
     b"HTTP/1.1 408 Request Timeout\r\nServer: optgate\r\nConnection: close\r\nContent-Length: 0\r\n"
@@ -123,7 +125,7 @@ class Connection(web.RequestHandler):
             response = Problem(status, "malformed", "The request cannot be read", words).response()
         else:
             response = internal().response()
-        response.headers.update(ON_EVERY_ANSWER | {"Cache-Control": "no-store"})
+        response.headers.update(ON_EVERY_ANSWER | {"Cache-Control": "no-store", "Content-Security-Policy": NO_PAGE})
         response.force_close()
         return response
 

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from gateway.api.base import Route
 from gateway.api.openapi import document, resolved
+from gateway.connections import NO_PAGE
 
 _HERE = Path(__file__).parent / "pages"
 LINE_CHARS = 60  # of an example
@@ -44,7 +45,7 @@ def _page(whole: Mapping[str, Any]) -> tuple[str, str]:
     """The page, and the policy under which a browser shows it: nothing is fetched and nothing runs."""
     style = (_HERE / "reference.css").read_text()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    policy = f"{NO_PAGE}; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     pages = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -171,7 +171,10 @@ async def _take(
         needs_nonce=False,
     )
     if isinstance(admitted, defence.Refused):
-        return None if admitted.why == "quiet" else admitted.why
+        if admitted.why != "quiet":
+            return admitted.why
+        await intake.seem_to_receive()
+        return None
     evidence = {**who_asks(request, desk), "page": page_url}
     await intake.receive(desk, optin.submission(sight, entry, evidence, is_proved=False))
     return None

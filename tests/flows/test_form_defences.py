@@ -11,7 +11,7 @@ import structlog.testing
 from forms import defence
 from forms.desk import DESK, Desk
 from gateway.settings import Settings
-from tests.flows.filling_in import behind_a_proxy, challenge_in, form_of, nonce_in, opened, press, send_in, worked
+from tests.flows.posting import behind_a_proxy, challenge_in, form_of, nonce_in, opened, press, send_in, worked
 from tests.flows.running import Gateway, eventually
 
 ANA = "ana@example.org"

@@ -14,7 +14,6 @@ from sqlalchemy import event, text, update
 from structlog.testing import capture_logs
 
 from forms import intake
-from forms.desk import DESK
 from forms.submission import Submission
 from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
@@ -160,7 +159,6 @@ async def test_what_the_answer_asks_of_the_database_is_the_same_for_known_and_un
 ) -> None:
     """F5: the transaction of the answer; what comes after it is behind the slot of time."""
     join = await form(gateway, confirm=confirm)
-    desk = gateway.app[DESK]
     seen: dict[str, list[str]] = {}
     await gateway.house.stop_work()  # so that nothing but the answer is seen
     intake.PATIENCE_SECONDS, patience = 0.0, intake.PATIENCE_SECONDS

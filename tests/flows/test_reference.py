@@ -49,7 +49,9 @@ async def test_the_page_asks_nobody_for_anything_and_runs_nothing(gateway: Gatew
     got = await gateway.send("GET", "/docs")
     policy = got.headers["Content-Security-Policy"]
     assert re.fullmatch(
-        r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]+'; base-uri 'none'; form-action 'none'", policy
+        r"default-src 'none'; frame-ancestors 'none'; style-src 'sha256-[A-Za-z0-9+/=]+'; base-uri 'none'; "
+        r"form-action 'none'",
+        policy,
     )
     page = got.body.decode()
     assert not re.search(r"<script|<link|<img|@import|url\(|style=|\son[a-z]+=", page)

@@ -13,7 +13,7 @@ import altcha
 import pytest
 
 from forms import work
-from tests.flows.filling_in import worked
+from tests.flows.posting import worked
 
 KEY = b"k" * 32
 NOW = datetime.now(UTC)  # the library looks at the time itself

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Response, ViewportSize
 
-from forms.desk import DESK
 from gateway.settings import Settings
 from tests.flows.centre import own
 from tests.flows.filling import make
@@ -22,6 +21,7 @@ from tests.flows.forms import confirm_path, form, send_in
 from tests.flows.pages.conftest import Look, Screen
 from tests.flows.pages.test_centre import ana_and_her_choices
 from tests.flows.running import Gateway
+from tests.flows.test_unsubscribe import link_for
 
 SHOTS = os.environ.get("OPTGATE_TEST_SHOTS")  # a folder for pictures of every page, to be looked at
 MOST_BYTES = 30_000
@@ -62,19 +62,32 @@ class Tour:
 
     async def take(self) -> AsyncIterator[tuple[str, int]]:
         """The name of each page and its status, while it is shown."""
-        for way in (self._links, self._own_page, self._forms, self._asked_for):
+        for way in (self._own_page, self._links, self._forms, self._asked_for):
             async for seen in way():
                 yield seen
 
     async def _links(self) -> AsyncIterator[tuple[str, int]]:
         await self.go("/unsubscribe/x")
         yield "unknown-link", 404
+        await self.go("/forms/there/is/none")
+        yield "nothing-here", 404
         await self.gateway.person("email:zoe@example.org", consent={"channels": {"email": "yes"}})
-        [address] = [row["id"] for row in await self.gateway.rows("addresses") if row["value"] == "zoe@example.org"]
-        await self.go("/unsubscribe/" + self.gateway.app[DESK].optout_links.token(address, "email"))
+        topics = (await self.gateway.api("GET", "/v1/preferences"))["items"]
+        of_mail = await link_for(self.gateway, "zoe@example.org", "email", topics[0]["id"])
+        await self.go(of_mail)
         yield "unsubscribe", 200
         await self.press()
         yield "unsubscribed", 200
+        await self.press("form:has([name=act]) >> nth=0 >> button")
+        yield "unsubscribed-only-topic", 200
+        await self.go(of_mail)
+        await self.press()
+        await self.press("form:has([name=act]) >> nth=1 >> button")
+        yield "unsubscribed-everything", 200
+        await self.press()
+        yield "unsubscribed-undone", 200
+        await self.page.reload()
+        yield "unsubscribed-too-late", 410
         language = await self.page.locator("html").get_attribute("lang")
         for address in ("ben@example.org", "eva@example.org"):
             wanted = await form(self.gateway, confirm="double")

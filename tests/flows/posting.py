@@ -1,4 +1,4 @@
-"""Somebody who fills in forms: sees a page, takes their time, presses the button."""
+"""What a form's page posts, field by field: nonce, work, and who it comes from."""
 
 from __future__ import annotations
 
