@@ -215,6 +215,19 @@ def torture(arguments: Sequence[str]) -> int:
     return call(BIN / "python", "-m", "tests.torture.run", *arguments)
 
 
+def translations() -> int:
+    """Bring the catalogues of texts in content/locales up to date with what the pages and letters say."""
+    set_up("dev")
+    return call(BIN / "python", "-m", "content.locales.build")
+
+
+def pictures() -> int:
+    """Take the README's pictures of what customers see anew, in a real browser."""
+    set_up("dev")
+    os.environ["OPTGATE_TEST_PICTURES"] = str(ROOT / "docs" / "pictures")
+    return call(BIN / "python", "-m", "pytest", "tests/flows/pages/test_pictures.py")
+
+
 def lock(upgrade: bool) -> int:
     """Pin requirements/ anew after a change of pyproject.toml; --upgrade moves all to the newest."""
     uv = find_uv()
@@ -267,7 +280,7 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for command in (setup, run, test, lint, bench, torture, lock):
+    for command in (setup, run, test, lint, bench, torture, translations, pictures, lock):
         commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
     commands.choices["setup"].add_argument("--run-only", action="store_true", help="leave out what only tests need")
     commands.choices["lint"].add_argument("--fix", action="store_true", help="mend what ruff can mend")
@@ -282,6 +295,10 @@ def main(argv: Sequence[str]) -> int:
         return setup(asked.run_only)
     if asked.command == "lint":
         return lint(asked.fix)
+    if asked.command == "translations":
+        return translations()
+    if asked.command == "pictures":
+        return pictures()
     if asked.command == "lock":
         return lock(asked.upgrade)
     parser.print_help()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gettext
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,22 @@ NAMES = {
     "ar": "العربية",
 }
 _RIGHT_TO_LEFT = frozenset({"ar"})
+# In figures where all who read the language take them in one order; English is read in London and in New York.
+_DATES = {"de": "{:%d.%m.%Y}"} | dict.fromkeys(("fr", "es", "pt", "it", "ar"), "{:%d/%m/%Y}")
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _MOST_WISHES = 20  # of a browser's
 _WISH = re.compile(r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9-]{1,40})?\s*(?:;\s*q=\s*([01](?:\.[0-9]{0,3})?))?\s*")
 
@@ -43,6 +60,12 @@ class Language:
     def name(self) -> str:
         """In the language itself."""
         return NAMES[self.code]
+
+    def day(self, day: date) -> str:
+        """As it is written in the language."""
+        if (pattern := _DATES.get(self.code)) is not None:
+            return pattern.format(day)
+        return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
     def __call__(self, text: str, **values: object) -> str:
         """The text in this language, its `%(name)s` filled in."""

@@ -14,7 +14,7 @@ _REPLY = {
     "es": "Responda STOP para darse de baja.",
     "de": "Antworten Sie STOP zum Abmelden.",
     "pt": "Responda STOP para sair.",
-    "it": "Rispondi STOP per annullare.",
+    "it": "Risponda STOP per annullare.",
 }
 _LINK = {
     "en": "Opt out: {link}",

@@ -170,8 +170,8 @@ def _details(came: Visit) -> list[tuple[str, str, str]]:
     return found
 
 
-def _day(profile: Profile, at: datetime) -> str:
-    return at.astimezone(_zone(profile)).date().isoformat()
+def _day(profile: Profile, at: datetime) -> date:
+    return at.astimezone(_zone(profile)).date()
 
 
 def _minute(profile: Profile, at: datetime) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from content.languages import choose
+from content.languages import Language
 from forms.desk import DESK, page, unknown_link, who_asks
+from forms.look import spoken
 from outbox import confirmations, heed, questions
 from outbox.confirmations import Question
 
@@ -34,7 +35,8 @@ async def ask(request: web.Request) -> web.Response:
         found = await confirmations.find(conn, confirmation_id, now=desk.clock())
         if found is not None and found.is_open:
             name = "confirm_choices.html" if _is_own(found) else "confirm.html"
-            return page(request, name, _language(found), **await _said(conn, found))
+            said = await _said(conn, found, spoken(request, _language(found)))
+            return page(request, name, _language(found), **said)
     return _ended(request, found)
 
 
@@ -74,16 +76,13 @@ def _language(found: Question) -> str | None:
     return language if isinstance(language, str) else None
 
 
-async def _said(conn: AsyncConnection, found: Question) -> dict[str, Any]:
+async def _said(conn: AsyncConnection, found: Question, speech: Language) -> dict[str, Any]:
     """What is confirmed, a line each: a yes to the channel itself is what the page speaks of anyway."""
-    speech = choose(_language(found))
-    beside = [wish for wish in found.wishes if _is_own(found) or wish.subject.key != found.channel]
+    beside = [wish for wish in found.wishes if wish.subject.key != found.channel]
     yes = found.evidence.get("asked_for") if _is_own(found) else _as_shown(found.evidence, True)
-    if yes is None or (not yes and not _is_own(found)):
-        yes = await questions.in_words(conn, beside, speech)
     return {
         "channel": found.channel,
-        "yes": yes,
+        "yes": yes or await questions.in_words(conn, beside, speech),
         "no": _as_shown(found.evidence, False) or await questions.in_words(conn, beside, speech, to="no"),
         "more": bool(found.details.names or found.details.attributes),
         "replaces": found.details.replaces is not None,

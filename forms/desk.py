@@ -12,7 +12,7 @@ from aiohttp import web
 from consent.receipts import Controller
 from forms.budgets import Budgets
 from forms.intake import Intake
-from forms.look import show, spoken
+from forms.look import other_languages, show, spoken
 from outbox.confirmations import ConfirmLinks
 from outbox.manage_links import ManageLinks
 from outbox.optout_links import OptOutLinks
@@ -83,6 +83,7 @@ def page(request: web.Request, name: str, *wished: str | None, **values: Any) ->
         spoken(request, *wished),
         organisation=desk.organisation,
         privacy_url=desk.privacy_url,
+        languages=other_languages(request),
         **values,
     )
 

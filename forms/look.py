@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from content.languages import Language, choose, language
+from content.languages import KNOWN, NAMES, Language, choose, language
 
 _HERE = Path(__file__).parent / "pages"
 _SELF, _NOBODY = "'self'", "'none'"
@@ -26,6 +27,15 @@ _HEADERS = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store", "X-Ro
 def spoken(request: web.Request, *wished: str | None) -> Language:
     """The language of a page: as the reader chose on the page (`?lang=`), as is `wished`, as the browser says."""
     return choose(request.query.get("lang"), *wished, accepted=request.headers.get("Accept-Language"))
+
+
+def other_languages(request: web.Request) -> list[tuple[str, str, str]]:
+    """The same page in every language, each as (code, its own name, link); none of what a POST shows, which a link
+    would not bring back."""
+    if request.method == "POST":
+        return []
+    kept = [(name, value) for name, value in request.query.items() if name != "lang"]
+    return [(code, NAMES[code], f"?{urlencode([*kept, ('lang', code)])}") for code in KNOWN]
 
 
 def show(

@@ -294,7 +294,7 @@ async def preview(conn: AsyncConnection, request: web.Request, shown: Shown) -> 
     speech = spoken(request, shown.language)
     terms = await catalogue.terms_of(conn, shown, speech.code)
     texts = await texting_for(conn, request.app[DESK], shown)
-    sight = Sight("", 0, shown.model_copy(update={"allowed_origins": ()}), speech, terms=terms, texting=texts)
+    sight = Sight("", 0, shown, speech, terms=terms, texting=texts)
     return shown_again(request, sight, _untyped(shown), nonce="", status=200, is_sent=False)
 
 
@@ -304,16 +304,18 @@ def closed(request: web.Request, sight: Sight | None) -> web.Response:
 
 
 def _framed(
-    request: web.Request, name: str, sight: Sight, *, scripts: Sequence[str] = (), **values: Any
+    request: web.Request, name: str, sight: Sight, *, scripts: Sequence[str] = (), is_sent: bool = True, **values: Any
 ) -> web.Response:
-    framers = sight.framers
+    """A page that looks as in a frame where it may be in one; what cannot be sent may be in none."""
+    framers = sight.framers if is_sent else []
     return page(
         request,
         name,
         sight.shown.language,
         sight.locale,
         framed_by=framers,
-        is_framed=bool(framers) and request.headers.get("Sec-Fetch-Dest") != "document",
+        is_framed=bool(sight.framers) and request.headers.get("Sec-Fetch-Dest") != "document",
+        is_sent=is_sent,
         scripts=[*(["frame.js"] if framers else []), *scripts],
         look=text_of("form.css") + colours.css(sight.shown.looks),
         shown=sight.shown,

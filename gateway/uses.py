@@ -166,7 +166,6 @@ async def _unconfirmed(conn: AsyncConnection, preference_id: str, now: datetime)
         cast(confirmations.c.wishes, Text).contains(preference_id, autoescape=True),
         confirmations.c.confirmed_at.is_(None),
         confirmations.c.expires_at > now,
-        ~confirmations.c.silent,
     )
     return int((await conn.execute(select(func.count()).select_from(confirmations).where(*pending))).scalar_one())
 

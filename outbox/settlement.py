@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import and_, bindparam, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, Listed, Sought, Unanswered
@@ -220,7 +220,8 @@ async def settle(
 async def _sent_to(conn: AsyncConnection, questions: Sequence[Question]) -> dict[str, list[Any]]:
     """Address → every attempt to it about that time, locked: none of them may be given the same message twice."""
     ids = {question.address_id for question in questions}
-    asked = select(attempts.c.profile_id).where(attempts.c.id.in_([i for q in questions for i in q.attempt_ids]))
+    own = [id_ for question in questions for id_ in question.attempt_ids]
+    asked = select(attempts.c.profile_id).where(attempts.c.id.in_(own), attempts.c.profile_id.is_not(None))
     people = set((await conn.execute(asked)).scalars()).union(*(await holders(conn, ids)).values())
     since = min(question.sought.since for question in questions) - AFTER - UNKNOWN_AFTER
     rows = await conn.execute(
@@ -228,7 +229,10 @@ async def _sent_to(conn: AsyncConnection, questions: Sequence[Question]) -> dict
         .join(deliveries, deliveries.c.id == attempts.c.delivery_id)
         .outerjoin(broadcasts, broadcasts.c.id == deliveries.c.broadcast_id)
         .where(
-            deliveries.c.profile_id.in_(sorted(people)),
+            or_(
+                deliveries.c.profile_id.in_(sorted(people)),
+                and_(deliveries.c.profile_id.is_(None), attempts.c.id.in_(own)),  # to an address that was nobody's
+            ),
             attempts.c.address_id.in_(sorted(ids)),
             attempts.c.at >= since,
             among(attempts.c.state, ["sending", "in_doubt", "accepted"]),

@@ -21,7 +21,7 @@ LINK = "https://gw.example.org/unsubscribe/t"
         ("ES", "Responda STOP para darse de baja."),
         ("de-AT", "Antworten Sie STOP zum Abmelden."),
         ("pt-BR", "Responda STOP para sair."),
-        ("it", "Rispondi STOP per annullare."),
+        ("it", "Risponda STOP per annullare."),
     ],
 )
 def test_it_is_in_the_persons_language(locale: str | None, line: str) -> None:

@@ -14,7 +14,7 @@ from tests.flows.forms import WORDS, box, confirm_path, form, outcomes, sandbox,
 from tests.flows.running import ANA as ANAS_NUMBER
 from tests.flows.running import BEN as BENS_NUMBER
 from tests.flows.running import OPTED_IN, SILENCE, Gateway, eventually, said
-from tests.standins.twilio import TwilioStandIn
+from tests.standins.twilio import TwilioStandIn, reset
 
 ANA, BEN = "ana@example.org", "ben@example.org"
 BY_MAIL = {"channel": "email", "connection": "mail", "content": {"subject": "News", "text": "On sale."}}
@@ -73,7 +73,7 @@ async def test_the_page_says_what_is_confirmed_in_the_words_of_the_form_and_noth
     names = {"first_name": "win money http://evil.example", "last_name": "Ruiz"}
     await send_in(gateway, join, ANA, {drama["id"]: True, opera["id"]: False}, names=names, language="ar")
     page = (await gateway.ask("GET", await confirm_path(gateway, ANA))).body.decode()
-    listed = re.findall(r"<li>(.*?)</li>", page)
+    listed = re.findall(r'<li dir="auto">(.*?)</li>', page)
     assert listed == ["I like Drama", "I like Opera"]
     assert '<html lang="ar" dir="rtl">' in page
     assert not any(word in page for word in (ANA, "evil", "Ruiz", "win money"))
@@ -283,6 +283,27 @@ async def test_a_yes_to_the_very_question_opts_in(gateway: Gateway, twilio: Twil
 async def test_the_question_by_text_names_us_the_rates_and_the_way_out(gateway: Gateway, twilio: TwilioStandIn) -> None:
     assert await asked_by_text(gateway, twilio) == QUESTION
     assert len(QUESTION) <= 160
+
+
+async def test_a_question_in_doubt_is_settled_though_nobody_has_the_address(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    """The provider took it, and its answer was lost."""
+    twilio.default = reset(accept=True)
+    await send_in(gateway, await form(gateway, "sms", confirm="double"), ANAS_NUMBER)
+
+    async def states() -> list[str]:
+        return [one["state"] for one in await gateway.rows("attempts")]
+
+    async def is_in_doubt() -> bool:
+        return await states() == ["in_doubt"]
+
+    async def is_settled() -> bool:
+        return await states() == ["accepted"]
+
+    await eventually(is_in_doubt)
+    await eventually(is_settled, seconds=30)
+    assert twilio.accepted_to(ANAS_NUMBER) == 1
 
 
 async def test_without_a_question_yes_is_an_ordinary_message(gateway: Gateway, twilio: TwilioStandIn) -> None:

@@ -13,7 +13,8 @@ from gateway.api.forms import FormIn
 from gateway.settings import Settings
 from outbox.manage_links import Opened
 from tests.flows.filling import PAGE, SITE, URLENCODED, WORDS, Seen, fill, look, make, preference, send, sent_in
-from tests.flows.running import ANA, BEN, OURS, OURS_ON_WHATSAPP, SECOND_NUMBER, Gateway
+from tests.flows.running import ANA, BEN, OURS, OURS_ON_WHATSAPP, SECOND_NUMBER, Gateway, eventually
+from tests.flows.test_hostile_bodies import bodies
 from tests.forms.test_wishes import PNG, logo
 
 MAIL = "ana@example.org"
@@ -677,6 +678,16 @@ async def test_an_ordinary_form_of_the_site_leads_to_our_pages(gateway: Gateway)
     assert await sent_in(gateway) == 2
 
 
+@pytest.mark.timeout(300)
+async def test_whatever_a_site_posts_is_no_fault_of_ours(gateway: Gateway) -> None:
+    made = await make(gateway, fields=["first_name"])
+    for name, kind, body, more in bodies(gateway):
+        headers = {"Content-Type": kind, "Origin": SITE, **more}
+        got = await gateway.send("POST", f"/v1/forms/{made['id']}/submissions", data=body or None, headers=headers)
+        assert 400 <= got.status < 500, (name, got.status)
+    assert await sent_in(gateway) == 0
+
+
 # --- filled in by a signed link ---------------------------------------------------------------------
 
 
@@ -731,3 +742,83 @@ async def test_a_connection_that_is_gone_is_warned_of(gateway: Gateway) -> None:
     await gateway.restart(connections=rest)
     [warning] = (await gateway.api("GET", f"/v1/forms/{made['id']}"))["warnings"]
     assert "no connection for email is configured" in warning
+
+
+# --- what it comes to -----------------------------------------------------------------------------
+
+
+async def test_a_yes_on_the_page_makes_a_broadcast_send_and_what_was_shown_is_its_proof(gateway: Gateway) -> None:
+    drama, opera = await preference(gateway, "Drama"), await preference(gateway, "Opera")
+    news = await preference(gateway, "News", selected_by_default=True)
+    boxes = [{"name": "Drama"}, {"name": "Opera"}, {"name": "News"}]
+    made = await make(gateway, confirm="none", fields=["first_name"], preferences=boxes, tags=["web"])
+    browser = {"User-Agent": "A browser"}
+    await fill(gateway, made["id"], MAIL, ticked=[drama["id"], news["id"]], headers=browser, first_name="Ana")
+    [ana] = await gateway.whose(f"email:{MAIL}")
+    assert (ana["first_name"], ana["tags"]) == ("Ana", ["web"])
+    answers = {name: one["state"] for name, one in ana["consent"]["preferences"].items()}
+    assert answers == {"Drama": "yes", "Opera": "no"}, "what was preselected and left so is no answer"
+    [line] = [
+        one for one in await gateway.history(ana["id"]) if one["subject"] == {"kind": "channel", "channel": "email"}
+    ]
+    proof = line["evidence"]
+    assert (line["source"], line["actor"], line["address"]) == ("form", "customer", MAIL)
+    assert (proof["form_id"], proof["version"], proof["language"]) == (made["id"], 1, "en")
+    assert (proof["page"], proof["ip"], proof["user_agent"]) == (f"{SITE}/news", "127.0.0.1", "A browser")
+    assert proof["wording"] == (
+        "[x] Drama, please\n[ ] Opera, please\n[x] News, please\n"
+        "Write to me about once a month.\nI can stop it.\n[Sign me up]"
+    )
+    assert opera["id"] in str(proof["preferences"])
+    shown = (await gateway.api("GET", f"/v1/forms/{made['id']}/versions"))["items"]
+    assert [one["confirmation_message"] for one in shown] == [WORDS["confirmation_message"]]
+    for name, reason in (("Drama", None), ("Opera", "preference_no"), ("News", "preference_not_asked")):
+        sent = await gateway.sent({"all": True}, channel="email", connection="mail", preference=name, content=LETTER)
+        assert sent["counts"]["by_reason"] == ({reason: 1} if reason else {}), name
+
+
+async def _sent(gateway: Gateway) -> list[dict[str, Any]]:
+    return list((await gateway.api("GET", "/v1/sandbox/messages"))["items"])
+
+
+LETTER = {"subject": "On sale", "text": "Tickets are on sale."}
+
+
+async def test_what_a_server_vouches_for_counts_at_once_and_what_a_site_posts_is_asked(gateway: Gateway) -> None:
+    made = await make(gateway, confirm="none")
+    path = f"/v1/forms/{made['id']}/submissions"
+    given = {"address": MAIL, "page": f"{SITE}/shop?basket=7", "ip": "192.0.2.7", "user_agent": "Theirs"}
+    await gateway.api("POST", path, status=202, json=given)
+    [ana] = await gateway.whose(f"email:{MAIL}")
+    assert await gateway.verdict(ana["id"], "email") == "opted_in"
+    proof = (await gateway.history(ana["id"]))[0]["evidence"]
+    assert (proof["page"], proof["ip"], proof["user_agent"], proof["by"]) == (
+        f"{SITE}/shop",
+        "192.0.2.7",
+        "Theirs",
+        "key:crm",
+    )
+    await posted(gateway, made["id"], {"address": "ben@example.org"}, Origin=SITE)
+    assert await gateway.whose("email:ben@example.org") == [], "anybody's browser can post that"
+    [question] = await eventually(lambda: _sent(gateway))
+    assert question["to"] == "ben@example.org"
+
+
+async def test_who_texts_us_what_the_form_says_is_opted_in(gateway: Gateway) -> None:
+    made = await make(gateway, channel="sms")
+    keyword = re.search(r"body=(\w+)", str((await look(gateway, made["id"])).links[0]["href"]))
+    assert keyword
+    await gateway.text_in(keyword[1], ANA)
+    [ana] = await gateway.whose(f"sms:{ANA}")
+    assert await gateway.verdict(ana["id"]) == "opted_in"
+
+
+async def test_a_typed_number_is_asked_by_text_and_answers_it(gateway: Gateway) -> None:
+    made = await make(gateway, channel="sms", connection="box", entry="typed")
+    await fill(gateway, made["id"], ANA)
+    [question] = await eventually(lambda: _sent(gateway))
+    assert (question["to"], "YES" in question["body"]) == (ANA, True)
+    assert await gateway.whose(f"sms:{ANA}") == []
+    await gateway.sandbox_in("Yes", ANA)
+    [ana] = await gateway.whose(f"sms:{ANA}")
+    assert await gateway.verdict(ana["id"]) == "opted_in"

@@ -17,6 +17,7 @@ from channels.twilio.adapter import BODY_BYTES as WEBHOOK_BYTES
 from channels.values import Inbound, WebhookRequest
 from gateway.api.bodies import BYTES as BODY_BYTES
 from tests.channels.requests_as_sent import FORM, ORIGIN, TOKEN, signature
+from tests.flows.filling import make
 from tests.flows.running import ANA, Gateway
 from tests.memory import rss_bytes
 
@@ -70,7 +71,7 @@ def paths(gateway: Gateway, ids: dict[str, str]) -> Iterator[tuple[str, str]]:
     for route in gateway.app.router.routes():
         assert route.resource is not None
         pattern = route.resource.canonical
-        top = pattern.split("/")[2] if pattern.startswith("/v1/") else ""
+        top = pattern.removeprefix("/v1").split("/")[1]
         path = pattern.replace("{id}", ids.get(top, "x")).replace("{external_id}", "crm-9")
         path = path.replace("{token}", links.token(ids["address"], "sms"))
         for connection in ("sms", "box") if "{connection}" in path else ("",):
@@ -96,6 +97,15 @@ async def round_of_all(gateway: Gateway, ids: dict[str, str], sent: Sequence[Sen
     return asked
 
 
+async def growth(gateway: Gateway, ids: dict[str, str], sent: Sequence[Sent]) -> int:
+    """What another round leaves behind."""
+    gc.collect()
+    before = rss_bytes()
+    await round_of_all(gateway, ids, sent)
+    gc.collect()
+    return rss_bytes() - before
+
+
 def signable(body: bytes) -> bool:
     try:
         return len(parse_qsl(body.decode(), max_num_fields=1000)) > 0
@@ -110,15 +120,16 @@ async def test_no_body_on_any_route_is_a_5xx_and_none_is_kept_in_memory(gateway:
         row["id"] for row in await gateway.rows("addresses") if row["value"] == ANA and row["channel"] == "sms"
     ]
     ids = {"profiles": ana["id"], "rules": "rul_builtin_sms_stop", "address": address}
+    ids["forms"] = (await make(gateway, channel="sms", entry="both"))["id"]
     routes = {(method, path) for method, path in paths(gateway, ids) if method != "HEAD"}
     sent = list(bodies(gateway))
     assert await round_of_all(gateway, ids, sent) == len(routes) * len(sent)
     if dialect == "sqlite":  # what is kept of a body is kept whatever the database
-        gc.collect()
-        before = rss_bytes()
-        await round_of_all(gateway, ids, sent)
-        gc.collect()
-        assert rss_bytes() - before < GROWN_BYTES
+        # What one round leaves behind and the next gives back is the allocator's; what is kept grows with each.
+        grown = [await growth(gateway, ids, sent)]
+        while grown[-1] >= GROWN_BYTES and len(grown) < 3:
+            grown.append(await growth(gateway, ids, sent))
+        assert grown[-1] < GROWN_BYTES, grown
     assert (await gateway.text_in("START", ANA)).status == 200
 
 

@@ -1,0 +1,1 @@
+"""The catalogues of the texts that customers read, and what brings them up to date (`build`)."""
