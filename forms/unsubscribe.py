@@ -28,6 +28,7 @@ from outbox import heed, undo, word
 from outbox.optout_links import OptOut
 from outbox.word import Said
 from store.ids import new_id
+from store.locks import lock_names
 from store.tables import consent_events, consent_states, preferences, profile_addresses, profiles
 
 _BODY_BYTES = 16_384  # a button or RFC 8058's one field
@@ -90,6 +91,7 @@ async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str
     change_id = shown.change_id if shown is not None and (shown.act, shown.of) == ("press", found) else new_id("chg")
 
     async def work(conn: AsyncConnection) -> tuple[str, frozenset[str]]:
+        await lock_names(conn, [change_id])  # of two presses at once the second finds what the first has done
         standing = await _standing(conn, change_id, found)
         if standing:
             return change_id, standing
