@@ -54,8 +54,9 @@ class Inbound:
     # --- of an e-mail ---
     subject: str | None = None
     typed: str | None = None  # what the person wrote, without what is quoted, signed or put below; rules read this
+    mail_id: str | None = None  # its Message-ID with the brackets, where that is a valid one: our answer refers to it
     authentic: bool = True  # the sender's address is proved (DMARC passed); a yes needs it, a no does not
-    unsubscribe_token: str | None = None  # of `unsub+TOKEN@`: the token is the proof, and the sender is ignored
+    unsubscribe_tokens: tuple[str, ...] = ()  # of each `unsub+TOKEN@`: a proof, whoever the mail says it is from
     # --- of any ---
     automatic: Automatic | None = None  # no person wrote it: it is kept, and runs no rule
 
@@ -95,10 +96,12 @@ class Mail:
     subject: str
     text: str
     html: str | None = None
+    html_end: str = ""  # what of the HTML comes below that, for this person alone; `html` ends a line then
     from_name: str | None = None  # instead of the connection's own
     reply_to: str | None = None
     unsubscribe_url: str | None = None  # of what can be unsubscribed from: for RFC 8058
     unsubscribe_token: str | None = None  # the same by mail, as `unsub+TOKEN@`; fits a local part, in any case
+    answers: str | None = None  # the Message-ID of the mail that it answers, with its brackets
     is_reply: bool = False  # a rule's: marked so that no machine answers it (RFC 3834)
     is_passed_on: bool = False  # somebody else's words: marked so that they never come round again
 
@@ -132,6 +135,7 @@ class NotSent:
     why: str
     retry_after_seconds: float | None = None  # the provider's own wish
     slow_down: bool = False  # the connection is throttled, not only this message
+    to_mend: str | None = None  # what an operator has to: in our own words, for the log
 
 
 @dataclass(frozen=True, slots=True)

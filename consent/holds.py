@@ -5,11 +5,12 @@ Each locks the person or the address row and gives the address a new version, so
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.verdict import on, state_alias, stopped
@@ -82,6 +83,38 @@ async def at_no(conn: AsyncConnection, address_ids: Collection[str], *, by: Lite
     )
     closed = select(asked.c.address_id).where(asked.c.is_stopped == 1)
     return {*(await conn.execute(suppressed)).scalars(), *(await conn.execute(closed)).scalars()}
+
+
+async def said_no(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:
+    """Those of the addresses that each who has it has said no to: address → the latest of these changes.
+
+    The person's own word alone: a no that a system wrote may be undone by that system.
+    """
+    everything, channel, address = state_alias("everything"), state_alias("channel"), state_alias("address")
+    holder = profile_addresses.alias("holder")
+    noes = list(zip((everything, channel, address), stopped(everything, channel, address), strict=True))
+    firm = [(and_(is_no, flag.c.firm), flag) for flag, is_no in noes]
+    asked = (
+        select(
+            holder.c.address_id,
+            case(*((is_said, flag.c.change_id) for is_said, flag in firm)).label("change_id"),
+            case(*((is_said, flag.c.order_at) for is_said, flag in firm)).label("order_at"),
+        )
+        .select_from(
+            holder.outerjoin(everything, on(everything, holder.c.profile_id, "everything", ""))
+            .outerjoin(channel, on(channel, holder.c.profile_id, "channel", holder.c.channel))
+            .outerjoin(address, on(address, holder.c.profile_id, "address", holder.c.address_id))
+        )
+        .where(holder.c.address_id.in_(set(address_ids)))
+    )
+    said: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in await conn.execute(asked):
+        said[row.address_id].append(row)
+    return {
+        address_id: str(max(rows, key=lambda row: row.order_at).change_id)
+        for address_id, rows in said.items()
+        if all(row.change_id is not None for row in rows)
+    }
 
 
 async def suppress_leaving(

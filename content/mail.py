@@ -56,9 +56,14 @@ class Letter:
 
     subject: str
     text: str
-    html: str | None
+    page: str | None  # HTML down to what stands below: the same for all to whom the content says the same
+    foot: str  # and from there on, for this person
     from_name: str | None
     reply_to: str | None
+
+    @property
+    def html(self) -> str | None:
+        return None if self.page is None else self.page + self.foot
 
 
 def finish(content: Mapping[str, Any], below: Below | None, *, subject: str) -> Letter:
@@ -71,7 +76,8 @@ def finish(content: Mapping[str, Any], below: Below | None, *, subject: str) -> 
     return Letter(
         subject=title,
         text=_storable(_text(text, below)),
-        html=None if cleaned is None else _document(cleaned, title, content.get("preheader"), below),
+        page=None if cleaned is None else _page(cleaned, title, content.get("preheader")),
+        foot="" if cleaned is None else _foot(cleaned, below),
         from_name=one_line(content["from_name"]) if content.get("from_name") else None,
         reply_to=content.get("reply_to"),
     )
@@ -109,7 +115,8 @@ def _text(text: str, below: Below | None) -> str:
     return "\n".join([text.rstrip(), "", "-- ", *lines]) + "\n" if lines else text
 
 
-def _document(cleaned: markup.Cleaned, title: str, preheader: str | None, below: Below | None) -> str:
+@lru_cache(maxsize=16)  # a broadcast's is the same for all, and is encoded once for all
+def _page(cleaned: markup.Cleaned, title: str, preheader: str | None) -> str:
     lang = f' lang="{cleaned.language}"' if cleaned.language else ""  # no guess: a screen reader would speak it
     return (
         f"<!DOCTYPE html>\n<html{lang}>\n<head>\n"
@@ -119,9 +126,7 @@ def _document(cleaned: markup.Cleaned, title: str, preheader: str | None, below:
         + (f"<style>\n{cleaned.styles}\n</style>\n" if cleaned.styles else "")
         + f'</head>\n<body style="margin:{0 if cleaned.is_page else "16px"}">\n'
         + (_HIDDEN.format(escape(one_line(preheader))) if preheader else "")
-        + cleaned.body
-        + (_footer(cleaned, below) if below is not None else "")
-        + "\n</body>\n</html>\n"
+        + f"{cleaned.body}\n"
     )
 
 
@@ -132,12 +137,16 @@ _FOOTER = (
 )
 
 
+def _foot(cleaned: markup.Cleaned, below: Below | None) -> str:
+    return (_footer(cleaned, below) if below is not None else "") + "</body>\n</html>\n"
+
+
 def _footer(cleaned: markup.Cleaned, below: Below) -> str:
     lines = [escape(line) for line in _sender(cleaned.text, below)]
     links = _links(cleaned.body, below)
     if links:
         lines.append(" · ".join(f'<a href="{escape(url)}" style="color:#595959">{words_}</a>' for words_, url in links))
-    return f"\n{_FOOTER.format(_language(below))}{'<br>'.join(lines)}</div>" if lines else ""
+    return f"{_FOOTER.format(_language(below))}{'<br>'.join(lines)}</div>\n" if lines else ""
 
 
 def _sender(text: str, below: Below) -> list[str]:

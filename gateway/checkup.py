@@ -80,7 +80,7 @@ def _bar(length: int) -> Any:
 
 
 async def _of_database(settings: Settings) -> AsyncIterator[Finding]:
-    from gateway.checks import history, reviews, storage
+    from gateway.checks import forwards, history, reviews, storage
     from gateway.checks.findings import problem
     from gateway.errors import NotReady
     from gateway.mishaps import why
@@ -93,6 +93,9 @@ async def _of_database(settings: Settings) -> AsyncIterator[Finding]:
             for finding in await storage.findings(database):
                 yield finding
             for finding in await reviews.findings(database, now=utcnow()):
+                yield finding
+            going_on = {name for name, one in settings.connections.items() if one.forward_to is not None}
+            for finding in await forwards.findings(database, going_on=going_on):
                 yield finding
             with _bar(await history.length(database)) as bar:
                 found = await history.findings(database, seconds=LEDGER_SECONDS, told=bar.update)

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from channels.values import Outcome
 from consent.tally import Gain
 from gateway.version import VERSION
-from inbox.reviews import Standing
+from inbox.review_list import Standing
 from outbox.backlog import Backlog
 from outbox.outcomes import Abandoned
 
@@ -68,7 +68,7 @@ class Metrics:
         self._forwards = gauge(
             "forwards", "Ordinary messages that are not yet where they are read", "connection", "status"
         )
-        self._reviews = gauge("reviews_open", "Messages that read like a no and wait for a decision", "channel")
+        self._reviews = gauge("reviews_open", "Reviews of what reads like a no that wait for a decision", "channel")
         self._review_age = gauge("review_oldest_seconds", "How long the oldest of them has waited", "channel")
         self._group_items = spread(
             "group_commit_items", "What one transaction kept", "group", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
@@ -130,8 +130,8 @@ class Metrics:
             self._consent.labels(gain.to, gain.subject, gain.source).inc(gain.count)
 
     def show_forwards(self, connections: Iterable[str], counts: Mapping[tuple[str, str], int]) -> None:
-        """What waits, and what nobody took, of the connections whose messages go on."""
-        for connection in connections:
+        """What waits, and what nobody took, of connections whose messages go on, or went on once."""
+        for connection in {*connections, *(connection for connection, _ in counts)}:
             for status in ("queued", "parked"):
                 self._forwards.labels(connection, status).set(counts.get((connection, status), 0))
 

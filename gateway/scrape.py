@@ -14,7 +14,7 @@ from gateway.metrics import Metrics
 from gateway.peers import is_local
 from gateway.problems import unauthorised
 from gateway.services import House
-from inbox import forwards, reviews
+from inbox import forwards, review_list
 from outbox import backlog
 from store.engine import is_away
 
@@ -60,7 +60,7 @@ class Watch:
             self._behind = behind
             self._metrics.show_database(gains, in_doubt)
             self._metrics.show_forwards(self._house.desk.forwarded, await forwards.counted(conn))
-            self._metrics.show_reviews(await reviews.standing(conn), now=now)
+            self._metrics.show_reviews(await review_list.standing(conn), now=now)
             self._metrics.show_backlog(await backlog.by_connection(conn, self._house.adapters, now=now))
 
     async def admit(self, request: web.Request) -> None:

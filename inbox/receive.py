@@ -12,15 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Adapter, HttpAnswer, Inbound
 from consent.states import EVERYTHING, Change, State, Subject, Wish
-from inbox import forwards, identity, questions, receipts, reviews
+from inbox import forwards, identity, questions, receipts, reviews, tokens
 from inbox.identity import Sender
 from inbox.questions import Asked
 from inbox.receipts import EventKey
 from inbox.rulebook import RuleCache, Rules
-from outbox import heed, queue, word
-from outbox.word import Said
+from outbox import heed, queue
 from profiles.addresses import AddressBook, same_mailbox
-from profiles.links import holders
 from rules import replies
 from rules.mail import foremost, said_in_mail
 from rules.values import Rule
@@ -72,7 +70,8 @@ class _Arrival:
     sender: Sender = identity.NOBODY
     message_id: str = field(default_factory=lambda: new_id("msg"))
     change_id: str | None = None
-    token_of: str | None = None  # the address that a token proves the message to be from, whoever it says
+    owners: tuple[str, ...] = ()  # the addresses that tokens prove it to be the word of, whoever it says it is from
+    owners_reach: frozenset[str] = frozenset()  # these, and all that their people have
     rule: Rule | None = None
     answers: str | None = None  # the question of ours that it says yes to
     reply: str | None = None
@@ -95,16 +94,18 @@ async def receive(conn: AsyncConnection, messages: Sequence[Inbound], *, desk: D
         first.setdefault(_key(message), _Arrival(message))
     claimed = await receipts.claim(conn, {key: arrival.message_id for key, arrival in first.items()}, now=now)
     crash.point("inbound.claimed")
-    answers = await _answer_again(conn, first.keys() - claimed)
+    answers = await _answer_again(conn, {key: a.message for key, a in first.items() if key not in claimed}, desk)
     answers |= await _take_in(conn, [a for key, a in first.items() if key in claimed], desk=desk, now=now)
     return [answers[_key(message)] for message in messages]
 
 
-async def _answer_again(conn: AsyncConnection, keys: Collection[EventKey]) -> dict[EventKey, Answer]:
+async def _answer_again(
+    conn: AsyncConnection, messages: Mapping[EventKey, Inbound], desk: Desk
+) -> dict[EventKey, Answer]:
     """The first answers, each with what its message closed: the first delivery may not be settled yet."""
-    if not keys:
+    if not messages:
         return {}
-    seen = await receipts.known(conn, keys)
+    seen = await receipts.known(conn, messages.keys())
     closed: dict[str, set[str]] = {receipt.message_id: set() for receipt in seen}
     rows = await conn.execute(
         select(messages_table.c.id, profile_addresses.c.address_id)
@@ -116,6 +117,10 @@ async def _answer_again(conn: AsyncConnection, keys: Collection[EventKey]) -> di
         closed[row.id].add(row.address_id)
     for message_id, address_id in await reviews.held_by(conn, closed):
         closed[message_id].add(address_id)
+    for receipt in seen:
+        if (message := messages[receipt.key]).unsubscribe_tokens:
+            reach = await tokens.reach(conn, tokens.owners(message, desk.unsubscribed))
+            closed[receipt.message_id].update(*reach.values())
     return {receipt.key: Answer(receipt.answer, frozenset(closed[receipt.message_id])) for receipt in seen}
 
 
@@ -125,10 +130,11 @@ async def _take_in(
     if not arrivals:
         return {}
     for arrival in arrivals:
-        arrival.token_of = _token_of(arrival.message, desk)
-    tokens = {arrival.token_of for arrival in arrivals if arrival.token_of is not None}
+        if arrival.message.unsubscribe_tokens:
+            arrival.owners = tokens.owners(arrival.message, desk.unsubscribed)
+    owners = {owner for arrival in arrivals for owner in arrival.owners}
     senders, held = await identity.resolve(
-        conn, [arrival.message for arrival in arrivals], book=desk.book, now=now, also=tokens
+        conn, [arrival.message for arrival in arrivals], book=desk.book, now=now, also=owners
     )
     crash.point("inbound.sender")
     rules = await desk.rules.current(conn)
@@ -146,7 +152,9 @@ async def _take_in(
     await _choose_replies(conn, arrivals, desk, now, stands=stands)
     await _ask(conn, arrivals, rules, desk, now)
     confirmed = await questions.take_answers(conn, arrivals, organisation=desk.organisation, now=now)
-    closed = heeded.closed | confirmed.closed | await _heed_tokens(conn, arrivals, now)
+    closed = heeded.closed | confirmed.closed
+    if owners:
+        closed |= await tokens.heed(conn, arrivals, now=now)
     events = [line.event for line in heeded.lines + confirmed.lines]
     closed |= await reviews.take_up(conn, arrivals, events, now=now)
     await bulk.insert_rows(conn, messages_table, [_message_row(arrival, now) for arrival in arrivals])
@@ -156,7 +164,8 @@ async def _take_in(
     crash.point("inbound.kept")
     answers = {
         _key(a.message): Answer(
-            desk.adapters[a.message.connection].answer(a.message, a.reply), closed & a.sender.address_ids
+            desk.adapters[a.message.connection].answer(a.message, a.reply),
+            closed & (a.sender.address_ids | a.owners_reach),
         )
         for a in arrivals
     }
@@ -169,23 +178,33 @@ async def _take_in(
 
 
 def _rule(arrival: _Arrival, rules: Rules) -> Rule | None:
-    """The rule that wins; none where the provider or a token has decided already, and where no person wrote."""
+    """The rule that wins; none where the provider has decided already, and where no person wrote."""
     message = arrival.message
-    if message.verdict is not None or message.automatic is not None or arrival.token_of is not None:
+    if message.verdict is not None or message.automatic is not None:
         return None
+    if arrival.owners:
+        return _rule_beside_tokens(message, rules)
     if message.channel == "email":
-        return _rule_of_mail(message, rules)
+        return _rule_of_mail(message, message.subject, rules)
     decision = rules.book.decide(
         message.text, channel=message.channel, receiver=message.receiver, payload=message.payload
     )
     return decision.rule
 
 
-def _rule_of_mail(message: Inbound, rules: Rules) -> Rule | None:
+def _rule_of_mail(message: Inbound, subject: str | None, rules: Rules) -> Rule | None:
     """What the person typed comes before the subject, and an opt-out in either before all else."""
-    said = said_in_mail(message.subject, message.text if message.typed is None else message.typed)
+    said = said_in_mail(subject, message.text if message.typed is None else message.typed)
     decided = foremost(rules.book.decide(text, channel=message.channel, receiver=message.receiver) for text in said)
     return decided.rule if decided else None
+
+
+def _rule_beside_tokens(message: Inbound, rules: Rules) -> Rule | None:
+    """Of a mail to somebody's unsubscribe address an opt-out that was typed counts for who wrote it, too. The subject
+    does not: our own link puts "unsubscribe" there, from whichever mailbox it is pressed.
+    """
+    rule = _rule_of_mail(message, None, rules)
+    return rule if rule is not None and rule.action == "opt_out" else None
 
 
 def _changes(arrival: _Arrival, rules: Rules) -> Iterable[Change]:
@@ -244,28 +263,6 @@ def _evidence(arrival: _Arrival) -> dict[str, Any]:
 def _must_be_confirmed(arrival: _Arrival) -> bool:
     """Whether the message is a yes that is not enough by itself: a From is easily written."""
     return arrival.message.channel == "email" and arrival.rule is not None and arrival.rule.action == "opt_in"
-
-
-def _token_of(message: Inbound, desk: Desk) -> str | None:
-    return None if message.unsubscribe_token is None else desk.unsubscribed(message.unsubscribe_token)
-
-
-async def _heed_tokens(conn: AsyncConnection, arrivals: Sequence[_Arrival], now: datetime) -> frozenset[str]:
-    """Let who wrote to an unsubscribe address be out, whoever the mail says it is from; returns what this closes."""
-    said = []
-    for arrival in arrivals:
-        if arrival.token_of is not None:
-            evidence = {"message_id": arrival.message_id, "connection": arrival.message.connection, "by": "mail"}
-            arrival.change_id = new_id("chg")  # by it a replay finds what the mail closed
-            said.append(Said(arrival.token_of, "email", "unsubscribe_link", evidence, change_id=arrival.change_id))
-    if not said:
-        return frozenset()
-    closed = await word.record(conn, said, now=now)
-    people = await holders(conn, {one.address_id for one in said})
-    for arrival in arrivals:
-        if arrival.token_of is not None:
-            arrival.sender = Sender(arrival.token_of, tuple(people.get(arrival.token_of, ())), closed)
-    return closed
 
 
 async def _ask(conn: AsyncConnection, arrivals: Sequence[_Arrival], rules: Rules, desk: Desk, now: datetime) -> None:
@@ -350,6 +347,7 @@ def _reply_out(arrival: _Arrival, desk: Desk) -> queue.Notice | None:
         in_reply_to=arrival.message_id,
         rule_id=arrival.rule.id if arrival.rule else None,
         sent=desk.adapters[arrival.message.connection].replies_in_answer,
+        answers=arrival.message.mail_id,
     )
 
 
@@ -358,7 +356,7 @@ def _goes_on(arrival: _Arrival, desk: Desk) -> bool:
     message = arrival.message
     if message.connection not in desk.forwarded:
         return False
-    is_read = arrival.rule is not None or arrival.answers is not None or arrival.token_of is not None
+    is_read = arrival.rule is not None or arrival.answers is not None or bool(arrival.owners)
     return not is_read and message.verdict is None and message.automatic is None
 
 

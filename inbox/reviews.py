@@ -1,8 +1,9 @@
 """What no rule has decided and reads like a no: held until somebody has decided, or a week is over.
 
-While a review of an address is open, marketing to it is held (`under_review`). The address row is the lock: whoever
-opens, ends or decides reviews of an address holds it. A wrong opt-out costs a message and a lost one breaks the law: so
-an opt-out decides all that is open of an address, and a dismissal only the one message that somebody has read.
+While a review of an address is open, marketing to it is held (`under_review`), and what else comes from there and reads
+like a no joins it: one to decide, due with its first message, however many write in somebody's name. The address row is
+the lock: whoever opens, ends or decides reviews of an address holds it. A wrong opt-out costs a message and a lost one
+breaks the law: so an opt-out decides all that is open of an address, and a dismissal only what somebody has read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import Select, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, exists, func, insert, literal_column, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.values import Inbound
@@ -30,18 +31,27 @@ from store.engine import Raced
 from store.ids import new_id
 from store.locks import Links, lock_people
 from store.parts import among
-from store.tables import addresses, messages, reviews
+from store.tables import messages, review_messages, reviews
 
 LAPSES_AFTER = timedelta(days=7)  # an open one becomes an opt-out then
-LEGAL_DAYS = 10  # business days within which a revocation is honoured: 47 CFR 64.1200(a)(10)
 WEAK = "nothing proves that the mail is from its sender"
 STATUSES = ("open", "opted_out", "dismissed")
 
 Decision = Literal["opt_out", "dismiss"]
 
-_IS_OPEN = reviews.c.status == literal_column("'open'")  # a literal, so that SQLite sees that the partial index serves
+IS_OPEN = reviews.c.status == literal_column("'open'")  # a literal, so that SQLite sees that the partial index serves
 # Made once for all: every STOP asks it.
-_WAITING = select(reviews.c.address_id).distinct().where(among(reviews.c.address_id), _IS_OPEN)
+_WAITING = select(reviews.c.address_id).distinct().where(among(reviews.c.address_id), IS_OPEN)
+
+
+# Of what a review holds the first that is proved to be from its sender, else the first.
+_BEST = (
+    select(messages, review_messages.c.phrase)
+    .join(review_messages, review_messages.c.message_id == messages.c.id)
+    .order_by(messages.c.authentic.desc(), review_messages.c.came_at, messages.c.id)
+    .limit(1)
+)
+_COUNT = select(func.count()).select_from(review_messages)
 
 
 class Unknown(Exception):
@@ -50,6 +60,10 @@ class Unknown(Exception):
 
 class Decided(Exception):
     """It was decided before; the text says what came of it."""
+
+
+class Unread(Exception):
+    """It holds another number of messages than whoever dismisses it has read; the text says how many."""
 
 
 class Taken(Protocol):
@@ -102,22 +116,45 @@ def like_no(text: str, subject: str | None = None) -> str | None:
 
 
 async def _open(conn: AsyncConnection, doubtful: Sequence[tuple[Taken, str]], now: datetime) -> set[str]:
-    """Open a review for each, but where everybody with the address has said no already; returns the addresses."""
-    closed = await holds.at_no(conn, {str(one.sender.address_id) for one, _ in doubtful})
-    rows = [_row(one, phrase, now) for one, phrase in doubtful if one.sender.address_id not in closed]
-    if not rows:
-        return set()
-    await conn.execute(insert(reviews), rows)
-    latest = {str(row["address_id"]): str(row["message_id"]) for row in rows}
-    for address_id, message_id in sorted(latest.items()):
-        await holds.hold(conn, [address_id], message_id=message_id, now=now)
-    return set(latest)
+    """Open a review of each address, or join the open one, but where everybody with the address has said no already;
+    returns the addresses that are held.
+    """
+    at_no = await holds.at_no(conn, {str(one.sender.address_id) for one, _ in doubtful})
+    of_address = await _open_of(conn, {str(one.sender.address_id) for one, _ in doubtful} - at_no)
+    opened, joined = [], []
+    for one, phrase in doubtful:
+        address_id = str(one.sender.address_id)
+        if address_id in at_no:
+            continue
+        if address_id not in of_address:
+            of_address[address_id] = new_id("rev")
+            opened.append(_row(of_address[address_id], one, phrase, now))
+        came_at = one.message.received_at or now
+        keys = {"message_id": one.message_id, "review_id": of_address[address_id]}
+        joined.append(keys | {"phrase": phrase, "came_at": came_at})
+    if joined:
+        await conn.execute(insert(review_messages), joined)
+    if opened:
+        await conn.execute(insert(reviews), opened)
+    for row in sorted(opened, key=lambda row: str(row["address_id"])):
+        await holds.hold(conn, [row["address_id"]], message_id=row["message_id"], now=now)
+    return set(of_address)
 
 
-def _row(one: Taken, phrase: str, now: datetime) -> dict[str, Any]:
+async def _open_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:
+    """Address → its open review, the oldest where there are several, as there were once."""
+    rows = await conn.execute(
+        select(reviews.c.address_id, func.min(reviews.c.id).label("oldest"))
+        .where(reviews.c.address_id.in_(set(address_ids)), IS_OPEN)
+        .group_by(reviews.c.address_id)
+    )
+    return {row.address_id: row.oldest for row in rows}
+
+
+def _row(review_id: str, one: Taken, phrase: str, now: datetime) -> dict[str, Any]:
     came_at = one.message.received_at or now
     return {
-        "id": new_id("rev"),
+        "id": review_id,
         "message_id": one.message_id,
         "address_id": one.sender.address_id,
         "channel": one.message.channel,
@@ -143,7 +180,7 @@ async def _end(conn: AsyncConnection, clear: Mapping[str, Sequence[Event]], now:
     """End the reviews of what was written before a clear word of the same address; returns the addresses set free.
 
     A no decides them as opted out. So does a yes as dismissed: it is the person's own, from that very address, and
-    later. What was written at the same time or after it stays open.
+    later than all that they hold. What was written at the same time or after it stays open.
     """
     waiting = await _waiting(conn, clear.keys())
     for address_id in sorted(waiting):
@@ -151,12 +188,18 @@ async def _end(conn: AsyncConnection, clear: Mapping[str, Sequence[Event]], now:
             is_no = event.to_state == "no"
             ended = {"status": "opted_out", "change_id": event.change_id} if is_no else {"status": "dismissed"}
             before = event.order_at if is_no else event.effective_at
+            is_all_before = true() if is_no else ~_holds_since(before)
             await conn.execute(
                 update(reviews)
-                .where(reviews.c.address_id == address_id, _IS_OPEN, reviews.c.created_at < before)
+                .where(reviews.c.address_id == address_id, IS_OPEN, reviews.c.created_at < before, is_all_before)
                 .values(**ended, decided_at=now, decided_by="customer")
             )
     return await _set_free(conn, waiting)
+
+
+def _holds_since(moment: datetime) -> ColumnElement[bool]:
+    """Whether a review holds a message that came at this moment or after it."""
+    return exists().where(review_messages.c.review_id == reviews.c.id, review_messages.c.came_at >= moment)
 
 
 async def _set_free(conn: AsyncConnection, address_ids: Collection[str]) -> set[str]:
@@ -177,7 +220,9 @@ async def _waiting(conn: AsyncConnection, address_ids: Collection[str]) -> set[s
 async def held_by(conn: AsyncConnection, message_ids: Collection[str]) -> list[tuple[str, str]]:
     """Message → the address that it holds, or held."""
     rows = await conn.execute(
-        select(reviews.c.message_id, reviews.c.address_id).where(reviews.c.message_id.in_(set(message_ids)))
+        select(review_messages.c.message_id, reviews.c.address_id)
+        .join(reviews, reviews.c.id == review_messages.c.review_id)
+        .where(review_messages.c.message_id.in_(set(message_ids)))
     )
     return [(row.message_id, row.address_id) for row in rows]
 
@@ -186,17 +231,27 @@ async def held_by(conn: AsyncConnection, message_ids: Collection[str]) -> list[t
 
 
 async def decide(
-    conn: AsyncConnection, review_id: str, decision: Decision, *, by: str, note: str | None = None, now: datetime
+    conn: AsyncConnection,
+    review_id: str,
+    decision: Decision,
+    *,
+    by: str,
+    note: str | None = None,
+    have_read: int | None = None,
+    now: datetime,
 ) -> frozenset[str]:
     """Decide a review in the caller's transaction; returns the addresses that this closes, to be settled.
 
     An opt-out is the person's word and as old as their latest message: what they have said since stands, and what
-    only a machine has said since does not. Raises
-    Unknown, Decided, and store.engine.Raced when somebody was given the address before its row was locked.
+    only a machine has said since does not. `have_read` is how many of its messages whoever dismisses it has read; one
+    where they do not say. Raises Unknown, Decided, Unread, and store.engine.Raced when somebody was given the address
+    before its row was locked.
     """
     review = await _hold(conn, review_id)
     if review.status != "open":
         raise Decided(review.status)
+    if decision == "dismiss" and review.messages != (have_read or 1):
+        raise Unread(str(review.messages))
     decided: dict[str, Any] = {"decided_at": now, "decided_by": by, "note": note}
     if decision == "dismiss":
         decided["status"] = "dismissed"
@@ -206,9 +261,25 @@ async def decide(
         decided |= {"status": "opted_out", "change_id": new_id("chg") if review.people else None}
         closed = await _opt_out(conn, review, decided, now)
         of_address = reviews.c.address_id == review.address_id
-        await conn.execute(update(reviews).where(of_address, _IS_OPEN).values(**decided))
+        await conn.execute(update(reviews).where(of_address, IS_OPEN).values(**decided))
     await _set_free(conn, [review.address_id])
     return closed
+
+
+async def end_if_said(conn: AsyncConnection, review_id: str, *, now: datetime) -> bool:
+    """End what is open of a review's address, where everybody who has it has said no by another way meanwhile: a link,
+    a complaint, their provider. Returns whether that is so. Raises Unknown, Decided and store.engine.Raced as `decide`.
+    """
+    review = await _hold(conn, review_id)
+    if review.status != "open":
+        raise Decided(review.status)
+    change_id = (await holds.said_no(conn, [review.address_id])).get(review.address_id)
+    if change_id is None:
+        return False
+    ended = {"status": "opted_out", "change_id": change_id, "decided_at": now, "decided_by": "customer"}
+    await conn.execute(update(reviews).where(reviews.c.address_id == review.address_id, IS_OPEN).values(**ended))
+    await _set_free(conn, [review.address_id])
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +291,8 @@ class _Held:
     channel: str
     phrase: str
     status: str
-    message: Any
+    messages: int
+    message: Any  # that shows best that the person said it
     people: Links
 
 
@@ -233,8 +305,10 @@ async def _hold(conn: AsyncConnection, review_id: str) -> _Held:
     if not set((await holders(conn, [address_id])).get(address_id, ())) <= people.keys():
         raise Raced("the address was given to somebody before it was locked")
     row = (await conn.execute(select(reviews).where(reviews.c.id == review_id))).one()
-    message = (await conn.execute(select(messages).where(messages.c.id == row.message_id))).one()
-    return _Held(row.id, address_id, row.channel, row.phrase, row.status, message, people)
+    of_it = review_messages.c.review_id == review_id
+    count = (await conn.execute(_COUNT.where(of_it))).scalar_one()
+    message = (await conn.execute(_BEST.where(of_it))).one()
+    return _Held(row.id, address_id, row.channel, message.phrase, row.status, count, message, people)
 
 
 async def _opt_out(conn: AsyncConnection, review: _Held, decided: Mapping[str, Any], now: datetime) -> frozenset[str]:
@@ -284,117 +358,13 @@ def _evidence(review: _Held, decided: Mapping[str, Any]) -> dict[str, Any]:
 async def _latest(conn: AsyncConnection, address_id: str) -> datetime:
     """When the latest message of this address that is open was written; never later than it came."""
     rows = await conn.execute(
-        select(reviews.c.created_at, messages.c.provider_at)
-        .join(messages, messages.c.id == reviews.c.message_id)
-        .where(reviews.c.address_id == address_id, _IS_OPEN)
-        .order_by(reviews.c.created_at.desc())
+        select(review_messages.c.came_at, messages.c.provider_at)
+        .join(reviews, reviews.c.id == review_messages.c.review_id)
+        .join(messages, messages.c.id == review_messages.c.message_id)
+        .where(reviews.c.address_id == address_id, IS_OPEN)
+        .order_by(review_messages.c.came_at.desc())
         .limit(1)
     )
     [(came_at, said_at)] = rows
     latest: datetime = min(came_at, said_at or came_at)
     return latest
-
-
-# --- as they are read -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """A message that somebody is to read, and what came of it."""
-
-    id: str
-    status: str
-    channel: str
-    phrase: str
-    address: str | None  # None: forgotten since
-    profile_id: str | None
-    message_id: str
-    connection: str
-    sender: str
-    receiver: str
-    body: str
-    subject: str | None
-    typed: str | None
-    due_at: datetime
-    decided_at: datetime | None
-    decided_by: str | None
-    note: str | None
-    change_id: str | None
-    created_at: datetime
-
-
-def _reading() -> Select[Any]:
-    r, m = reviews.c, messages.c
-    return (
-        select(
-            r.id, r.status, r.channel, r.phrase, addresses.c.value.label("address"), m.profile_id, r.message_id,
-            m.connection, m.sender, m.receiver, m.body, m.subject, m.typed, r.due_at, r.decided_at, r.decided_by,
-            r.note, r.change_id, r.created_at,
-        )
-        .join(messages, m.id == r.message_id)
-        .outerjoin(addresses, addresses.c.id == r.address_id)
-    )  # fmt: skip
-
-
-async def read(conn: AsyncConnection, review_id: str) -> Review | None:
-    row = (await conn.execute(_reading().where(reviews.c.id == review_id))).mappings().one_or_none()
-    return Review(**row) if row is not None else None
-
-
-async def listed(
-    conn: AsyncConnection, *, status: str | None, channel: str | None, after: str | None, limit: int
-) -> list[Review]:
-    """Reviews that match, the one that has waited longest first."""
-    statement = _reading().order_by(reviews.c.id).limit(limit)
-    for column, wanted in ((reviews.c.status, status), (reviews.c.channel, channel)):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
-    if after is not None:
-        statement = statement.where(reviews.c.id > after)
-    return [Review(**row) for row in (await conn.execute(statement)).mappings()]
-
-
-def legal_deadline(came_at: datetime) -> datetime:
-    """Until when a revocation that came then must be honoured: LEGAL_DAYS business days later, at the same time.
-
-    Days are counted from Monday to Friday, in UTC; a holiday, which would lengthen it, is counted too.
-    """
-    day = came_at
-    for _ in range(LEGAL_DAYS):
-        day += timedelta(days=1)
-        while day.weekday() > 4:
-            day += timedelta(days=1)
-    return day
-
-
-async def due(
-    conn: AsyncConnection, *, now: datetime, after: tuple[datetime, str] | None, limit: int
-) -> list[tuple[datetime, str]]:
-    """(due_at, id) of open reviews that are due, in this order, from behind `after`."""
-    statement = (
-        select(reviews.c.due_at, reviews.c.id)
-        .where(_IS_OPEN, reviews.c.due_at <= now)
-        .order_by(reviews.c.due_at, reviews.c.id)
-        .limit(limit)
-    )
-    if after is not None:
-        statement = statement.where(tuple_(reviews.c.due_at, reviews.c.id) > after)
-    return [(row.due_at, row.id) for row in await conn.execute(statement)]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is open on a channel."""
-
-    count: int
-    oldest_at: datetime  # when the message came
-
-
-async def standing(conn: AsyncConnection) -> dict[str, Standing]:
-    """By channel, where anything is open."""
-    rows = await conn.execute(
-        select(reviews.c.channel, func.count().label("open_"), func.min(reviews.c.created_at).label("oldest"))
-        .where(_IS_OPEN)
-        .group_by(reviews.c.channel)
-    )
-    return {row.channel: Standing(row.open_, row.oldest) for row in rows}

@@ -35,8 +35,7 @@ from outbox.lastlook import Asked, Broken, Go, Look, Skip, Wait
 from outbox.pace import Allowance, Room
 from outbox.policy import Policy
 from outbox.sources import Source, due, given, sources
-from store import crash
-from store.bulk import run as run_for_each
+from store import bulk, crash
 from store.ids import new_id
 from store.locks import lock_addresses
 from store.parts import among
@@ -79,11 +78,12 @@ _FIRST_IN_DOUBT = (
     .group_by(attempts.c.delivery_id)
 )
 _BEGUN = select(attempts.c.id).where(among(attempts.c.id))
-_BEGUN_COUNT = select(func.count()).select_from(attempts).where(among(attempts.c.id))
+_BEGUN_COUNT = select(func.count().label("begun")).select_from(attempts).where(among(attempts.c.id))
 _NOW_SENDING = (
     update(deliveries)
     .where(among(deliveries.c.id))
     .values(status="sending", tries=deliveries.c.tries + 1, updated_at=bindparam("moment"))
+    .inline()
 )
 
 
@@ -195,16 +195,14 @@ async def _take(conn: AsyncConnection, connection: str, *, limit: int, bulk: int
 
 async def _lock_due(conn: AsyncConnection, connection: str, source: Source, room: int, now: datetime) -> Sequence[Any]:
     statement = _DUE[source.broadcast_id is not None]
-    rows: Sequence[Any] = (await conn.execute(statement, given(connection, source, now, most=room))).all()
-    return rows
+    return await bulk.rows(conn, statement, **given(connection, source, now, most=room))
 
 
 async def _hold_broadcasts(conn: AsyncConnection, ids: Collection[str]) -> dict[str, Any]:
     """Those broadcasts that are sending still, held against pause and cancel until the commit."""
     if not ids:
         return {}
-    rows = await conn.execute(_HELD, {"ids": sorted(ids)})
-    return {row.id: row for row in rows}
+    return {row.id: row for row in await bulk.rows(conn, _HELD, ids=sorted(ids))}
 
 
 async def _tags_in_doubt(conn: AsyncConnection, rows: Sequence[Any]) -> dict[str, str]:
@@ -212,7 +210,7 @@ async def _tags_in_doubt(conn: AsyncConnection, rows: Sequence[Any]) -> dict[str
     repeated = [row.id for row in rows if row.tries and row.class_ == "transactional"]
     if not repeated:
         return {}
-    found = await conn.execute(_FIRST_IN_DOUBT, {"ids": sorted(repeated)})
+    found = await bulk.rows(conn, _FIRST_IN_DOUBT, ids=sorted(repeated))
     return {row.delivery_id: row.first for row in found}
 
 
@@ -293,19 +291,18 @@ async def _begin(
     ]
     await insert_missing(conn, attempts, rows)
     ids = {c.attempt_id for c in made}
-    if (await conn.execute(_BEGUN_COUNT, {"ids": list(ids)})).scalar_one() == len(ids):
-        return ids
-    return set((await conn.execute(_BEGUN, {"ids": list(ids)})).scalars())
+    [counted] = await bulk.rows(conn, _BEGUN_COUNT, ids=list(ids))
+    return ids if counted.begun == len(ids) else {row.id for row in await bulk.rows(conn, _BEGUN, ids=list(ids))}
 
 
 async def _mark(
     conn: AsyncConnection, claims: Sequence[Claim], stopped: dict[str, str], looks: dict[str, Look], now: datetime
 ) -> None:
     if claims:
-        await conn.execute(_NOW_SENDING, {"ids": sorted(c.delivery_id for c in claims), "moment": now})
+        await bulk.run(conn, _NOW_SENDING, [{"ids": sorted(c.delivery_id for c in claims), "moment": now}])
     stopped = stopped | {id_: look.reason for id_, look in looks.items() if isinstance(look, Skip)}
     late = {id_: look.until for id_, look in looks.items() if isinstance(look, Wait)}
     broken = {id_: look.error for id_, look in looks.items() if isinstance(look, Broken)}
     changes: tuple[tuple[Update, Mapping[str, Any]], ...] = ((_SKIPPED, stopped), (_LATE, late), (_BROKEN, broken))
     for statement, of in changes:
-        await run_for_each(conn, statement, [{"delivery": id_, "what": of[id_], "moment": now} for id_ in sorted(of)])
+        await bulk.run(conn, statement, [{"delivery": id_, "what": of[id_], "moment": now} for id_ in sorted(of)])

@@ -35,6 +35,10 @@ log = structlog.get_logger("outbox")
 
 # What is told of each attempt that ended: the connection, how, and the seconds it took.
 Noted = Callable[[str, Outcome | Abandoned, float], None]
+# Between one group of ends and the next. If we die meanwhile what has ended is in doubt, and whoever opts out just then
+# waits so much longer for a send to their address.
+ENDS_SECONDS = 0.025
+MEND_SAID_SECONDS = 60.0  # that somebody has to mend a connection is said once in this time
 IDLE_SECONDS = 0.5  # between looks at an empty queue; whoever fills it in this process wakes us at once
 
 
@@ -58,9 +62,12 @@ class Dispatcher:
         self._on_ended = on_ended
         self._lines = {name: Line(name, partial(self._send, name)) for name in adapters}
         self._stopping = asyncio.Event()
-        self._endings: GroupCommit[Ending, None] = GroupCommit(database, self._record, most=500, apart=True)
+        self._endings: GroupCommit[Ending, None] = GroupCommit(
+            database, self._record, most=500, apart=True, every_seconds=ENDS_SECONDS
+        )
         self._again: set[asyncio.Task[None]] = set()  # endings that the database did not take at first
         self._said_at = 0.0  # that ends wait
+        self._to_mend_at: dict[str, float] = {}  # that somebody has to mend a connection
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -168,6 +175,15 @@ class Dispatcher:
         self._ended(Ending(claim, outcome, name), took or boottime() - began)
         if isinstance(outcome, NotSent) and outcome.slow_down:  # what waits goes when the connection's rest is over
             self._give_back(name, self._lines[name].give_back())
+        if isinstance(outcome, NotSent) and outcome.to_mend is not None:
+            self._say_what_to_mend(name, outcome.to_mend)
+
+    def _say_what_to_mend(self, name: str, why: str) -> None:
+        """Once in a while: every message that is tried meanwhile says it again."""
+        now = boottime()
+        if now - self._to_mend_at.get(name, -MEND_SAID_SECONDS) >= MEND_SAID_SECONDS:
+            self._to_mend_at[name] = now
+            log.warning("connection.refused", connection=name, why=why)
 
     def _message(self, claim: Claim) -> Outbound:
         return Outbound(

@@ -24,7 +24,9 @@ from outbox.jurisdictions import zones_of
 from outbox.pace import Room
 from outbox.policy import Policy
 from outbox.protocol import LEASE_SECONDS
+from store import bulk
 from store.ids import new_id
+from store.parts import among
 from store.tables import attempts, consent_states, messages, preferences, profile_tags, profiles
 
 WINDOW = timedelta(hours=24)  # WhatsApp's customer-service window
@@ -254,16 +256,22 @@ def _needs(rows: Sequence[Asked]) -> dict[int, Needs]:
     return found
 
 
+_NAMED = (profiles.c.id, profiles.c.first_name, profiles.c.last_name, profiles.c.locale, profiles.c.timezone)
+_PEOPLE = {  # made once for all; by whether the attributes are asked for
+    False: select(*_NAMED).where(among(profiles.c.id)),
+    True: select(*_NAMED, profiles.c.attributes).where(among(profiles.c.id)),
+}
+
+
 async def _people(
     conn: AsyncConnection, ids: Collection[str], uses: Collection[str], names: Collection[str]
 ) -> dict[str, dict[str, Any]]:
     if not ids:
         return {}
-    columns = (profiles.c.first_name, profiles.c.last_name, profiles.c.locale, profiles.c.timezone)
     found: dict[str, dict[str, Any]] = {}
-    chosen = [*columns, *([profiles.c.attributes] if "attributes" in uses else [])]
-    for row in await conn.execute(select(profiles.c.id, *chosen).where(profiles.c.id.in_(sorted(ids)))):
-        found[row.id] = {column.name: getattr(row, column.name) for column in chosen}
+    for row in await bulk.rows(conn, _PEOPLE["attributes" in uses], ids=sorted(ids)):
+        person = row._asdict()
+        found[person.pop("id")] = person
     if "tags" in uses:
         for person in found.values():
             person["tags"] = []

@@ -17,16 +17,19 @@ def mail_for(claim: Claim, policy: Policy) -> Mail:
     """
     below = _below(claim, policy) if claim.class_ == "marketing" else None
     letter = mail.finish(claim.content, below, subject=policy.organisation)
+    is_reply = claim.class_ == "service"
     token = policy.unsubscribe_token
     return Mail(
         subject=letter.subject,
         text=letter.text,
-        html=letter.html,
+        html=letter.page,
+        html_end=letter.foot,
         from_name=letter.from_name,
         reply_to=letter.reply_to,
         unsubscribe_url=below.unsubscribe_url if below is not None else None,
         unsubscribe_token=token(claim.address_id) if below is not None and token is not None else None,
-        is_reply=claim.class_ == "service",
+        answers=claim.content.get("answers") if is_reply else None,
+        is_reply=is_reply,
     )
 
 

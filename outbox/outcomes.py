@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from channels.values import Accepted, InDoubt, NotSent, Outcome, Rejected
 
-MOST_TRIES = 12  # of a delivery that was certainly not sent; with the delays below some eight hours
+MOST_TRIES = 12  # of a delivery that was certainly not sent; with the delays below some 70 minutes
 MOST_REPEATS = 3  # of a transactional message in doubt, under one tag
 REPEAT_SECONDS = 15.0  # first leave a status callback the time to tell
 _FIRST_DELAY_SECONDS = 2.0

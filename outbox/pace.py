@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.protocol import LEASE_SECONDS
+from store import bulk
 from store.tables import paces
 from store.upsert import insert_missing
 
@@ -64,11 +65,11 @@ def _burst(rate: float) -> float:
 
 async def look(conn: AsyncConnection, name: str, rate: float, *, now: datetime) -> Allowance:
     """Lock the pace and see how many segments may begin now."""
-    free_at = (await conn.execute(_FREE_AT, {"pace": name})).scalar_one_or_none()
-    if free_at is None:
+    found = await bulk.rows(conn, _FREE_AT, pace=name)
+    if not found:
         await insert_missing(conn, paces, [{"name": name, "free_at": now}])
-        free_at = (await conn.execute(_FREE_AT, {"pace": name})).scalar_one()
-    free_at = max(free_at, now)
+        found = await bulk.rows(conn, _FREE_AT, pace=name)
+    free_at = max(found[0].free_at, now)
     ahead = (free_at - now).total_seconds()
     return Allowance(name, rate, free_at, max(0, floor((_burst(rate) - ahead) * rate + 1e-6)))
 
@@ -77,7 +78,7 @@ async def spend(conn: AsyncConnection, allowance: Allowance, segments: int) -> N
     """Count what begins; more than the allowance is paid for by a longer wait."""
     if segments:
         until = allowance.free_at + timedelta(seconds=segments / allowance.rate)
-        await conn.execute(_SPENT, {"pace": allowance.name, "until": until})
+        await bulk.run(conn, _SPENT, [{"pace": allowance.name, "until": until}])
 
 
 async def forget(conn: AsyncConnection, names: Collection[str]) -> None:

@@ -32,6 +32,7 @@ class Notice:
     rule_id: str | None = None
     sent: bool = False  # it went out with the answer to the provider's request
     not_after: datetime | None = None  # it is of no use then
+    answers: str | None = None  # the Message-ID of the mail that it answers
 
 
 async def add_notices(conn: AsyncConnection, notices: Sequence[Notice], *, now: datetime) -> None:
@@ -50,7 +51,7 @@ async def add_notices(conn: AsyncConnection, notices: Sequence[Notice], *, now: 
                 "connection": notice.connection,
                 "class": "service",
                 "priority": REPLIES,
-                "content": dict(notice.content),
+                "content": dict(notice.content) | ({"answers": notice.answers} if notice.answers else {}),
                 "status": "accepted" if notice.sent else "queued",
                 "rule_id": notice.rule_id,
                 "in_reply_to": notice.in_reply_to,

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnClause, Integer, Select, bindparam, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import bulk
 from store.tables import broadcasts, deliveries
 
 _QUEUED: ColumnClause[str] = literal_column("'queued'")
@@ -32,7 +33,7 @@ class Source:
 
 async def sources(conn: AsyncConnection, connection: str) -> list[Source]:
     """The parts of the queue that this connection sends from, in order."""
-    sending = await conn.execute(_SENDING)
+    sending = await bulk.rows(conn, _SENDING)
     used = [row for row in sending if any(route["connection"] == connection for route in row.routes)]
     return [Source(), *(Source(row.id, row.rate) for row in used)]
 
@@ -66,6 +67,6 @@ async def is_any_due(conn: AsyncConnection, connection: str, *, now: datetime, o
     """Whether a claim on this connection could find something, of single messages at least."""
     for source in await sources(conn, connection) if of_broadcasts else [Source()]:
         statement = _ANY[source.broadcast_id is not None]
-        if (await conn.execute(statement, given(connection, source, now, most=1))).first() is not None:
+        if await bulk.rows(conn, statement, **given(connection, source, now, most=1)):
             return True
     return False

@@ -14,7 +14,8 @@ from sqlalchemy import Select, case, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import verdict
-from store.parts import IDS, rows_by
+from store import bulk
+from store.parts import among
 from store.tables import addresses, deliveries, profile_addresses
 
 
@@ -33,7 +34,7 @@ def _of_the_person() -> Select[Any]:
             addresses.c.value,
         )
         .join(addresses, addresses.c.id == deliveries.c.address_id)
-        .where(deliveries.c.id.in_(IDS))
+        .where(among(deliveries.c.id))
     )
     return verdict.over(asked.subquery("asked"))
 
@@ -54,7 +55,7 @@ def _of_the_others() -> Select[Any]:
         )
         .join(addresses, addresses.c.id == deliveries.c.address_id)
         .join(other, (other.c.address_id == addresses.c.id) & (other.c.profile_id != deliveries.c.profile_id))
-        .where(deliveries.c.id.in_(IDS))
+        .where(among(deliveries.c.id))
     )
     return verdict.over(asked.subquery("asked"))
 
@@ -69,7 +70,7 @@ def _of_nobody() -> Select[Any]:
     return (
         select(deliveries.c.id, addresses.c.value, reason.label("reason"), addresses.c.version)
         .join(addresses, addresses.c.id == deliveries.c.address_id)
-        .where(deliveries.c.id.in_(IDS), deliveries.c.profile_id.is_(None))
+        .where(among(deliveries.c.id), deliveries.c.profile_id.is_(None))
         .where(deliveries.c["class"] == literal_column("'service'"), addresses.c.value.is_not(None))
     )
 
@@ -89,9 +90,9 @@ async def on(conn: AsyncConnection, delivery_ids: Collection[str], *, now: datet
         noes = (row for row in rows if row.reason in verdict.NO_REASONS)
         found |= {row.id: row for row in sorted(noes, key=lambda row: row.profile_id, reverse=True)}  # the oldest's
     if others := [id_ for id_ in delivery_ids if id_ not in found]:
-        found |= {row.id: row for row in await rows_by(conn, _of_nobody(), others)}
+        found |= {row.id: row for row in await bulk.rows(conn, _of_nobody(), ids=sorted(others))}
     return found
 
 
 async def _ask(conn: AsyncConnection, statement: Select[Any], ids: Iterable[str], now: datetime) -> list[Any]:
-    return await rows_by(conn, statement, ids, verdict_now=now)
+    return await bulk.rows(conn, statement, ids=sorted(set(ids)), verdict_now=now)

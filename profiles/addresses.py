@@ -24,6 +24,7 @@ _SCOPED_ID = re.compile(r"[A-Z]{2}(\.[A-Za-z0-9]{1,128}){1,3}")
 # WhatsApp still writes Mexican mobiles with the 1 that the country gave up in 2019.
 _MEXICAN_MOBILE = re.compile(r"\+521[0-9]{10}")
 _DOTS_DO_NOT_COUNT = frozenset({"gmail.com", "googlemail.com"})
+_DOTTED = re.compile(r"(?=\.*[^.])[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}", re.ASCII)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
@@ -70,10 +71,14 @@ class AddressBook:
         return Address(channel, normalised, self.hash(channel, canonical))
 
     def proved(self, channel: str, value: str) -> Address:
-        """As `parse`, for the sender of a message: a number that wrote to us exists, whatever the metadata says."""
+        """As `parse`, for the sender of a message, or an address that may have been one: a number that wrote to us
+        exists, whatever the metadata says, and so does a mailbox, wherever it has dots.
+        """
         try:
             return self.parse(channel, value)
         except BadAddress:
+            if channel == "email" and (mailbox := _with_any_dots(value)) is not None:
+                return Address(channel, mailbox, self.hash(channel, mailbox.casefold()))
             if channel not in PHONE_CHANNELS or not _E164.fullmatch(value):
                 raise
         return Address(channel, value, self.hash(channel, value))
@@ -87,10 +92,11 @@ class AddressBook:
 
     def parse_tagged(self, text: str) -> Address:
         """Normalise `channel:value`; raises BadAddress."""
-        channel, colon, value = text.partition(":")
-        if not colon or channel not in CHANNELS:
-            raise BadAddress(f"say which channel, as in sms:+14155550123 (one of {', '.join(CHANNELS)})")
-        return self.parse(channel, value)
+        return self.parse(*_untagged(text))
+
+    def find_tagged(self, text: str) -> Address:
+        """As `parse_tagged`, to look for one that is here: it may have come as a sender; raises BadAddress."""
+        return self.proved(*_untagged(text))
 
     def same_as(self, address: Address) -> str:
         """A hash that addresses share which mostly reach one person; see `same_mailbox`."""
@@ -130,6 +136,13 @@ class AddressBook:
         return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
+def _untagged(text: str) -> tuple[str, str]:
+    channel, colon, value = text.partition(":")
+    if not colon or channel not in CHANNELS:
+        raise BadAddress(f"say which channel, as in sms:+14155550123 (one of {', '.join(CHANNELS)})")
+    return channel, value
+
+
 def _reason(error: phonenumbers.NumberParseException) -> str:
     reasons = {
         phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: "write it with + and the country code",
@@ -150,13 +163,28 @@ def _mailbox(value: str) -> str:
     return f"{checked.local_part}@{checked.ascii_domain.lower()}"
 
 
+def _with_any_dots(value: str) -> str | None:
+    """A mailbox that has dots where RFC 5321 has none unless it is quoted (`ana..b@`, `ana.@`), as carriers in Japan
+    gave them to people for years; without the quotes, which change nothing. None for any other.
+    """
+    local, _, domain = value.strip().rpartition("@")
+    if len(local) > 1 and local[0] == local[-1] == '"':
+        local = local[1:-1]
+    if not _DOTTED.fullmatch(local):
+        return None
+    try:
+        return f"{local}@{_mailbox(f'x@{domain}').rpartition('@')[2]}"
+    except BadAddress:
+        return None
+
+
 def same_mailbox(value: str) -> str:
     """What mostly reaches one person, however it is written: without case, what follows a plus, and Gmail's dots.
 
     To count how often a mailbox is written to, and for nothing else: two of them may be two people's.
     """
     local, _, domain = value.casefold().rpartition("@")
-    local = local.partition("+")[0]
+    local = local.strip('"').partition("+")[0]
     return f"{local.replace('.', '') if domain in _DOTS_DO_NOT_COUNT else local}@{domain}"
 
 

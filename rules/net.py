@@ -127,6 +127,7 @@ class Net:
         self._words: Final = [made.onward(reached) for reached in reach]
         self._any: Final = [made.onward_by_any(reached) for reached in reach]
         self._ends: Final = [tuple(ends[place] for place in reached if place in ends) for reached in reach]
+        self._named: Final = [any(self._names[pattern] is not None for pattern in at_end) for at_end in self._ends]
         self._known: Final = self._marks.union(*self._words)
         self._steps: Final[dict[tuple[frozenset[int], str], tuple[frozenset[int], bool]]] = {}
         self._held = 0
@@ -134,7 +135,7 @@ class Net:
             raise BadPattern(f"{self._names[self._ends[start][0]]}: every part of it may be absent")
 
     def stands_in(self, words: Iterable[str]) -> bool:
-        """Whether `find` would find anything: far quicker, since what a word leads to is remembered."""
+        """Whether `find` would find a pattern with a name: far quicker, since what a word leads to is remembered."""
         places: frozenset[int] = frozenset()
         for word in words:
             step = (places, word if word in self._known else "")  # words of no pattern all lead to the same
@@ -146,12 +147,12 @@ class Net:
         return False
 
     def _lead(self, places: frozenset[int], word: str) -> tuple[frozenset[int], bool]:
-        """Where the word leads from all these places and the start, and whether a pattern ends there."""
+        """Where the word leads from all these places and the start, and whether a pattern with a name ends there."""
         from_here = places | {self._start}
         after = {to for place in from_here for to in self._words[place].get(word, ())}
         if word not in self._marks:
             after.update(to for place in from_here for to in self._any[place])
-        led = (frozenset(after), any(self._ends[place] for place in after))
+        led = (frozenset(after), any(self._named[place] for place in after))
         if self._held > _MOST_HELD:  # hostile texts lead to ever other places
             self._steps.clear()
             self._held = 0

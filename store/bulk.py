@@ -13,7 +13,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Insert, Select, Table, Update, insert
+from sqlalchemy import Insert, Numeric, Select, Table, Update, insert
 from sqlalchemy.engine import Compiled, Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
@@ -69,7 +69,10 @@ async def run(conn: AsyncConnection, statement: Insert | Update, rows: Sequence[
 
 
 async def rows(conn: AsyncConnection, statement: Select[Any], **values: Any) -> list[Any]:
-    """The rows of a query, each a named tuple; of no statement but one that is made once for all, as with `run`."""
+    """The rows of a query, each a named tuple; of no statement but one that is made once for all, as with `run`.
+
+    A column whose name is a word of Python's, such as `class`, is found by its place alone.
+    """
     ready = _find(conn, statement, tuple(values))
     parameters = ready.values(values)
     if (near := onehop.near(conn)) is not None:
@@ -107,7 +110,7 @@ def _compile(statement: Any, dialect: Dialect, names: tuple[str, ...]) -> _Ready
         _picking(order),
         _conversions([_in(dialect, binds[name].type).bind_processor(dialect) for name in order]),
         _making([str(column.key) for column in columns]),
-        _conversions([_in(dialect, column.type).result_processor(dialect, None) for column in columns]),
+        _conversions([_out(dialect, column.type) for column in columns]),
     )
 
 
@@ -115,12 +118,26 @@ def _in(dialect: Dialect, type_: TypeEngine[Any]) -> TypeEngine[Any]:
     return type_.dialect_impl(dialect)
 
 
+def _out(dialect: Dialect, type_: TypeEngine[Any]) -> _Convert | None:
+    """What is done with a value that the driver gives.
+
+    Of a number SQLAlchemy asks the driver what the database calls it, which nobody knows before the statement is run.
+    """
+    if isinstance(type_, Numeric) and not type_.asdecimal:
+        return _as_float
+    return _in(dialect, type_).result_processor(dialect, None)
+
+
+def _as_float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 def _conversions(converts: Iterable[_Convert | None]) -> _Conversions:
     return tuple((place, convert) for place, convert in enumerate(converts) if convert is not None)
 
 
 def _making(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
-    made: Any = namedtuple("Row", names)  # type: ignore[misc]
+    made: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
     make: Callable[[Iterable[Any]], Any] = made._make
     return make
 

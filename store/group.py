@@ -1,8 +1,9 @@
 """Group commit: what arrives together is written together, and answered after the commit.
 
 One transaction costs one wait for the disk however much it holds. While one runs, the next group gathers; there is no
-timer. Only where a group is held up, by locks that another process has, and the database takes several writers, does
-the next one go past it. An item that fails alone fails alone: a group that raised is run again one by one.
+timer, but where nobody waits for the answer, and many small groups would cost too much. Only where a group is held up,
+by locks that another process has, and the database takes several writers, does the next one go past it. An item that
+fails alone fails alone: a group that raised is run again one by one.
 """
 
 from __future__ import annotations
@@ -38,13 +39,19 @@ class GroupCommit(Generic[Item, Result]):
         *,
         most: int = 128,
         apart: bool = False,
+        every_seconds: float = 0.0,
         on_commit: Noted | None = None,
     ) -> None:
-        """`on_commit` is told of each commit how many items it held, and its seconds; `apart` as in `transact`."""
+        """`on_commit` is told of each commit how many items it held, and its seconds; `apart` as in `transact`.
+
+        `every_seconds`: a group that is not full begins no sooner than so long after the one before.
+        """
         self._database = database
         self._apart = apart
         self._unit = unit
         self._most = most
+        self._every_seconds = every_seconds
+        self._began = -every_seconds  # the last group
         self._on_commit = on_commit
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()  # one for each group, at most as many as there are lanes
@@ -70,6 +77,7 @@ class GroupCommit(Generic[Item, Result]):
     async def _run(self) -> None:
         while self._waiting or self._under_way:
             if self._waiting and len(self._under_way) < self._database.lanes:
+                await self._gather()
                 group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 task = asyncio.create_task(self._see_through(group))
                 self._under_way.add(task)
@@ -78,6 +86,13 @@ class GroupCommit(Generic[Item, Result]):
             await asyncio.wait(
                 self._under_way, timeout=None if full else HELD_UP_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
+
+    async def _gather(self) -> None:
+        """Let more come together, where the group before has only just begun."""
+        left = self._began + self._every_seconds - monotonic()
+        if left > 0 and len(self._waiting) < self._most:
+            await asyncio.sleep(left)
+        self._began = monotonic()
 
     async def _see_through(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         """Commit a group, or tell those who wait for it why not."""

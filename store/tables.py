@@ -366,7 +366,7 @@ reviews = Table(
     "reviews",  # what no rule matched and reads like a no: until it is decided, marketing to the address is held
     metadata,
     Column("id", Key, primary_key=True),
-    Column("message_id", Key, nullable=False, unique=True),
+    Column("message_id", Key, nullable=False, unique=True),  # the first; all are in review_messages
     Column("address_id", Key, nullable=False),
     Column("channel", Key, nullable=False),
     Column("phrase", Key, nullable=False),  # which of rules.phrases it is like
@@ -376,9 +376,19 @@ reviews = Table(
     Column("decided_by", Text),  # key:NAME | user:NAME | system | customer, whose later word was clear
     Column("note", Text),  # of whoever decided
     Column("change_id", Key),  # of an opt-out
-    Column("created_at", UTCDateTime, nullable=False),  # when the message came
+    Column("created_at", UTCDateTime, nullable=False),  # when the first message came
     Index("ix_reviews_open", "due_at", sqlite_where=text("status = 'open'"), postgresql_where=text("status = 'open'")),
     Index("ix_reviews_address_id", "address_id", "status"),
+)
+
+review_messages = Table(
+    "review_messages",  # the messages of each review: what reads like a no joins the review that is open of its address
+    metadata,
+    Column("message_id", Key, primary_key=True),
+    Column("review_id", Key, nullable=False),
+    Column("phrase", Key, nullable=False),
+    Column("came_at", UTCDateTime, nullable=False),
+    Index("ix_review_messages_review_id", "review_id", "came_at"),
 )
 
 forwards = Table(
@@ -414,7 +424,7 @@ deliveries = Table(
     Column("class", Key, nullable=False),  # marketing | transactional | service
     Column("priority", SmallInteger, nullable=False),  # 0 replies · 1 single messages · 2 broadcasts
     Column("preference_id", Key),
-    Column("content", Json),  # NULL: the broadcast's
+    Column("content", Json),  # NULL: the broadcast's; of a reply by e-mail {"body", "answers"}
     Column("status", Key, nullable=False),  # see outbox.statuses
     Column("reason", Text),  # of skipped
     Column("error", Text),

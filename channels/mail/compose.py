@@ -2,7 +2,7 @@
 
 The standard library of 3.11 folds long words of a header as encoded words, which makes a List-Unsubscribe that no mail
 program understands, and lets a line break in a quoted name through (CVE-2024-6923). So every header is made here, of
-printable ASCII or not at all, and the library puts the message together.
+printable ASCII or not at all. What is finished the library would only put together, for as long as all else takes.
 """
 
 from __future__ import annotations
@@ -11,20 +11,16 @@ import binascii
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from email import policy
 from email.header import Header
-from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 
 from channels.mail.told import BOUNCES, UNSUBSCRIBE
 from channels.values import Mail, Outbound
 
-_POLICY = policy.SMTP.clone(cte_type="7bit")
-_POLICY_UTF8 = policy.SMTPUTF8.clone(cte_type="7bit")
 _PRINTABLE = re.compile(r"[ -~]*(\r\n [ -~]+)*")
 _PRINTABLE_UTF8 = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(\r\n [ -~]+)*")
-_BOUNDARY = "=_optgate"  # in neither quoted-printable nor base64: there no = is followed by _
+_BOUNDARY = b"=_optgate"  # in neither quoted-printable nor base64: there no = is followed by _
 _NOT_IN_AN_ADDRESS = re.compile(r"[\s<>(),:;\[\]\\\"@\x00-\x1f\x7f-\x9f]")
 _SPECIALS = re.compile(r'[][\\()<>@,:;".]')
 _LONGEST_NAME = 60  # of a header's name and value together that is not folded
@@ -41,17 +37,6 @@ class Posted:
     content: bytes  # lines end with CR LF, dots are not doubled
 
 
-class _Line(str):
-    """A header that is finished: the library adds its name, and leaves it as it is."""
-
-    max_count = 1
-    __slots__ = ("name",)
-    name: str
-
-    def fold(self, *, policy: policy.EmailPolicy) -> str:
-        return f"{self.name}: {self}{policy.linesep}"
-
-
 def compose(message: Outbound, mail: Mail, *, sender: str, inbound_domain: str | None, now: datetime) -> Posted:
     """The mail from `sender` (`Example Theatre <hello@example.org>`); raises ValueError for what no mail can hold."""
     name, address, domain = _parts(sender)
@@ -66,6 +51,8 @@ def compose(message: Outbound, mail: Mail, *, sender: str, inbound_domain: str |
     ]
     if mail.reply_to is not None:
         headers.append(("Reply-To", _mailbox(*parseaddr(mail.reply_to))))
+    if mail.answers is not None:  # so that it stands below what it answers: RFC 5322, 3.6.4
+        headers += [("In-Reply-To", mail.answers), ("References", mail.answers)]
     headers += _unsubscribing(mail, inbound_domain)
     if mail.is_reply or mail.is_passed_on:
         headers.append(("Auto-Submitted", "auto-replied" if mail.is_reply else "auto-generated"))
@@ -87,12 +74,11 @@ def _unsubscribing(mail: Mail, inbound_domain: str | None) -> list[tuple[str, st
 # --- headers ----------------------------------------------------------------------------------
 
 
-def _line(name: str, value: str, *, utf8: bool = False) -> _Line:
+def _line(name: str, value: str, *, utf8: bool = False) -> str:
+    """A header as it stands in the mail; raises ValueError for what could be read as another one."""
     if not (_PRINTABLE_UTF8 if utf8 else _PRINTABLE).fullmatch(value) or max(map(len, value.split("\r\n"))) > 900:
         raise ValueError(f"{name} holds what no header may")
-    made = _Line(value)
-    made.name = name
-    return made
+    return f"{name}: {value}\r\n"
 
 
 @lru_cache(maxsize=256)
@@ -117,11 +103,13 @@ def _mailbox(name: str, address: str) -> str:
 
 
 def _address(address: str) -> str:
-    """An address that is one, so that nothing can stand behind it, in a header or in a command."""
+    """An address that is one, so that nothing can stand behind it, in a header or in a command. Dots that it may not
+    have (RFC 5321, 4.1.2), as mailboxes of Japanese carriers do, it may have in quotes.
+    """
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or _NOT_IN_AN_ADDRESS.search(local + domain):
         raise ValueError("not an address that mail can go to")
-    return address
+    return f'"{local}"@{domain}' if "" in local.split(".") else address
 
 
 @lru_cache(maxsize=64)
@@ -135,39 +123,51 @@ def _parts(sender: str) -> tuple[str, str, str]:
 
 
 def _message(headers: list[tuple[str, str]], mail: Mail, *, utf8: bool) -> bytes:
-    rules = _POLICY_UTF8 if utf8 else _POLICY
-    made = EmailMessage(policy=rules)
-    for name, value in [*headers, ("MIME-Version", "1.0")]:
-        made.set_raw(name, _line(name, value, utf8=utf8))
+    lines = [_line(name, value, utf8=utf8) for name, value in [*headers, ("MIME-Version", "1.0")]]
+    plain = _part("plain", mail.text)
     if mail.html is None:
-        kind, body = _part("plain", mail.text)
-    else:
-        kind = [("Content-Type", f'multipart/alternative; boundary="{_BOUNDARY}"')]
-        parts = [_whole(*_part("plain", mail.text)), _whole(*_part("html", mail.html))]
-        body = b"".join(b"--%b\r\n%b\r\n" % (_BOUNDARY.encode(), part) for part in parts)
-        body += b"--%b--\r\n" % _BOUNDARY.encode()
-    for name, value in kind:
-        made.set_raw(name, _line(name, value))
-    # The body is finished, too: the library would write it line by line, which takes longer than all else.
-    return b"".join(rules.fold_binary(name, value) for name, value in made.raw_items()) + b"\r\n" + body
+        return "".join(lines).encode() + plain
+    lines.append(f'Content-Type: multipart/alternative; boundary="{_BOUNDARY.decode()}"\r\n\r\n')
+    return b"%b--%b\r\n%b\r\n--%b\r\n%b\r\n--%b--\r\n" % (
+        "".join(lines).encode(),
+        _BOUNDARY,
+        plain,
+        _BOUNDARY,
+        _part("html", mail.html, mail.html_end),
+        _BOUNDARY,
+    )
 
 
-def _whole(headers: list[tuple[str, str]], body: bytes) -> bytes:
-    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii") + b"\r\n" + body
+def _part(kind: str, text: str, end: str = "") -> bytes:
+    """Its headers, and the text in lines of at most 76 characters of ASCII.
 
-
-def _part(kind: str, text: str) -> tuple[list[tuple[str, str]], bytes]:
-    """The text, in lines of at most 76 characters of ASCII: no relay has to change it, and break its signature."""
-    payload = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").encode("utf-8", "replace") + b"\n"
-    sample = payload[:4096]
+    No relay has to change it then, and break its signature. What stands above an `end` is many people's.
+    """
+    sample = text[:4096].encode("utf-8", "replace")
     foreign = len(sample) - len(sample.decode("ascii", "ignore"))
-    encoding = "base64" if 6 * foreign > len(sample) else "quoted-printable"
-    encoded = _base64(payload) if encoding == "base64" else binascii.b2a_qp(payload).replace(b"\n", b"\r\n")
-    headers = [("Content-Type", f'text/{kind}; charset="utf-8"'), ("Content-Transfer-Encoding", encoding)]
-    return headers, encoded
+    if 6 * foreign > len(sample):
+        encoding, encoded = "base64", _base64(text + end)
+    elif end:
+        encoding, encoded = "quoted-printable", _quoted_once(text) + _quoted(end)
+    else:
+        encoding, encoded = "quoted-printable", _quoted(text)
+    headers = f'Content-Type: text/{kind}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    return headers.encode() + encoded
 
 
-def _base64(payload: bytes) -> bytes:
-    payload = payload.replace(b"\n", b"\r\n")  # text is canonical before it is encoded: RFC 2046, 4.1.1
+def _quoted(text: str) -> bytes:
+    return binascii.b2a_qp(_lines(text)).replace(b"\n", b"\r\n")
+
+
+_quoted_once = lru_cache(maxsize=16)(_quoted)
+
+
+def _lines(text: str) -> bytes:
+    """The text in bytes, of which the last ends a line, as each does."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").encode("utf-8", "replace") + b"\n"
+
+
+def _base64(text: str) -> bytes:
+    payload = _lines(text).replace(b"\n", b"\r\n")  # text is canonical before it is encoded: RFC 2046, 4.1.1
     lines = (binascii.b2a_base64(payload[at : at + 57], newline=False) for at in range(0, len(payload), 57))
     return b"".join(line + b"\r\n" for line in lines)

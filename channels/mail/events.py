@@ -22,6 +22,7 @@ Meaning = Kind | Literal["delivered", "failed"]  # of the message alone, not of 
 
 PARKED_BYTES = 1_048_576  # of what cannot be understood
 STRANGERS_BYTES = 2_097_152  # of JSON that is looked at before it is known whose it is: as values it takes much more
+_NOTHING_BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
 _ID_CHARS, _CODE_CHARS = 250, 100
 
 
@@ -113,7 +114,7 @@ def an_address(value: object) -> str | None:
 def at_unix(value: object) -> datetime | None:
     """The time of so many seconds since 1970, as a number or written."""
     try:
-        return datetime.fromtimestamp(float(value), UTC)  # type: ignore[arg-type]
+        return _possible(datetime.fromtimestamp(float(value), UTC))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 
@@ -122,9 +123,14 @@ def at_iso(value: object) -> datetime | None:
     """The time that is written so (ISO 8601); None without a zone."""
     try:
         at = datetime.fromisoformat(a_text(value))
-        return at.astimezone(UTC) if at.tzinfo else None
+        return _possible(at.astimezone(UTC)) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def _possible(at: datetime) -> datetime | None:
+    """None for 1970 or year 1, which stand for no time, and would put a no behind every yes."""
+    return at if at >= _NOTHING_BEFORE else None
 
 
 def _as_it_came(entry: object, body: bytes) -> bytes:

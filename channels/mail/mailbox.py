@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from channels.mail.charsets import clean
 from channels.mail.headers import plain
@@ -15,6 +15,7 @@ NAME_CHARS = 200
 # Strings, comments' brackets and all else that divides.
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\\.|[()<>,;:]|[^"\\()<>,;:]+|.', re.DOTALL)
 _MAILBOX = re.compile(r'(?:[^\s@<>()\[\],;:\\"]+|"(?:[^"\\]|\\.)*")@(?P<domain>[^\s@<>()\[\],;:\\"]+)')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _DIVIDES = re.compile(r'[\s<>()\[\],;:"]+')
 
 
@@ -44,7 +45,9 @@ def author(fields: list[str]) -> Author:
     mailboxes = _mailboxes(fields[0])
     if mailboxes is None:
         return _at_a_guess(fields[0])
-    return mailboxes[0] if len(mailboxes) == 1 else NOBODY
+    if len(mailboxes) != 1:
+        return NOBODY
+    return replace(mailboxes[0], sure=mailboxes[0].sure and not _hides_another(fields[0]))
 
 
 def found_in(value: str) -> list[str]:
@@ -93,6 +96,11 @@ def _mailboxes(value: str) -> list[Author] | None:
     return None if depth or open_ else found
 
 
+def _hides_another(value: str) -> bool:
+    """Whether a reader that knows no comments, or no quoted strings, would find another mailbox."""
+    return value.count("<") > 1 or _QUOTED.sub("", value).count("@") > 1
+
+
 def _one(phrase: str, angle: str | None) -> Author | None:
     """One mailbox; NOBODY for nothing between two commas, None for what is none."""
     phrase = phrase.strip()
@@ -103,7 +111,7 @@ def _one(phrase: str, angle: str | None) -> Author | None:
         return None
     if angle is None:
         return Author(clean(address), None, sure=True)
-    if "@" in re.sub(r'"(?:[^"\\]|\\.)*"', "", phrase):
+    if "@" in _QUOTED.sub("", phrase):
         return None  # a mailbox before the mailbox: some read that one
     return Author(clean(address), _name(phrase), sure=True)
 

@@ -18,6 +18,8 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
+from channels.mail.answers import words
+
 Tls = Literal["starttls", "implicit", "none"]
 CONNECT_SECONDS = 10.0  # with TLS and AUTH
 ANSWER_SECONDS = 10.0  # to a command
@@ -73,13 +75,13 @@ async def connect(relay: Relay, tls: ssl.SSLContext | None = None) -> SMTP:
     return client
 
 
-async def look(relay: Relay, *, seconds: float) -> Unreachable | None:
-    """Connect as for a mail, say that it is fine, and leave; None: all of it went well."""
+async def look(relay: Relay, *, return_path: str, seconds: float) -> Unreachable | None:
+    """Begin a mail from `return_path`, and leave; None: all of it went well."""
     try:
         async with asyncio.timeout(seconds):
             client = await connect(relay)
             try:
-                await client.noop()
+                await _begin(client, return_path)
             finally:
                 await _quit(client)
     except Unreachable as error:
@@ -87,6 +89,15 @@ async def look(relay: Relay, *, seconds: float) -> Unreachable | None:
     except (SMTPException, OSError) as error:
         return _unreachable(error, relay)
     return None
+
+
+async def _begin(client: SMTP, return_path: str) -> None:
+    """Raises Unreachable where the relay takes no mail from there."""
+    options = [] if return_path.isascii() else [b"SMTPUTF8"]
+    answer = await client.execute_command(b"MAIL", f"FROM:<{return_path}>".encode(), *options)
+    if not 200 <= answer.code < 300:
+        raise Unreachable(f"the relay takes no mail from our sender ({answer.code} {words(answer.message)})")
+    await client.rset()
 
 
 def _unreachable(error: Exception, relay: Relay) -> Unreachable:

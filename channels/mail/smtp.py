@@ -61,7 +61,10 @@ class SmtpSender:
         try:
             client = await self._pool.open()
         except Unreachable as error:
-            return NotSent(str(error), answers.REST_SECONDS if error.lasts else RETRY_SECONDS, slow_down=True)
+            why = str(error)
+            if error.lasts:
+                return NotSent(why, answers.REST_SECONDS, slow_down=True, to_mend=why)
+            return NotSent(why, RETRY_SECONDS, slow_down=True)
         return await self._post(client, posted) or NotSent("the relay closes connections at once", slow_down=True)
 
     async def _post(self, client: SMTP, posted: Posted) -> Outcome | None:

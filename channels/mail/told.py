@@ -1,6 +1,6 @@
 """What a mail is to us: somebody's message, an automatic one, a bounce, a complaint. Pure.
 
-Addresses of ours that tell something: `unsub+TOKEN@` (the token is the proof, whoever the mail says it is from),
+Addresses of ours that tell something: `unsub+TOKEN@` (each token is a proof, whoever the mail says it is from),
 `bounces+TAG@`, the return path of one attempt (VERP), and a Message-ID `<TAG@…>`. A bounce that names none of our
 attempts proves nothing: anyone can write one.
 
@@ -20,7 +20,12 @@ from channels.values import AddressReport, Inbound, Told
 
 UNSUBSCRIBE = "unsub"
 BOUNCES = "bounces"
+MOST_TOKENS = 100  # of a mail
 _TAG = re.compile(r"att_[0-9a-z]{26}")
+# RFC 5322, 3.6.4, without what is obsolete: nothing that could end it, or be anything else, in a header of ours.
+_ATOMS = r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*"
+_MESSAGE_ID = re.compile(rf"<{_ATOMS}@(?:{_ATOMS}|\[[!-Z^-~]*\])>", re.ASCII)
+_MESSAGE_ID_CHARS = 250
 _ADDRESSED = frozenset({"to", "cc", "delivered-to", "x-original-to", "envelope-to"})
 
 
@@ -50,24 +55,33 @@ def _message(letter: Letter, connection: str, account: str, taken_at: datetime |
         text=letter.text if letter.text is not None else own,
         subject=letter.subject,
         typed=own,
+        mail_id=_mail_id(letter),
         authentic=letter.dmarc_pass,
-        unsubscribe_token=_plus([*letter.recipients, *_in_the_head(letter)], UNSUBSCRIBE),
+        unsubscribe_tokens=_tokens(letter),
         automatic=automatic.why_automatic(letter) or ("bounce" if _is_returned(letter) else None),
         provider_at=taken_at,  # never Date: that is what the sender says
         name=letter.sender_name,
     )
 
 
+def _mail_id(letter: Letter) -> str | None:
+    """Its Message-ID, where it has one that is valid and not two."""
+    given = [value.strip() for name, value in letter.headers if name.lower() == "message-id"]
+    if len(given) != 1 or len(given[0]) > _MESSAGE_ID_CHARS:
+        return None
+    return given[0] if _MESSAGE_ID.fullmatch(given[0]) else None
+
+
 def _is_returned(letter: Letter) -> bool:
     """Whether it is a bounce because of where it goes. There are programs that answer to the return path: so a mail
     with a sender in its envelope, and no word of a failure, is a person's.
     """
-    return _plus(letter.recipients, BOUNCES) is not None and (not letter.envelope_from or bool(bounces.read(letter)))
+    return bool(_plus(letter.recipients, BOUNCES)) and (not letter.envelope_from or bool(bounces.read(letter)))
 
 
 def _reports(letter: Letter, account: str) -> Sequence[AddressReport]:
     """The bounces and the complaint in it, of which each has an id of its own."""
-    verp = _plus(letter.recipients, BOUNCES)
+    verp = next(iter(_plus(letter.recipients, BOUNCES)), None)
     told: list[AddressReport] = []
     for number, bounce in enumerate(bounces.read(letter)):
         tag = verp or tag_of(bounce.message_id)
@@ -93,13 +107,16 @@ def _reports(letter: Letter, account: str) -> Sequence[AddressReport]:
     return told
 
 
-def _plus(addresses: Iterable[str], local: str) -> str | None:
-    """What stands behind the plus of the first address of ours that begins so."""
-    for address in addresses:
-        name, plus, rest = address.rpartition("@")[0].partition("+")
-        if plus and rest and name.lower() == local:
-            return rest.lower()
-    return None
+def _tokens(letter: Letter) -> tuple[str, ...]:
+    """The tokens of all the addresses it goes to, as they come, each once; at most MOST_TOKENS."""
+    found = _plus([*letter.recipients, *_in_the_head(letter)], UNSUBSCRIBE)
+    return tuple(dict.fromkeys(found))[:MOST_TOKENS]
+
+
+def _plus(addresses: Iterable[str], local: str) -> list[str]:
+    """What stands behind the plus of each address of ours that begins so."""
+    parts = (address.rpartition("@")[0].partition("+") for address in addresses)
+    return [rest.lower() for name, plus, rest in parts if plus and rest and name.lower() == local]
 
 
 def _in_the_head(letter: Letter) -> Iterable[str]:

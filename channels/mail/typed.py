@@ -34,6 +34,8 @@ def what_was_typed(text: str | None, html: str | None) -> str:
     rich = _own_words(markup.read(html[:HTML_READ])) if html else ""
     if not plain or not rich:
         return plain or rich
+    if "html" in plain.casefold() and "html" not in rich.casefold():
+        return rich
     words = rich.split()
     return rich if plain.split()[: len(words)] == words else plain
 

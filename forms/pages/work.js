@@ -9,6 +9,7 @@
   const hex = (buffer) => Array.from(new Uint8Array(buffer), (one) => one.toString(16).padStart(2, "0")).join("");
   const nonce = bytes(parameters.nonce);
   const rounds = { name: "PBKDF2", hash: "SHA-256", salt: bytes(parameters.salt), iterations: parameters.cost };
+  document.getElementById("needs-script").remove();
   let next = 0, found = null, pressed = null, told = -1;
 
   const derive = async (counter) => {

@@ -161,7 +161,7 @@ async def _wishes(conn: AsyncConnection, profile: Profile, body: ConsentIn, book
     held = {f"{a.channel}:{a.value}".casefold(): a.address_id for a in profile.addresses}
     for text, to in body.addresses.items():
         try:
-            address = str(book.parse_tagged(text)).casefold()
+            address = str(book.find_tagged(text)).casefold()
         except BadAddress as error:
             raise invalid(f"addresses.{text}", str(error)) from error
         if address not in held:

@@ -162,7 +162,7 @@ async def search(call: Call) -> web.Response:
     address_hash = None
     if "address" in query:
         try:
-            address_hash = call.house.book.parse_tagged(query["address"]).hash
+            address_hash = call.house.book.find_tagged(query["address"]).hash
         except BadAddress as error:
             raise invalid("address", str(error)) from error
     if len(query.get("q", "").split()) > MOST_WORDS:

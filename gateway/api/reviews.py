@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import audit
@@ -15,8 +15,8 @@ from gateway.api.answers import Done, answer, listing
 from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.bodies import Body
 from gateway.problems import Problem, not_found
-from inbox import reviews
-from inbox.reviews import Review
+from inbox import review_list, reviews
+from inbox.review_list import Review, Written
 from rules.phrases import phrases
 
 
@@ -25,7 +25,10 @@ class DecisionIn(Body):
 
     decision: Literal["opt_out", "dismiss"]
     """`opt_out`: the person said no, with this message; all that is open of the address is decided with it.
-    `dismiss`: they did not, with this one."""
+    `dismiss`: they did not, with any message of this review."""
+    messages: Annotated[int, Field(ge=1)] | None = None
+    """How many of its messages were read, as the review's `messages` said. A dismissal of more than one needs it, and
+    is refused where another has come meanwhile."""
     note: Annotated[str, StringConstraints(max_length=2000)] | None = None
     """Why; kept with the review, and with an opt-out's evidence."""
 
@@ -37,23 +40,29 @@ def shown(review: Review) -> dict[str, Any]:
         "channel": review.channel,
         "address": review.address,
         "profile_id": review.profile_id,
-        "message": {
-            "id": review.message_id,
-            "connection": review.connection,
-            "from": review.sender,
-            "to": review.receiver,
-            "body": review.body,
-            "subject": review.subject,
-            "typed": review.typed,
-        },
+        "message": _written(review.first),
+        "messages": review.messages,
+        "latest": _written(review.latest) if review.latest is not None else None,
         "phrase": _phrase(review.phrase),
         "due_at": review.due_at,
-        "legal_deadline": reviews.legal_deadline(review.created_at),
+        "legal_deadline": review_list.legal_deadline(review.created_at),
         "decided_at": review.decided_at,
         "decided_by": review.decided_by,
         "note": review.note,
         "change_id": review.change_id,
         "created_at": review.created_at,
+    }
+
+
+def _written(message: Written) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "connection": message.connection,
+        "from": message.sender,
+        "to": message.receiver,
+        "body": message.body,
+        "subject": message.subject,
+        "typed": message.typed,
     }
 
 
@@ -65,22 +74,24 @@ def _phrase(id_: str) -> dict[str, Any]:
 
 
 async def listed(call: Call) -> web.Response:
-    """Messages that no rule matched and that read like a no, the one that has waited longest first.
+    """Messages that no rule matched and that read like a no, by address, the one that has waited longest first.
 
-    While one is open, marketing to its address is held. One that nobody decides becomes an opt-out at `due_at`; by
-    `legal_deadline` the law of the United States wants a revocation honoured.
+    What comes from an address whose review is open joins it: `messages` says how many there are, `message` is the first
+    and `latest` the newest; all of them are in `GET /v1/messages?profile_id=…&direction=inbound`. While one is open,
+    marketing to its address is held. One that nobody decides becomes an opt-out at `due_at`; by `legal_deadline` the
+    law of the United States wants a revocation honoured.
     """
     query = call.query()
     after, limit = call.page()
     async with call.house.database.read() as conn:
-        found = await reviews.listed(
+        found = await review_list.listed(
             conn, status=query.get("status"), channel=query.get("channel"), after=after, limit=limit
         )
     return listing([shown(review) for review in found], [review.id for review in found], limit)
 
 
 async def _require(conn: AsyncConnection, review_id: str) -> Review:
-    found = await reviews.read(conn, review_id)
+    found = await review_list.read(conn, review_id)
     if found is None:
         raise not_found("review")
     return found
@@ -103,9 +114,14 @@ async def decide(call: Call) -> web.Response:
     async def work(conn: AsyncConnection) -> Done:
         await _require(conn, call.id)
         try:
-            closed = await reviews.decide(conn, call.id, body.decision, by=call.actor, note=body.note, now=now)
+            closed = await reviews.decide(
+                conn, call.id, body.decision, by=call.actor, note=body.note, have_read=body.messages, now=now
+            )
         except reviews.Decided as error:
             raise Problem(409, "already-decided", "The review is decided already", f"it is {error}") from error
+        except reviews.Unread as error:
+            words = f"it holds {error}: read them, and say so in `messages`"
+            raise Problem(409, "unread-messages", "The review holds messages that were not read", words) from error
         await audit.note(conn, call.actor, "review.decided", call.id, {"decision": body.decision}, now=now)
         return Done(shown(await _require(conn, call.id)), closed=closed)
 

@@ -216,22 +216,24 @@ class LikePhrase(Shape):
 
 
 class Review(Shape):
-    """A message that reads like a no and met no rule. While it is open, marketing to its address is held."""
+    """What reads like a no and met no rule. While it is open, marketing to its address is held."""
 
     id: str
     status: Literal["open", "opted_out", "dismissed"]
     channel: Literal["sms", "whatsapp", "email"]
     address: str | None
     profile_id: str | None
-    message: ReviewedMessage
+    message: ReviewedMessage = Field(description="The first, which opened it.")
+    messages: int = Field(description="How many there are: what comes while it is open joins it.")
+    latest: ReviewedMessage | None = Field(description="The newest; null where there is one alone.")
     phrase: LikePhrase
     due_at: datetime = Field(description="An open one becomes an opt-out then.")
-    legal_deadline: datetime = Field(description="Ten business days after the message: 47 CFR 64.1200(a)(10).")
+    legal_deadline: datetime = Field(description="Ten business days after the first message: 47 CFR 64.1200(a)(10).")
     decided_at: datetime | None
     decided_by: str | None = Field(description="`key:NAME`; `system`, when it was due; `customer`, by a clear word.")
     note: str | None
     change_id: str | None = Field(description="Of an opt-out; null where nobody has the address any more.")
-    created_at: datetime = Field(description="When the message came.")
+    created_at: datetime = Field(description="When the first message came.")
 
 
 class Reviews(Listing[Review]):

@@ -63,7 +63,7 @@ def _address_id(call: Call, profile: Profile, channel: str, text: str | None) ->
     if text is None:
         return None
     try:
-        wanted = call.house.book.parse(channel, _bare(channel, text))
+        wanted = call.house.book.proved(channel, _bare(channel, text))
     except BadAddress as error:
         raise invalid("address", str(error)) from error
     for held in profile.addresses:
@@ -102,7 +102,7 @@ def _hashes(call: Call, body: VerdictsIn) -> list[str]:
     hashes, errors = [], []
     for index, item in enumerate(body.items):
         try:
-            hashes.append(call.house.book.parse(item.channel, _bare(item.channel, with_plus(item.address))).hash)
+            hashes.append(call.house.book.proved(item.channel, _bare(item.channel, with_plus(item.address))).hash)
         except BadAddress as error:
             errors.append({"field": f"items.{index}.address", "message": str(error)})
     if errors:

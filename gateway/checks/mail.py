@@ -39,6 +39,13 @@ def needs(name: str, connection: Smtp, settings: Settings) -> list[Finding]:
         words = "inbound_domain is not set: bounces go to the address in `from`, and nobody unsubscribes by mail"
         found.append(warn(about, words))
     domain = connection.address.rpartition("@")[2]
+    comes_in = connection.inbound_domain if connection.inbound is not None else None
+    if comes_in is not None and comes_in.rstrip(".").lower() != domain.lower():
+        words = (
+            f"answers go to {connection.address}, and {comes_in} is what comes in: a STOP that answers a mail is heard "
+            f"only where that mailbox's mail comes here too; let `from` be in {comes_in}"
+        )
+        found.append(warn(about, words))
     found.append(ok(about, f"not looked at: SPF, DKIM and DMARC of {domain}, see docs/operating.md"))
     return found
 

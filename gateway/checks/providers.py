@@ -49,7 +49,7 @@ async def _of(
         found = [meta.credentials(name, number, seconds), *meta.to_paste(name, connection, settings)]
         return found, number.ahead_seconds if isinstance(number, Number) else None
     if isinstance(connection, Smtp):
-        answered = await relay.look(connection.relay, seconds=seconds)
+        answered = await relay.look(connection.relay, return_path=connection.return_path, seconds=seconds)
         found = [mail.relay(name, connection, answered), *mail.needs(name, connection, settings)]
         return [*found, *mail.to_paste(name, connection, settings)], None
     return _unasked(name, connection, settings), None

@@ -131,6 +131,13 @@ class Smtp(Forwarding):
         return parseaddr(self.sender)[1]
 
     @property
+    def return_path(self) -> str:
+        """One that looks like those of mails."""
+        from channels.mail.told import BOUNCES
+
+        return f"{BOUNCES}+check@{self.inbound_domain}" if self.inbound_domain else self.address
+
+    @property
     def relay(self) -> Relay:
         """Where mail is handed over; raises ValueError for what can never work."""
         from channels.mail.relay import Relay

@@ -74,6 +74,29 @@ def test_a_rules_reply_says_so_that_no_machine_answers_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("to", "sent"),
+    [
+        ("ana..b@docomo.ne.jp", '"ana..b"@docomo.ne.jp'),
+        ("ana.@docomo.ne.jp", '"ana."@docomo.ne.jp'),
+        (".ana@docomo.ne.jp", '".ana"@docomo.ne.jp'),
+        ("ana.b@docomo.ne.jp", "ana.b@docomo.ne.jp"),
+    ],
+)
+def test_dots_that_an_address_may_not_have_stand_in_quotes(to: str, sent: str) -> None:
+    mail = posted(MARKETING, to)
+    assert mail.to == sent
+    assert f"\r\nTo: {sent}\r\n".encode() in mail.content
+    assert [one.addr_spec for one in read(mail)["To"].addresses] == [to], "and reads as it did"
+
+
+def test_a_reply_stands_below_the_mail_that_it_answers() -> None:
+    made = read(posted(Mail("Example Theatre", "Done", is_reply=True, answers="<CAF+ab=c@mail.example.net>")))
+    assert made["In-Reply-To"] == made["References"] == "<CAF+ab=c@mail.example.net>"
+    alone = read(posted(Mail("Example Theatre", "Done", is_reply=True)))
+    assert (alone["In-Reply-To"], alone["References"]) == (None, None)
+
+
+@pytest.mark.parametrize(
     "name",
     ["Example Theatre", "Müller, Theater", 'The "Globe"', "a@b.org", "Büro <x@y.org>", "back\\slash", "Théâtre " * 12,
      "名前", "=?utf-8?q?fake?=", "x" * 100, "O'Neill (Box)", "Globe;"],
@@ -120,6 +143,16 @@ def test_a_text_arrives_as_it_was_written_in_short_lines_of_ascii(text: str) -> 
         content = part.get_payload(decode=True)
         assert isinstance(content, bytes)
         assert content.decode().replace("\r\n", "\n") == text
+
+
+PAGES = ["<p>Hello</p>\n", "<p>Grüße = gut, wie immer im Herbst </p>\r\n.\n", "<p>" + "こんにちは" * 400 + "</p>\n"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_html_in_two_pieces_is_what_it_would_be_in_one(page: str) -> None:
+    """What comes above each person's own is encoded once for all: the same bytes, whoever was before."""
+    for name in ("Ana", "Zoë", "<p>.\n"):
+        assert posted(Mail("x", "x", page, html_end=name)).content == posted(Mail("x", "x", page + name)).content
 
 
 def test_utf8_is_asked_of_the_relay_only_where_an_address_needs_it() -> None:

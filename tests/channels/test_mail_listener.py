@@ -76,7 +76,7 @@ async def test_a_mail_is_told_with_its_envelope_and_its_own_identity(kept: Kept)
     [told] = kept.told
     assert isinstance(told, Inbound)
     assert (told.account, told.connection, told.channel) == ("smtp:mail", "mail", "email")
-    assert (told.sender, told.receiver, told.unsubscribe_token) == (ANA, "hello@example.org", "abc")
+    assert (told.sender, told.receiver, told.unsubscribe_tokens) == (ANA, "hello@example.org", ("abc",))
     assert told.text.strip() == "STOP"
     assert told.provider_id.startswith("mail:")
     assert not told.authentic

@@ -144,6 +144,10 @@ SENDERS = {
     '"a b"@customer.example': ('"a b"@customer.example', None, True),
     # What some would read as Ben and some as Ana proves nothing; it is still Ana's who wants no more.
     "ben@x.example <ana@customer.example>": ("ana@customer.example", None, False),
+    "<ana@customer.example> (<ben@x.example>)": ("ana@customer.example", None, False),
+    "ana@customer.example (ben@x.example)": ("ana@customer.example", None, False),
+    "((Ben) ben@x.example) Ana <ana@customer.example>": ("ana@customer.example", "Ana", False),
+    '"Ben <ben@x.example>" <ana@customer.example>': ("ana@customer.example", "Ben <ben@x.example>", False),
     "Ana <ana@customer.example> ben": ("ana@customer.example", None, False),
     "<ana@customer.example": ("ana@customer.example", None, False),
     "Ana: <ana@customer.example>;": ("ana@customer.example", None, False),

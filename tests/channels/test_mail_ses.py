@@ -290,7 +290,7 @@ async def test_a_mail_is_a_message(ses: Ses, encoding: str) -> None:
     [found] = await told(ses, posted)
     assert isinstance(found, Inbound)
     assert (found.account, found.sender, found.subject, found.text) == ("ses:mail", ANA, "Re: News", "STOP\n")
-    assert (found.authentic, found.unsubscribe_token) == (True, "abc")
+    assert (found.authentic, found.unsubscribe_tokens) == (True, ("abc",))
     assert found.provider_at == datetime(2026, 11, 20, 11, 59, 58, 123_000, tzinfo=UTC)
 
 

@@ -92,6 +92,7 @@ def test_sendgrid_a_mail_taken_apart_is_a_message() -> None:
     assert (found.sender, found.name, found.receiver) == (ANA, "Ana", OURS)
     assert (found.subject, found.text, found.authentic) == ("Re: News", "STOP\n\nAna", True)
     assert found.provider_id.startswith("m1@customer.example#")
+    assert found.mail_id == "<m1@customer.example>"
     assert found.automatic is None
 
 
@@ -109,7 +110,7 @@ def test_sendgrid_character_sets_that_cannot_be_read_lose_no_words(charsets: str
 def test_sendgrid_a_raw_mail_is_the_same_message() -> None:
     found = one_mail(a_sendgrid(), sendgrid_raw(mail("STOP"), recipient="unsub+abc@mail.theatre.example"))
     assert (found.sender, found.text, found.subject, found.authentic) == (ANA, "STOP\n", "Re: News", True)
-    assert found.unsubscribe_token == "abc"
+    assert found.unsubscribe_tokens == ("abc",)
 
 
 def test_sendgrid_without_headers_its_own_fields_are_read() -> None:
@@ -297,13 +298,14 @@ def test_mailgun_a_mail_taken_apart_is_a_message() -> None:
     found = one_mail(a_mailgun(), mailgun(mailgun_fields("STOP"), signed))
     assert (found.sender, found.name, found.receiver) == (ANA, "Ana", OURS)
     assert (found.subject, found.text, found.provider_id) == ("Re: News", "STOP", signed["token"])
+    assert found.mail_id == "<m1@customer.example>"
     assert found.authentic is False, "the body is not signed: nothing in it proves who wrote it"
 
 
 def test_mailgun_a_raw_mail_is_the_same_message() -> None:
     fields = {"recipient": "unsub+abc@mail.theatre.example", "sender": ANA, "body-mime": mail("STOP").decode()}
     found = one_mail(a_mailgun(), mailgun(fields))
-    assert (found.sender, found.text, found.unsubscribe_token) == (ANA, "STOP\n", "abc")
+    assert (found.sender, found.text, found.unsubscribe_tokens) == (ANA, "STOP\n", ("abc",))
 
 
 def test_mailgun_with_attachments_it_is_another_form_of_the_same() -> None:
@@ -450,7 +452,7 @@ def test_postmark_a_mail_is_a_message() -> None:
 
 def test_postmark_the_address_of_ours_is_found_also_where_the_mail_was_forwarded_to_it() -> None:
     to = [{"Email": "unsub+abc@mail.theatre.example", "Name": "", "MailboxHash": "abc"}]
-    assert one_mail(a_postmark(), postmark(postmark_mail(ToFull=to))).unsubscribe_token == "abc"
+    assert one_mail(a_postmark(), postmark(postmark_mail(ToFull=to))).unsubscribe_tokens == ("abc",)
 
 
 def test_postmark_with_the_raw_mail_its_parts_are_read_too() -> None:
@@ -497,6 +499,38 @@ def test_postmark_each_event_has_an_id_of_its_own() -> None:
     told = [a_postmark().receive(request(postmark(one))) for one in sample("postmark/events.json").values()]
     ids = [one.event_id for found in told for one in found if isinstance(one, AddressReport)]
     assert len(ids) == len(set(ids)) == 9
+
+
+def test_postmark_two_people_who_are_suppressed_in_one_second_are_two_events() -> None:
+    """By the API many are suppressed at once, under no message."""
+    sent = sample("postmark/events.json")["suppressed-by-us"]
+    told = [a_postmark().receive(request(postmark({**sent, "Recipient": one}))) for one in (ANA, BEN, BEN)]
+    ids = [one.event_id for found in told for one in found if isinstance(one, AddressReport)]
+    assert len(set(ids)) == 2
+    assert ids[1] == ids[2]
+    assert not any("ben" in id_ for id_ in ids)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "", None, 5])
+def test_postmark_a_time_before_there_was_any_is_none(at: object) -> None:
+    """It would put a no behind every yes."""
+    [told] = a_postmark().receive(request(postmark({**sample("postmark/events.json")["suppressed"], "ChangedAt": at})))
+    assert isinstance(told, AddressReport)
+    assert (told.kind, told.at) == ("stop", None)
+
+
+@pytest.mark.parametrize("at", [0, 1, True, -1, "0", "", None, 10**15])
+def test_sendgrid_a_time_before_there_was_any_is_none(at: object) -> None:
+    event = {"event": "unsubscribe", "email": ANA, "sg_event_id": "1", "timestamp": at}
+    [told] = a_sendgrid().receive(request(sendgrid_events(json.dumps([event]).encode())))
+    assert isinstance(told, AddressReport)
+    assert (told.kind, told.at) == ("stop", None)
+
+
+def test_postmark_who_is_taken_off_and_put_back_in_one_second_said_two_things() -> None:
+    sent = {**sample("postmark/events.json")["suppressed"], "ChangedAt": "2026-11-20T12:00:09Z"}
+    told = [a_postmark().receive(request(postmark({**sent, "SuppressSending": one}))) for one in (True, False)]
+    assert len({one.event_id for found in told for one in found if isinstance(one, AddressReport)}) == 2
 
 
 def test_postmark_a_suppression_that_says_nothing_is_parked() -> None:

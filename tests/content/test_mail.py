@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,17 @@ def test_and_below_the_html_with_its_characters_escaped() -> None:
     alone = finish(HTML, None).html
     assert alone is not None
     assert "Globe" not in alone
+
+
+def test_down_to_what_stands_below_the_html_is_one_for_all() -> None:
+    one, other = (finish(HTML, replace(BELOW, unsubscribe_url=LINK + own)) for own in "ab")
+    assert one.page is other.page
+    assert one.page is not None
+    assert one.page.endswith("<p>Hello</p>\n")
+    assert f'<a href="{LINK}a"' in one.foot
+    assert f'<a href="{LINK}b"' in other.foot
+    assert finish(HTML | {"subject": "Winter"}).page != one.page
+    assert finish(HTML | {"preheader": "Now on sale"}).page != one.page
 
 
 def test_what_the_content_says_itself_is_not_said_again() -> None:

@@ -172,13 +172,19 @@ class Gateway:
         return got.json if got.body else None
 
     async def send(
-        self, method: str, path: str, *, data: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        follow: bool = True,
     ) -> Got:
         """One request, byte for byte."""
         url = URL(self.url + path, encoded=True)
         body = BytesIO(data) if data else None
         async with self._session.request(
-            method, url, data=body, headers=headers, skip_auto_headers=("Content-Type",)
+            method, url, data=body, headers=headers, skip_auto_headers=("Content-Type",), allow_redirects=follow
         ) as answer:
             return Got(answer.status, answer.headers.copy(), await answer.read())
 

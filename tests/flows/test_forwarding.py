@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.providers.sandbox import Sandbox
 from gateway.scrape import WATCH
 from gateway.settings import Settings
+from inbox import forwards as on_their_way
 from inbox.forwards import MOST_TRIES
 from store.tables import forwards
 from tests.flows.running import ANA, BEN, Gateway, changed, eventually
@@ -181,3 +183,12 @@ async def test_what_has_not_arrived_is_counted(gateway: Gateway, reader: Reader)
     gateway.clock.advance(seconds=10)
     await forward(gateway, "done")
     assert await counted() == {"queued": "0.0", "parked": "0.0"}
+
+
+async def test_what_waits_for_a_connection_that_forwards_no_more_is_counted(gateway: Gateway) -> None:
+    async def add(conn: AsyncConnection) -> None:
+        await on_their_way.add(conn, [("msg_1", "renamed")], now=gateway.clock())
+
+    await gateway.house.database.transact(add)
+    page = (await gateway.app[WATCH].page()).decode()
+    assert 'optgate_forwards{connection="renamed",status="queued"} 1.0' in page

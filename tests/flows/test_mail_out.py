@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from gateway.settings import Server, Settings
 from outbox import queue
@@ -167,14 +169,69 @@ async def test_a_link_works_years_later_under_a_key_that_was_changed_twice_since
 
 async def test_an_address_that_the_relay_knows_not_to_exist_is_undeliverable(gateway: Gateway, sink: Sink) -> None:
     sink.refuse("RCPT", f"550 5.1.1 <{BEN}>: Recipient address rejected: User unknown", who=BEN)
-    sink.refuse("RCPT", "550 5.7.1 Relaying denied", who=CLEO)
+    sink.refuse("RCPT", "550 5.7.1 Delivery not authorized, message refused", who=CLEO)
     people = {who: await reader(gateway, who, first_name="x") for who in (ANA, BEN, CLEO)}
     shown = await gateway.sent({"all": True}, **BY_MAIL)
     assert shown["counts"]["by_status"] == {"accepted": 1, "failed": 2}
     found = await gateway.deliveries(shown["id"])
     assert found[people[BEN]]["error"] == "550: 5.1.1 …: Recipient address rejected: User unknown"
     assert await gateway.verdict(people[BEN], "email") == "undeliverable"
-    assert await gateway.verdict(people[CLEO], "email") == "opted_in", "it is the relay that refuses us"
+    assert await gateway.verdict(people[CLEO], "email") == "opted_in", "it is a policy that refuses it"
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer"),
+    [
+        ("MAIL", "553 5.7.1 <hello@example.org>: Sender address rejected: not owned by user ana"),
+        ("RCPT", "554 5.7.1 <ana@example.org>: Relay access denied"),
+    ],
+)
+async def test_where_the_relay_refuses_us_nothing_fails_and_all_goes_once_that_is_mended(
+    gateway: Gateway, sink: Sink, stage: str, answer: str
+) -> None:
+    for who in (ANA, BEN, CLEO):
+        await reader(gateway, who, first_name="x")
+    sink.refuse(stage, answer)
+
+    async def refused() -> list[dict[str, Any]]:
+        return [row for row in await gateway.rows("attempts") if row["state"] == "not_sent"]
+
+    with capture_logs() as lines:
+        broadcast = await gateway.broadcast({"all": True}, **BY_MAIL)
+        await eventually(refused)
+        before = len(sink.commands)
+        await asyncio.sleep(1.5)
+        assert len(sink.commands) == before, "the connection rests"
+    [said] = [line for line in lines if line["event"] == "connection.refused"]
+    code = " ".join(answer.split()[:2])
+    told = {"connection": "news", "why": f"the relay refuses what we send: {code} to {stage}", "log_level": "warning"}
+    assert said == told | {"event": "connection.refused"}, "once, and without a word of the relay's"
+    assert {row["status"] for row in await gateway.rows("deliveries")} == {"queued"}
+    sink.mended()
+    gateway.clock.advance(seconds=61)
+    shown = await gateway.all_sent(broadcast)
+    assert shown["counts"]["by_status"] == {"accepted": 3}
+
+
+async def test_a_greylisted_recipient_keeps_nobody_else_waiting(gateway: Gateway, sink: Sink) -> None:
+    """Nor is the connection slowed: what is greylisted says when it comes again."""
+    sink.refuse("RCPT", "450 4.7.1 <ben@example.org>: Recipient address rejected: Greylisted", who=BEN)
+    ben = await reader(gateway, BEN, first_name="x")
+    await message(gateway, BEN)
+
+    async def refused() -> bool:
+        return "RCPT" in sink.commands
+
+    await eventually(refused)
+
+    async def waits() -> bool:
+        return [row["status"] for row in await gateway.rows("deliveries") if row["profile_id"] == ben] == ["queued"]
+
+    await eventually(waits)
+    assert all(row["free_at"] <= gateway.clock() for row in await gateway.rows("paces"))
+    await reader(gateway, ANA, first_name="x")
+    await ended(gateway, (await message(gateway, ANA))["id"])
+    assert [one.recipients for one in sink.log] == [[ANA]]
 
 
 async def test_what_the_relay_cannot_take_now_goes_later(gateway: Gateway, sink: Sink) -> None:

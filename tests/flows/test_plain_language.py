@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from channels.values import Automatic, Inbound
+from channels.values import AddressReport, Automatic, Inbound
 from gateway.arrivals import ARRIVALS
 from gateway.settings import Settings
 from gateway.verify import verify
-from inbox import reviews
+from inbox import review_list
 from tests.flows.running import ANA, BEN, CLEO, OPTED_IN, OPTED_OUT, OURS, SILENCE, Gateway, changed, eventually, said
 from tests.standins.twilio import TwilioStandIn, accepted
 
@@ -300,6 +300,64 @@ async def _received(conn: Any, gateway: Gateway, messages: list[Inbound]) -> Non
     await receive(conn, messages, desk=gateway.house.desk, now=gateway.clock())
 
 
+async def looked_over(gateway: Gateway) -> list[dict[str, Any]]:
+    """What is open once the loop has looked."""
+    await gateway.house.overdue.look()
+    return await listed(gateway)
+
+
+@pytest.mark.parametrize("way", ["link", "one click", "provider", "complaint", "token", "the person, over the API"])
+async def test_a_no_by_another_way_ends_the_review_without_another_line(gateway: Gateway, way: str) -> None:
+    ana = await fan(gateway, "email:ana@example.org")
+    await mail_in(gateway, "please take me off your list", sender="ana@example.org")
+    [address] = [row["id"] for row in await gateway.rows("addresses")]
+    link = gateway.house.links(address, "email").partition(gateway.settings.server.public_url)[2]
+    report = AddressReport(
+        "mail", "e1", "email", "stop" if way == "provider" else "complaint", address="ana@example.org"
+    )
+    match way:
+        case "link":
+            assert (await gateway.send("POST", link)).status == 200
+        case "one click":
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            got = await gateway.send("POST", link, data=b"List-Unsubscribe=One-Click", headers=form)
+            assert got.status == 200
+        case "provider" | "complaint":
+            now = gateway.clock()
+            await gateway.app[ARRIVALS].keep(gateway.house.adapters["box"], [report], received_at=now)
+        case "token":
+            token = gateway.house.links.mail_token(address)
+            await mail_in(gateway, "", sender="another@example.org", unsubscribe_tokens=(token,))
+        case _:
+            await gateway.say(ana, channels={"email": "no"}, by=CUSTOMER)
+    history = await gateway.history(ana)
+    assert await looked_over(gateway) == []
+    [review] = await listed(gateway, "")
+    assert (review["status"], review["decided_by"]) == ("opted_out", "customer")
+    assert review["change_id"] == history[0]["change_id"]
+    assert await gateway.history(ana) == history
+    assert [row["held_at"] for row in await gateway.rows("addresses") if row["id"] == address] == [None]
+    gateway.clock.advance(days=8)
+    await looked_over(gateway)
+    assert await gateway.history(ana) == history, "nor does it lapse"
+
+
+async def test_a_no_that_a_system_wrote_ends_no_review_and_nor_does_that_of_one_of_two(gateway: Gateway) -> None:
+    """A nightly sync takes its own no back, and the person's word would be lost with it."""
+    ana, ben, other = await fan(gateway), await fan(gateway, BEN), await fan(gateway, BEN)
+    for number in (ANA, BEN):
+        await gateway.text_in(ENOUGH, number)
+    await gateway.say(ana, channels={"sms": "no"})
+    await gateway.say(ben, channels={"sms": "no"}, by=CUSTOMER)
+    assert len(await looked_over(gateway)) == 2
+    await gateway.say(other, channels={"sms": "no"}, by=CUSTOMER)
+    assert [review["profile_id"] for review in await looked_over(gateway)] == [ana]
+    gateway.clock.advance(days=8)
+    assert await looked_over(gateway) == []
+    await gateway.say(ana, status=409, channels={"sms": "yes"})
+    assert await gateway.verdict(ana) == "opted_out_channel"
+
+
 async def test_who_has_said_no_already_is_not_listed(gateway: Gateway) -> None:
     ana = await fan(gateway)
     await gateway.text_in("STOP", ANA)
@@ -316,26 +374,84 @@ async def test_who_has_said_no_already_is_not_listed(gateway: Gateway) -> None:
 # --- decided ----------------------------------------------------------------------------------
 
 
-async def test_an_opt_out_decides_all_that_is_open_of_an_address_and_a_dismissal_one(gateway: Gateway) -> None:
-    ana, ben = await fan(gateway), await fan(gateway, BEN)
-    for text in ("leave me alone", "no more messages", "wrong number"):
-        await gateway.text_in(text, ANA)
+async def test_what_comes_while_a_review_is_open_joins_it(gateway: Gateway) -> None:
+    """One to decide, due with its first message, whoever writes how many in somebody's name."""
+    ana, ben = await fan(gateway, "email:ana@example.org"), await fan(gateway, BEN)
+    await mail_in(gateway, "Leave me alone", sender="ana@example.org", authentic=False)
+    [first] = await listed(gateway)
+    assert (first["messages"], first["latest"]) == (1, None)
+    for _ in range(20):
+        gateway.clock.advance(hours=2)
+        await mail_in(gateway, "No more messages", sender="ana@example.org", authentic=False)
+    await mail_in(gateway, "please take me off your list", sender="ana@example.org")
     await gateway.text_in("no more messages", BEN)
-    first, second, third, of_ben = await listed(gateway)
-    await decide(gateway, first, "dismiss")
-    assert await gateway.verdict(ana) == "under_review", "the others are still to be read"
-    decided = await decide(gateway, second, "opt_out")
-    found = {one["id"]: one for one in await listed(gateway, "")}
-    assert [found[one["id"]]["status"] for one in (first, second, third, of_ben)] == [
-        "dismissed",
-        "opted_out",
-        "opted_out",
-        "open",
-    ]
-    assert found[third["id"]]["change_id"] == decided["change_id"]
+    joined, of_ben = await listed(gateway)
+    assert (joined["messages"], joined["latest"]["typed"]) == (22, "please take me off your list")
+    unchanged = ("id", "message", "phrase", "due_at", "legal_deadline", "created_at", "status")
+    assert [joined[name] for name in unchanged] == [first[name] for name in unchanged]
+    assert (of_ben["messages"], of_ben["profile_id"]) == (1, ben)
+    assert await gateway.verdict(ana, "email") == "under_review"
+    decided = await decide(gateway, joined, "opt_out")
     line = (await gateway.history(ana))[0]
-    assert line["provider_at"] == third["created_at"], "it counts from what was written last"
-    assert [await gateway.verdict(one) for one in (ana, ben)] == ["opted_out_channel", "under_review"]
+    assert line["change_id"] == decided["change_id"]
+    [(latest, came_at)] = [(row["message_id"], row["came_at"]) for row in await gateway.rows("review_messages")
+                           if row["message_id"] == joined["latest"]["id"]]  # fmt: skip
+    assert datetime.fromisoformat(line["provider_at"]) == came_at, "it counts from what was written last"
+    assert line["evidence"]["message_id"] == latest, "it shows the one that is proved to be hers"
+    assert (line["evidence"]["phrase"], "weak" in line["evidence"]) == ("en_off_the_list", False)
+    assert [one["id"] for one in await listed(gateway)] == [of_ben["id"]]
+
+
+async def test_a_dismissal_decides_what_was_read_and_nothing_that_has_come_since(gateway: Gateway) -> None:
+    ana = await fan(gateway)
+    await gateway.text_in("wrong number", ANA)
+    [read] = await listed(gateway)
+    await gateway.text_in("leave me alone", ANA)
+    path = f"/v1/reviews/{read['id']}"
+    for wish in ({}, {"messages": 1}, {"messages": 3}):
+        got = await gateway.ask("POST", path, json={"decision": "dismiss"} | wish)
+        assert (got.status, got.json["type"].rpartition("/")[2]) == (409, "unread-messages")
+        assert "it holds 2" in got.json["detail"]
+    assert await gateway.verdict(ana) == "under_review"
+    assert (await decide(gateway, read, "dismiss", messages=2))["status"] == "dismissed"
+    assert await gateway.verdict(ana) == "opted_in"
+    await gateway.text_in("leave me alone", ANA)
+    [another] = await listed(gateway)
+    assert another["id"] != read["id"]
+    assert (another["messages"], await gateway.verdict(ana)) == (1, "under_review")
+
+
+async def test_a_start_between_two_messages_of_a_review_ends_nothing(gateway: Gateway) -> None:
+    ana = await fan(gateway)
+    adapter, now = gateway.house.adapters["box"], gateway.clock()
+
+    async def texted(id_: str, body: str, seconds: int, **more: Any) -> None:
+        came_at = now + timedelta(seconds=seconds)
+        message = Inbound("box", "sms", "a", id_, ANA, OURS, body, received_at=came_at, **more)
+        await gateway.app[ARRIVALS].keep(adapter, [message], received_at=came_at)
+
+    await texted("1", "no more messages", 0)
+    await texted("2", "leave me alone", 4)
+    await texted("3", "START", 6, provider_at=now + timedelta(seconds=2))
+    [review] = await listed(gateway)
+    assert (review["messages"], await gateway.verdict(ana)) == (2, "under_review")
+    await texted("4", "START", 8, provider_at=now + timedelta(seconds=5))
+    assert await listed(gateway) == []
+    assert await gateway.verdict(ana) == "opted_in"
+
+
+async def test_messages_that_join_at_once_are_one_review_and_a_repeat_waits_for_the_address(gateway: Gateway) -> None:
+    await fan(gateway)
+    forms = [gateway.form("leave me alone", ANA) for _ in range(12)]
+    await asyncio.gather(*(gateway.post(form) for form in forms))
+    [review] = await listed(gateway)
+    assert (review["messages"], len(await gateway.rows("reviews"))) == (12, 1)
+    [address] = [row["id"] for row in await gateway.rows("addresses") if row["value"] == ANA]
+    adapter, now = gateway.house.adapters["box"], gateway.clock()
+    again = Inbound("box", "sms", "a", "again", ANA, OURS, "no more messages")
+    for _ in range(2):
+        kept = await gateway.app[ARRIVALS].keep(adapter, [again], received_at=now)
+        assert kept.closed == {address}
 
 
 async def test_it_is_the_word_of_everybody_who_has_the_number(gateway: Gateway) -> None:
@@ -574,4 +690,4 @@ async def test_a_trial_tells_that_it_would_be_held(gateway: Gateway) -> None:
     ],
 )
 def test_ten_business_days_are_counted_from_monday_to_friday(came: str, deadline: str) -> None:
-    assert reviews.legal_deadline(datetime.fromisoformat(f"{came}+00:00")).isoformat()[:16] == deadline
+    assert review_list.legal_deadline(datetime.fromisoformat(f"{came}+00:00")).isoformat()[:16] == deadline

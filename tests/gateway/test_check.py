@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.checks import history, listening, reviews, storage
+from gateway.checks import forwards, history, listening, reviews, storage
 from gateway.checks.findings import Finding
 from gateway.providers.smtp import Smtp, SmtpIn
 from store import tables
@@ -216,6 +217,23 @@ async def test_what_is_undecided_for_longer_than_the_law_allows_is_a_warning(dat
     [told] = await reviews.findings(database, now=now)
     assert (told.level, told.sentence.split(",")[0]) == ("warn", "2 open")
     assert "10 business days (47 CFR 64.1200(a)(10))" in told.sentence
+
+
+async def test_a_message_that_goes_nowhere_is_a_warning(database: Database) -> None:
+    async def goes_on(conn: AsyncConnection, connection: str, status: str) -> None:
+        row = {"id": new_id("fwd"), "message_id": new_id("msg"), "connection": connection, "status": status}
+        await conn.execute(insert(tables.forwards), [row | {"due_at": utcnow(), "created_at": utcnow()}])
+
+    for connection, status in (("sms", "queued"), ("sms", "done"), ("renamed", "done")):
+        await database.transact(partial(goes_on, connection=connection, status=status))
+    [told] = await forwards.findings(database, going_on={"sms"})
+    assert (told.level, told.sentence) == ("ok", "none is parked, 1 on the way")
+    for connection, status in (("renamed", "queued"), ("sms", "parked")):
+        await database.transact(partial(goes_on, connection=connection, status=status))
+    renamed, sms = await forwards.findings(database, going_on={"sms"})
+    assert renamed.level == sms.level == "warn"
+    assert renamed.sentence.startswith("1 wait for connection renamed, which forwards nothing any more")
+    assert sms.sentence.startswith("1 of connection sms were taken by nobody for three days")
 
 
 # --- the provider ------------------------------------------------------------------------------

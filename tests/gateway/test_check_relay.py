@@ -40,10 +40,23 @@ async def test_a_relay_that_takes_mail_is_told_and_gets_none() -> None:
         told = await looked_at(sink.port, **given)
         assert told == [
             f"ok: the relay at 127.0.0.1:{sink.port} takes mail, in clear, and accepts user name and password",
+            "warn: answers go to hello@example.org, and in.example.org is what comes in: a STOP that answers a mail is "
+            "heard only where that mailbox's mail comes here too; let `from` be in in.example.org",
             "ok: not looked at: SPF, DKIM and DMARC of example.org, see docs/operating.md",
             "ok: takes mail for in.example.org by SMTP at 127.0.0.1:2525",
         ]
-        assert (sink.log, sink.commands, sink.connections) == ([], [], 1)
+        assert (sink.log, sink.connections) == ([], 1)
+        assert sink.commands == ["MAIL"]
+
+
+@pytest.mark.parametrize("domain", ["example.org", "Example.ORG", "example.org."])
+async def test_where_answers_come_in_there_is_nothing_to_say(domain: str) -> None:
+    async with Sink() as sink:
+        inbound = {"provider": "mailgun", "signing_key": CANARY}
+        told = await looked_at(sink.port, inbound_domain=domain, inbound=inbound)
+        assert not [one for one in told if one.startswith("warn")]
+        told = await looked_at(sink.port, inbound_domain="in.example.org")
+        assert not [one for one in told if "answers go" in one], "nothing comes in at all, and that is said"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +70,8 @@ async def test_a_relay_that_takes_mail_is_told_and_gets_none() -> None:
         ({"greeting": "hang"}, {}, "did not answer in time"),
         ({"greeting": "HTTP/1.1 400 Bad Request"}, {}, "what answers is no mail relay"),
         ({}, {"tls": "implicit"}, "TLS fails"),
+        ({"MAIL": "553 5.7.1 <hello@example.org>: not owned by user"}, {},
+         "takes no mail from our sender (553 5.7.1 …: not owned by user)"),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_with_a_relay_is_told(acts: dict[str, Any], more: dict[str, Any], word: str) -> None:

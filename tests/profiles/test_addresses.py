@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiles.addresses import CHANNELS, AddressBook, BadAddress, is_number
+from profiles.addresses import CHANNELS, AddressBook, BadAddress, is_number, same_mailbox
 from tests.acts import BOOK
 
 BRITISH = AddressBook(key=BOOK.key, region="GB")
@@ -123,6 +123,37 @@ def test_what_is_no_address_is_refused_with_a_reason(channel: str, written: str,
 def test_a_tagged_address_says_its_channel(text: str) -> None:
     with pytest.raises(BadAddress, match="which channel"):
         BOOK.parse_tagged(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("ana..b@docomo.ne.jp", "ana..b@docomo.ne.jp"),
+        ('"ana..b"@docomo.ne.jp', "ana..b@docomo.ne.jp"),
+        ("Ana.@DOCOMO.ne.jp.", "Ana.@docomo.ne.jp"),
+        (".-ana...@ezweb.ne.jp", ".-ana...@ezweb.ne.jp"),
+        ('"ana"@docomo.ne.jp', "ana@docomo.ne.jp"),
+    ],
+)
+def test_a_mailbox_that_wrote_to_us_has_dots_wherever_it_likes(written: str, normal: str) -> None:
+    """docomo and au gave such addresses out until 2009, and people have them still."""
+    with pytest.raises(BadAddress):
+        BOOK.parse("email", written)
+    found = BOOK.proved("email", written)
+    assert (found.value, found.hash) == (normal, BOOK.hash("email", normal.casefold()))
+    assert BOOK.find_tagged(f"email:{written}") == found
+    assert same_mailbox(written.removesuffix(".")) == same_mailbox(normal)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["..@docomo.ne.jp", '"ana b"@docomo.ne.jp', '"ana@b"@docomo.ne.jp', '"ana\\"..b"@docomo.ne.jp', "ana..b@", "ana..b",
+     "@docomo.ne.jp", "ana..b@docomo..jp", "ana..b@-x.jp", "ana..b\r\n@docomo.ne.jp", "ana..<b>@docomo.ne.jp",
+     "ana..b@docomo.ne.jp>", '"@docomo.ne.jp', "a" * 63 + "..@docomo.ne.jp", "a..b@" + "x" * 400],
+)  # fmt: skip
+def test_what_else_is_no_mailbox_is_none_though_it_wrote(written: str) -> None:
+    with pytest.raises(BadAddress):
+        BOOK.proved("email", written)
 
 
 def test_a_number_is_taken_when_possible_not_only_when_valid() -> None:

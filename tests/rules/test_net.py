@@ -52,16 +52,17 @@ def test_every_match_says_where_it_stands() -> None:
     assert set(net.find(["so", "no", "no", "more"])) == {Match("no", 1, 4), Match("no", 2, 4), Match("more", 3, 4)}
 
 
-def test_whether_anything_stands_in_a_text_is_what_a_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_anything_with_a_name_stands_in_a_text_is_what_a_search_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over ever other texts, and while what is remembered is forgotten again and again."""
     monkeypatch.setattr(net_module, "_MOST_HELD", 50)
     patterns = ["a *3 b", "(a | b c) *2 d", "b b? c", "c *3 a a"]
-    net = Net([(one, parse(one), {}) for one in patterns], spell=str.split, marks=(".",))
+    named = [(one, parse(one), {}) for one in patterns]
+    net = Net([*named, (None, parse("(x | b a)"), {})], spell=str.split, marks=(".",))
     chance = random.Random(5)
     seen = set()
     for _ in range(3_000):
         words = [chance.choice("abcdxyz.") for _ in range(chance.randrange(12))]
-        there = any(net.find(words))
+        there = any(match.name is not None for match in net.find(words))
         assert net.stands_in(words) == there, words
         seen.add(there)
     assert seen == {True, False}

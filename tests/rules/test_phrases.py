@@ -1,9 +1,10 @@
 """What people write when they have had enough: the table, and what the list makes of it.
 
-The table was written in three goes, and its `kind` says which. `usual` was there before the list. `odd` was written to
-find what the first list missed (it read 17 % of it), and the list learned from it. `fresh` was written after that, and
-nothing was changed for it: its figures are what a stranger's message may expect. `read_as` is what the list says now.
-Whoever changes the list writes that column anew, and adds fresh rows first.
+The table was written in four goes, and its `kind` says which. `usual` was there before the list. `odd` was written to
+find what the first list missed (it read 17 % of it), and the list learned from it. `learned` was written after that, as
+`fresh` is now: last, before the list learned from the rows before it, and nothing was changed for it. Its figures are
+what a stranger's message may expect, as far as maintainers write like strangers. `read_as` is what the list says now.
+Whoever changes the list writes that column anew, and adds fresh rows first; those of before become `learned`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rules.keywords import Rulebook
 from rules.phrases import reads_like_no
 
 LANGUAGES = ("en", "fr", "es", "de", "pt", "it", "nl", "ar")
-KINDS = ("usual", "odd", "fresh")
+KINDS = ("usual", "odd", "learned", "fresh")
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,19 @@ def figures(rows: list[Row]) -> Figures:
 # --- the figures, as they were found ----------------------------------------------------------
 
 AS_FOUND = {
-    "all": Figures(precision=0.994, recall=0.899),
+    "all": Figures(precision=0.982, recall=0.933),
     "usual": Figures(precision=0.995, recall=1.0),
-    "odd": Figures(precision=1.0, recall=0.897),
-    "fresh": Figures(precision=0.975, recall=0.582),
-    "en": Figures(precision=0.982, recall=0.864),
-    "fr": Figures(precision=1.0, recall=0.9),
-    "es": Figures(precision=1.0, recall=0.9),
-    "de": Figures(precision=1.0, recall=0.925),
-    "pt": Figures(precision=1.0, recall=0.941),
-    "it": Figures(precision=1.0, recall=0.941),
-    "nl": Figures(precision=1.0, recall=0.895),
-    "ar": Figures(precision=1.0, recall=0.912),
+    "odd": Figures(precision=1.0, recall=1.0),
+    "learned": Figures(precision=1.0, recall=1.0),
+    "fresh": Figures(precision=0.919, recall=0.712),
+    "en": Figures(precision=0.979, recall=0.933),
+    "fr": Figures(precision=0.981, recall=0.981),
+    "es": Figures(precision=1.0, recall=0.925),
+    "de": Figures(precision=1.0, recall=0.906),
+    "pt": Figures(precision=0.978, recall=0.978),
+    "it": Figures(precision=0.953, recall=0.891),
+    "nl": Figures(precision=0.966, recall=0.903),
+    "ar": Figures(precision=1.0, recall=0.935),
 }
 
 
@@ -139,6 +141,31 @@ def test_every_phrase_has_its_language_and_its_reason() -> None:
 )
 def test_it_is_read_whatever_its_dress(text: str, phrase: str | None) -> None:
     assert reads_like_no(text) == phrase
+
+
+COURTESIES = {
+    "en": ("please", "thanks"),
+    "fr": ("svp", "merci"),
+    "es": ("por favor", "gracias"),
+    "de": ("bitte", "danke"),
+    "pt": ("por favor", "obrigado"),
+    "it": ("per favore", "grazie"),
+}
+KEYWORDS = sorted({(str(r.builtin), r.keyword) for r in builtin_rules(PACKS) if r.action == "opt_out"})
+
+
+@pytest.mark.parametrize(("pack", "keyword"), KEYWORDS)
+def test_an_opt_out_keyword_is_held_where_its_rule_does_not_reach_it(pack: str, keyword: str) -> None:
+    """Below a greeting, above a name, beside a courtesy; and by e-mail, where only some of them are rules."""
+    asked, thanked = COURTESIES[pack]
+    texts = [keyword, f"Anna!\n{keyword}\nJohn", f"{keyword.lower()}, {asked}!", f"{keyword} {thanked}"]
+    texts.append(f"{asked} {keyword.lower()}")
+    assert [text for text in texts if reads_like_no(text) is None] == []
+
+
+def test_who_is_on_leave_is_not_held() -> None:
+    assert reads_like_no("Quiero darme de baja por favor") == "es_baja"
+    assert reads_like_no("Estoy de baja por maternidad hasta mayo") is None
 
 
 # --- whatever comes ---------------------------------------------------------------------------

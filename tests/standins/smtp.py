@@ -61,6 +61,10 @@ class Sink:
         """Answer so to MAIL, RCPT or DATA (the whole mail); `who` is the recipient, at MAIL the return path."""
         self._refusals.append((stage, answer, who, once))
 
+    def mended(self) -> None:
+        """Refuse nothing any more."""
+        self._refusals.clear()
+
     async def __aenter__(self) -> Sink:
         loop = asyncio.get_running_loop()
         tls = self.tls if self.implicit else None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Numeric, bindparam, cast, insert, literal, null, select, update
 
 from store import bulk
 from store.engine import Database
@@ -55,6 +55,26 @@ async def test_a_change_of_many_rows_finds_each(database: Database) -> None:
         await bulk.insert_rows(conn, profiles, _rows("a"))
         await bulk.run(conn, RENAME, [{"of": "a0", "to": "Ana"}, {"of": "a2", "to": None}])
         assert [row[1] for row in await _kept(conn, "a")] == ["Ana", None, None]
+
+
+async def test_a_query_that_is_kept_gives_what_sqlalchemy_gives(database: Database) -> None:
+    """Numbers, times, JSON and NULL; a column whose name is a word of Python's has its place."""
+    kinds = {
+        "rate": literal(12.5, Numeric(asdecimal=False)),
+        "whole": literal(3, Numeric(asdecimal=False)),
+        "none": cast(null(), Numeric(asdecimal=False)),
+        "class": profiles.c.first_name,
+        "at": profiles.c.created_at,
+        "attributes": profiles.c.attributes,
+    }
+    chosen = select(*(column.label(name) for name, column in kinds.items())).order_by(profiles.c.id)
+    async with database.write() as conn:
+        await bulk.insert_rows(conn, profiles, _rows("a"))
+        rows = await bulk.rows(conn, chosen)
+        assert [tuple(row) for row in rows] == [tuple(row) for row in await conn.execute(chosen)]
+        assert [(row.rate, type(row.whole), row.none, row.attributes) for row in rows[:1]] == [
+            (12.5, float, None, ODD[0]["attributes"])
+        ]
 
 
 async def test_no_rows_are_no_statement(database: Database) -> None:

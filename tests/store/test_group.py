@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from sqlalchemy import event, insert, select
@@ -118,6 +119,30 @@ async def test_a_group_is_never_larger_than_its_most(database: Database) -> None
     await asyncio.gather(*(group.submit(n) for n in range(30)))
     assert max(sizes) == 8
     assert sum(sizes) == 30
+
+
+async def test_where_nobody_waits_groups_follow_each_other_at_intervals(database: Database) -> None:
+    """The first begins at once, what comes soon after it gathers, and what is full waits no longer."""
+    sizes: list[int] = []
+
+    async def unit(conn: AsyncConnection, items: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(items))
+        return items
+
+    group = GroupCommit(database, unit, most=8, every_seconds=0.5)
+    began = monotonic()
+    await group.submit(0)
+    assert monotonic() - began < 0.5
+    some = [group.hand_in(1)]
+    await asyncio.sleep(0.02)
+    some.append(group.hand_in(2))
+    await asyncio.gather(*some)
+    assert monotonic() - began >= 0.5
+    assert sizes == [1, 2]
+    slow = GroupCommit(database, unit, most=8, every_seconds=60.0)
+    async with asyncio.timeout(30.0):
+        await asyncio.gather(*(slow.submit(n) for n in range(24)))
+    assert sizes[2:] == [8, 8, 8]
 
 
 async def test_an_item_that_fails_alone_fails_alone(database: Database) -> None:

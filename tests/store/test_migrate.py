@@ -12,10 +12,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, bindparam, select, text
 
+from inbox import reviews
 from outbox.sources import Source, is_any_due, sources
 from store.engine import Database
 from store.migrate import ForeignDatabase, NewerDatabase, _config, is_current, migrate, standing
-from store.tables import attempts, broadcasts, confirmations, deliveries, metadata, preferences, rules
+from store.tables import (
+    attempts,
+    broadcasts,
+    confirmations,
+    deliveries,
+    metadata,
+    preferences,
+    review_messages,
+    rules,
+)
 from store.types import UTCDateTime
 
 Make = Callable[..., str]
@@ -210,6 +220,34 @@ async def test_what_was_sent_again_keeps_its_broadcasts_times_after_0003(make_da
         "msg_6": (None, None),
         "msg_7": (None, None),
     }
+    await database.dispose()
+
+
+_WAITING_AT_0005 = (
+    """INSERT INTO reviews (id, message_id, address_id, channel, phrase, status, due_at, created_at)
+       VALUES ('rev_1', 'msg_1', 'adr_1', 'sms', 'en_spam', 'open', :now, :now),
+              ('rev_2', 'msg_2', 'adr_1', 'sms', 'en_stop', 'open', :now, :now),
+              ('rev_3', 'msg_3', 'adr_2', 'email', 'en_spam', 'dismissed', :now, :now)""",
+)
+
+
+async def test_each_review_holds_its_message_after_0006(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    await stand_at(database, "0005")
+    now = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    async with database.write() as conn:
+        for statement in _WAITING_AT_0005:
+            await conn.execute(text(statement).bindparams(bindparam("now", now, type_=UTCDateTime())))
+    await migrate(database)
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+        kept = (await conn.execute(select(review_messages).order_by(review_messages.c.message_id))).all()
+        assert await reviews.held_by(conn, ["msg_2"]) == [("msg_2", "adr_1")]
+    assert [tuple(row) for row in kept] == [
+        ("msg_1", "rev_1", "en_spam", now),
+        ("msg_2", "rev_2", "en_stop", now),
+        ("msg_3", "rev_3", "en_spam", now),
+    ]
     await database.dispose()
 
 

@@ -50,6 +50,52 @@ async def hand_in(ports: Ports, sender: str, content: bytes) -> None:
         assert (await client.mail(content)).startswith("250 ")
 
 
+async def test_what_we_answer_stands_below_the_persons_mail_and_repeats_nothing_else_of_it(
+    gateway: Gateway, ports: Ports, sink: Sink
+) -> None:
+    await gateway.api("POST", "/v1/rules", json={"channel": "email", "keyword": "JOIN", "action": "opt_in"})
+    for address in (ANA, MALLORY):
+        await gateway.person(f"email:{address}", consent={"channels": {"email": "yes"}})
+    proved = b"Authentication-Results: mx.example.org; dmarc=pass header.from=example.net\r\n"
+    await hand_in(ports, ANA, b"References: <old@example.net>\r\n" + mail(ANA, "STOP", message_id="1@example.net"))
+    await hand_in(ports, ANA, proved + mail(ANA, "JOIN", message_id="2@example.net"))
+    await hand_in(ports, MALLORY, mail(MALLORY, "STOP", message_id="x> <3@example.net"))
+
+    async def all_answered() -> list[Accepted] | None:
+        return sink.log if len(sink.log) == 3 else None
+
+    answers = [one.mail for one in await eventually(all_answered) or ()]
+    headers = {(one["In-Reply-To"], one["References"], one["Auto-Submitted"]) for one in answers}
+    assert headers == {
+        ("<1@example.net>", "<1@example.net>", "auto-replied"),
+        ("<2@example.net>", "<2@example.net>", "auto-replied"),
+        (None, None, "auto-replied"),
+    }
+
+
+@pytest.mark.parametrize(
+    "written", ["ana..b@docomo.ne.jp", '"ana..b"@docomo.ne.jp', '"ana..b."@docomo.ne.jp', ".ana@docomo.ne.jp"]
+)
+async def test_a_stop_from_a_mailbox_with_dots_where_none_may_be_turns_a_flag_and_is_confirmed(
+    gateway: Gateway, ports: Ports, sink: Sink, written: str
+) -> None:
+    """Carriers in Japan gave them out. The API takes none, so nobody is written to there who has not written first."""
+    proved = b"Authentication-Results: mx.example.org; dmarc=pass header.from=docomo.ne.jp\r\n"
+    await hand_in(ports, written, proved + mail(written, "STOP"))
+    address = written.replace('"', "")
+    assert await flag(gateway, address) == "no"
+    asked = {"items": [{"channel": "email", "address": address}]}
+    [verdict] = (await gateway.api("POST", "/v1/verdicts", json=asked))["items"]
+    assert verdict["reason"] == "opted_out_channel"
+    confirmed = await eventually(lambda: _first(sink))
+    local, domain = address.split("@")
+    assert confirmed is not None
+    assert confirmed.recipients == [address]
+    assert f'\r\nTo: "{local}"@{domain}\r\n'.encode() in confirmed.content, "written as RFC 5321 wants it"
+    person = {"addresses": [{"channel": "email", "value": address}]}
+    assert (await gateway.ask("POST", "/v1/profiles", json=person)).status == 422
+
+
 @pytest.mark.parametrize(
     ("head", "subject"),
     [

@@ -84,6 +84,49 @@ async def test_who_opts_out_sees_what_ends_and_what_does_not(screen: Screen, gat
     assert await state(gateway) == "no"
 
 
+@pytest.fixture
+async def unsubscribed(screen: Screen, gateway: Gateway) -> Page:
+    """What follows the button in a mail that was about something."""
+    made = {"name": "Drama", "text": "I would like to hear about new drama by e-mail", "linked_channel": "email"}
+    await gateway.api("POST", "/v1/preferences", json=made)
+    consent = {"channels": {"email": "yes"}, "preferences": {"Drama": "yes"}}
+    await gateway.person(f"email:{ANA}", consent=consent)
+    await gateway.sent({"all": True}, channel="email", connection="mail", preference="Drama")
+    await screen.open(await link(gateway, "unsubscribe"))
+    await press_the_button(screen.page, "Unsubscribe")
+    return screen.page
+
+
+TOPIC, EVERYTHING = "Stop only this topic", "Stop all news and offers from Example Theatre"
+UNDO, LAST = "Undo: I pressed it by mistake", "Undo this last step"
+
+
+@pytest.mark.parametrize(
+    ("buttons", "title", "states"),
+    [
+        ([TOPIC], "Only this topic is stopped", ("yes", "no")),
+        ([UNDO], "Taken back", ("yes", "yes")),
+        ([EVERYTHING], "You are unsubscribed from everything", ("no", "no")),
+        ([EVERYTHING, LAST], "Taken back", ("no", "no")),
+    ],
+    ids=lambda one: one[-1] if isinstance(one, list) else "",
+)
+async def test_who_opted_out_may_have_less_of_it_or_more_or_take_it_back(
+    screen: Screen, gateway: Gateway, look: Look, unsubscribed: Page, buttons: list[str], title: str,
+    states: tuple[str, str],
+) -> None:  # fmt: skip
+    page = await must_fit(screen, look, "You are unsubscribed")
+    assert await page.get_by_role("button").all_inner_texts() == [TOPIC, EVERYTHING, UNDO]
+    for button in buttons:
+        async with page.expect_navigation():
+            await page.get_by_role("button", name=button).press("Enter")
+        await screen.must_be_sound()
+    await must_fit(screen, look, title)
+    [ana] = await gateway.whose(f"email:{ANA}")
+    consent = ana["consent"]
+    assert (consent["channels"]["email"]["state"], consent["preferences"]["Drama"]["state"]) == states
+
+
 async def test_who_confirms_sees_what_begins(screen: Screen, gateway: Gateway, look: Look) -> None:
     await screen.open(await asked_to_confirm(gateway))
     page = await must_fit(screen, look, "Please confirm")
