@@ -1,6 +1,7 @@
 """Pages as people see them: in a real Chromium, wide and narrow, light and dark; and a machine looks for barriers.
 
-Chromium is the system's own: nothing is fetched for a test.
+Chromium is the system's own: nothing is fetched for a test. It starts once for all tests of a worker, each of which has a
+window without a past; so they run in one event loop, and with them all that they talk to.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
+from gateway.settings import Settings
+from tests.channels.requests_as_sent import ACCOUNT, TOKEN
+from tests.flows.conftest import running
 from tests.flows.running import Gateway
+from tests.standins.twilio import TwilioStandIn
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 NO_CHROMIUM = "no Chromium, no look at the pages (on Debian: apt-get install --no-install-recommends chromium)"
@@ -56,7 +62,19 @@ def look(request: pytest.FixtureRequest) -> Look:
     return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def twilio() -> AsyncIterator[TwilioStandIn]:
+    async with TwilioStandIn(ACCOUNT, TOKEN) as standin:
+        yield standin
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    async with running(settings) as gateway:
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
@@ -115,7 +133,7 @@ def _barrier(found: dict[str, Any]) -> str:
     return f"{found['id']}: {found['help']}: " + ", ".join(str(node["html"]) for node in found["nodes"][:5])
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def screen(browser: Browser, gateway: Gateway, look: Look) -> AsyncIterator[Screen]:
     size = ViewportSize(width=look.width, height=look.height)
     context = await browser.new_context(viewport=size, color_scheme=look.colours)
