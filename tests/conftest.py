@@ -61,14 +61,14 @@ class Shelf:
     _EMPTY = "SET session_replication_role = replica; ALTER SEQUENCE consent_event_seq RESTART;" + "".join(
         f'DELETE FROM "{table.name}";' for table in metadata.sorted_tables
     )
-    # Its schema in one word, and whether it is still small.
-    _STATE = """SELECT pg_database_size(current_database()) < 50000000, md5(string_agg(what, ' ' ORDER BY what))
-        FROM (SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
-            UNION ALL SELECT concat(attrelid::regclass, '.', attname, ' ', atttypid) FROM pg_attribute
-                WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
-            UNION ALL SELECT concat(tgname, tgenabled) FROM pg_trigger WHERE NOT tgisinternal
-            UNION ALL SELECT concat(conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
-                WHERE connamespace = 'public'::regnamespace
+    # Its schema in one word, and whether it is still small. The catalogue's rows are the same in every copy.
+    _STATE = """WITH ours AS (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+        SELECT pg_database_size(current_database()) < 50000000, md5(string_agg(what, ' ' ORDER BY what))
+        FROM (SELECT pg_index::text FROM pg_index WHERE indrelid IN (SELECT oid FROM ours)
+            UNION ALL SELECT pg_attribute::text FROM pg_attribute
+                WHERE attnum > 0 AND attrelid IN (SELECT oid FROM ours)
+            UNION ALL SELECT pg_trigger::text FROM pg_trigger WHERE NOT tgisinternal
+            UNION ALL SELECT pg_constraint::text FROM pg_constraint WHERE connamespace = 'public'::regnamespace
             UNION ALL SELECT version_num FROM alembic_version) AS parts (what)"""
 
     def __init__(self, server: postgres.Server) -> None:

@@ -1,7 +1,7 @@
 """Pages as people see them: in a real Chromium, wide and narrow, light and dark; and a machine looks for barriers.
 
-Chromium is the system's own: nothing is fetched for a test. It starts once for all tests of a worker, each of which has a
-window without a past; so they run in one event loop, and with them all that they talk to.
+Chromium is the system's own: nothing is fetched for a test. It starts once for all tests of a worker, each of which
+has a window without a past; so they run in one event loop, and with them all that they talk to.
 """
 
 from __future__ import annotations
