@@ -178,15 +178,23 @@ def in_a_thread(work: Coroutine[Any, Any, Result]) -> Result:
 
 # --- the long ones first -----------------------------------------------------------------------
 
+# Of their thousands of tests the longest takes a second: what is left at the end is shared out evenly.
+QUICK = ("channels", "content", "rules")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes begins at once, each on a worker of its own: at the end the others would wait for it."""
-    items.sort(key=lambda item: not _is_long(item))
+    """What takes minutes begins at once, each on a worker of its own, and then what may take long; else the others
+    would wait for it at the end."""
+    items.sort(key=_turn)
 
 
-def _is_long(item: pytest.Item) -> bool:
-    group = item.get_closest_marker("xdist_group")
-    return group is not None and group.args[0] in ("campaign", "torture")
+def _turn(item: pytest.Item) -> int:
+    group, patience = item.get_closest_marker("xdist_group"), item.get_closest_marker("timeout")
+    if group is not None and group.args[0] in ("campaign", "torture"):
+        return 0
+    if patience is not None and patience.args[0] >= 300:
+        return 1
+    return 3 if item.path.parent.name in QUICK else 2
 
 
 # --- nothing is passed over in silence ---------------------------------------------------------

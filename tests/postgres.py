@@ -186,7 +186,7 @@ def launch(binaries: Path, folder: Path, child: dict[str, Any], port: int, fsync
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": "",
-        "max_connections": 200,
+        "max_connections": 500,  # of each worker a gateway or two, each with a pool
         "fsync": fsync,
         "full_page_writes": fsync,
     }
