@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -47,6 +48,13 @@ class Look:
 
 WIDE, WIDE_DARK = Look(1280, 900, "light"), Look(1280, 900, "dark")
 NARROW, NARROW_DARK = Look(390, 844, "light"), Look(390, 844, "dark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of this folder run in the browser's loop."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from tests.flows.forms import box, form, send_in
 from tests.flows.pages.conftest import Look, Screen
 from tests.flows.running import Gateway, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
-
 ANA = "ana@example.org"
 NEWS = "news and offers by e-mail"
 

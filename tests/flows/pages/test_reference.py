@@ -7,8 +7,6 @@ from playwright.async_api import Page
 
 from tests.flows.pages.conftest import NARROW_DARK, WIDE, Look, Screen
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
-
 # What has the focus: where it leads, and whether one sees it and that it has the focus.
 FOCUSED = """() => {
     const one = document.activeElement, box = one.getBoundingClientRect(), shown = one.checkVisibility();

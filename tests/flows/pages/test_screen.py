@@ -6,8 +6,6 @@ import pytest
 
 from tests.flows.pages.conftest import NARROW, Screen
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
-
 SOUND = "<title>x</title><main><h1>Who said yes</h1><p>Nobody yet.</p></main>"
 PLANTED = {
     "image-alt": '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">',
