@@ -96,7 +96,9 @@ async def settled(gateway: Gateway) -> None:
     """Nothing is on its way any more."""
 
     async def still() -> bool:
-        rows = await gateway.rows("deliveries")
-        return bool(rows) and all(row["status"] not in ("queued", "sending") for row in rows)
+        sent = {row["status"] for row in await gateway.rows("deliveries")}
+        return not sent & {"queued", "sending"} and {row["status"] for row in await gateway.rows("broadcasts")} == {
+            "done"
+        }
 
     await eventually(still)
