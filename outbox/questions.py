@@ -62,8 +62,10 @@ async def in_words(conn: AsyncConnection, wishes: Sequence[Wish], speech: Langua
     """What the wishes for a yes (or a no) come to, a line each: a preference as customers see it."""
     asked = [wish.subject for wish in wishes if wish.to == to]
     ids = [subject.key for subject in asked if subject.kind == "preference"]
-    found = await conn.execute(select(preferences.c.id, preferences.c.text).where(preferences.c.id.in_(ids)))
-    texts = {row.id: row.text for row in found}
+    texts: dict[str, str] = {}
+    if ids:
+        rows = await conn.execute(select(preferences.c.id, preferences.c.text).where(preferences.c.id.in_(ids)))
+        texts = {row.id: row.text for row in rows}
     lines = [
         texts.get(subject.key, "") if subject.kind == "preference" else letters.news(speech, subject.key)
         for subject in asked

@@ -72,15 +72,18 @@ def check_text(text: str, field: str) -> None:
 
 
 def _check_storable(value: Any, at: str) -> None:
+    """Refuse what no database keeps, wherever it stands; what is empty or a whole number is passed over at once."""
     if isinstance(value, str):
         check_text(value, at)
     elif isinstance(value, dict):
         for name, below in value.items():
             check_text(name, at)
-            _check_storable(below, f"{at}.{name}" if at else name)
+            if below and not isinstance(below, int):
+                _check_storable(below, f"{at}.{name}" if at else name)
     elif isinstance(value, list):
         for index, below in enumerate(value):
-            _check_storable(below, f"{at}.{index}")
+            if below and not isinstance(below, int):
+                _check_storable(below, f"{at}.{index}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise invalid(at, "not a number that can be stored")
 

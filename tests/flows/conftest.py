@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -55,6 +56,13 @@ def settings(database_url: str, twilio: TwilioStandIn) -> Settings:
 
 @pytest.fixture
 async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    async with running(settings) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway, and at its end nothing personal in its metrics."""
     gateway = Gateway(settings)
     await gateway.start()
     yield gateway

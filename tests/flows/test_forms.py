@@ -333,7 +333,7 @@ async def test_the_page_is_in_the_language_that_fits_best(gateway: Gateway) -> N
 
 
 async def test_no_word_of_an_operator_is_markup(gateway: Gateway) -> None:
-    evil = '"><script>alert(1)</script>{{ 7 * 7 }}'
+    evil = '"><script>alert(1)</script>{{ 7919 * 7919 }}'
     await preference(gateway, "Drama", text=evil)
     made = await make(
         gateway, headline=evil, confirmation_message=evil, button_text=evil[:80], success_message=evil,
@@ -343,7 +343,7 @@ async def test_no_word_of_an_operator_is_markup(gateway: Gateway) -> None:
     sent = await fill(gateway, made["id"], MAIL)
     for page in (seen.html, sent.html, made["snippet"]):
         assert "<script>alert" not in page
-        assert "49" not in page
+        assert "62710561" not in page
     assert evil in seen.words
 
 
@@ -716,7 +716,7 @@ async def test_a_signed_link_fills_the_form_in_for_its_person_alone(gateway: Gat
     assert f"{SITE}:8443" in seen.policy["frame-ancestors"]
     wrong = await send(gateway, made["id"], seen, "ana", query=f"?for={token}")
     assert f"?for={token}" in wrong.html.replace("&amp;", "&"), "it stays hers when something is wrong"
-    for path, query in ((other["id"], f"?for={token}"), (made["id"], f"?for={token[:-1]}x"), (made["id"], "?for=")):
+    for path, query in ((other["id"], f"?for={token}"), (made["id"], f"?for=x{token}"), (made["id"], "?for=")):
         stranger = await look(gateway, path, query)
         assert (stranger.status, MAIL in stranger.html) == (200, False)
     gateway.clock.advance(hours=3)

@@ -8,7 +8,7 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -360,24 +360,30 @@ async def p99(gateway: Gateway, *, count: int = 300) -> float:
     return sorted(took)[int(count * 0.99) - 1]
 
 
-async def silent(gateway: Gateway) -> socket.socket:
-    """A connection of somebody who says nothing."""
-    one = socket.socket()
+async def silent(gateway: Gateway, leaving: ExitStack) -> socket.socket:
+    """A connection of somebody who says nothing, until they are told to leave."""
+    one = leaving.enter_context(socket.socket())
     one.setblocking(False)
     await asyncio.get_running_loop().sock_connect(one, ("127.0.0.1", gateway.port))
     return one
 
 
+@pytest.fixture
+def leaving() -> Iterator[ExitStack]:
+    with ExitStack() as leaving:
+        yield leaving
+
+
 @pytest.mark.usefixtures("many_files")
 async def test_two_thousand_idle_connections_are_closed_in_time_and_slow_down_nobody(
-    opened: Callable[[Limits], Awaitable[Gateway]],
+    opened: Callable[[Limits], Awaitable[Gateway]], leaving: ExitStack
 ) -> None:
     gateway = await opened(Limits(head_seconds=15.0))
     await p99(gateway)  # what is made once is made
     alone = min([await p99(gateway) for _ in range(3)])
     memory = rss_bytes()
     began = time.monotonic()
-    crowd = [await silent(gateway) for _ in range(IDLE)]
+    crowd = [await silent(gateway, leaving) for _ in range(IDLE)]
     assert len(gateway.door) >= IDLE
     among = min([await p99(gateway) for _ in range(2)])
     assert closed(gateway, "slow_head") == 0, "it was measured while they were there"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Response, ViewportSize
 
+from forms.look import text_of, tight
 from gateway.settings import Settings
 from tests.flows.centre import own
 from tests.flows.filling import make
@@ -200,3 +201,18 @@ def must_be_closed(got: Response, html: str) -> None:
     [nonce] = set(re.findall(r"nonce-([\w-]+)", got.headers["content-security-policy"]))
     assert re.findall(r"<(?:style|script)\b[^>]*>", html) == re.findall(rf'<\w+ nonce="{nonce}">', html)
     assert not re.search(r"""\s(?:style|on\w+)\s*=|<(?:link|base|iframe|object)\b|\bsrc\s*=|url\(""", html)
+
+
+async def test_a_style_says_the_same_without_its_spaces(browser: Browser) -> None:
+    page = await browser.new_page()
+    # A browser keeps what a custom property says to the letter.
+    rules = "[...document.styleSheets[0].cssRules].map((one) => one.cssText.replaceAll(', ', ','))"
+    for file in ("centre.css", "form.css"):
+        whole = text_of("style.css") + text_of(file)
+        said = []
+        for style in (whole, tight(whole)):
+            await page.set_content(f"<!doctype html><style>{style}</style>")
+            said.append(await page.evaluate(rules))
+        assert said[0] == said[1]
+        assert len(said[0]) > 50
+    await page.close()
