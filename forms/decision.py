@@ -64,11 +64,14 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
     details = Details(dict(sent.names), dict(sent.attributes), form.tags, sent.language)
     waits = form.confirm == "double" or not sent.is_proved or known.at_no
     ignores = form.existing == "ignore"
+    comes = {holder.profile_id: _comes(holder, wishes, known, now) for holder in known.holders}
+    declined = _declined(sent, comes)
     if known.at_no and (ignores or form.channel in BY_TEXT):
-        return NOTHING  # by text nobody is asked in spite of a no: the form tells them to text START
+        return Plan(now=declined)  # by text nobody is asked in spite of a no: the form tells them to text START
     if not known.holders:
         return Plan(ask=wishes, details=details) if waits else Plan(make=wishes, details=details)
-    comes = {holder.profile_id: _comes(holder, wishes, known, now) for holder in known.holders}
+    for profile_id, refused in declined.items():
+        comes[profile_id] |= dict.fromkeys(refused, "nothing")
     changing = {wish for of in comes.values() for wish, what in of.items() if what == "change"}
     if ignores:
         wishes = tuple(wish for wish in wishes if wish not in changing)
@@ -82,8 +85,17 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
     tags = () if all(holder.tags.issuperset(form.tags) for holder in known.holders) else form.tags
     is_changed = bool(changing) or _differs(known.holders, details)
     if waits:
-        return Plan(ask=wishes, details=details) if new or tags or is_changed else NOTHING
-    return Plan(now=new, tag=tags, ask=wishes if is_changed else None, details=details)
+        asks = bool(new or tags or is_changed)
+        return Plan(now=declined, ask=wishes, details=details) if asks else Plan(now=declined)
+    stands = {one: (*declined.get(one, ()), *new.get(one, ())) for one in {**declined, **new}}
+    return Plan(now=stands, tag=tags, ask=wishes if is_changed else None, details=details)
+
+
+def _declined(sent: Submission, comes: Mapping[str, Mapping[Wish, Comes]]) -> dict[str, tuple[Wish, ...]]:
+    """What whoever came by a link of their own says no to: it waits for nothing, as on their own page."""
+    of = comes.get(sent.profile_id or "", {})
+    refused = tuple(wish for wish, what in of.items() if wish.to == "no" and what != "nothing")
+    return {sent.profile_id: refused} if sent.profile_id is not None and refused else {}
 
 
 def wishes_of(form: Shown, sent: Submission, *, preselected_counts: bool) -> tuple[Wish, ...]:

@@ -286,7 +286,8 @@ def thanks(request: web.Request, sight: Sight) -> web.Response:
     # where it is gets the link as well.
     carrier = request.app[DESK].carrier(sight.shown.channel, sight.shown.connection)
     number = carrier.sender if carrier is not None and texting.has_number(carrier.sender) else None
-    return _framed(request, "form_sent.html", sight, url=url, number=_spelled(number) if number else None)
+    spelled = _spelled(number) if number else None
+    return _framed(request, "form_sent.html", sight, url=url, number=spelled, is_own=sight.owner is not None)
 
 
 async def preview(conn: AsyncConnection, request: web.Request, shown: Shown) -> web.Response:

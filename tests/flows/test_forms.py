@@ -723,6 +723,21 @@ async def test_a_signed_link_fills_the_form_in_for_its_person_alone(gateway: Gat
     assert MAIL not in (await look(gateway, made["id"], f"?for={token}")).html, "a link is handed on, and stays about"
 
 
+async def test_what_is_unticked_by_a_signed_link_counts_at_once_and_what_is_ticked_is_asked(gateway: Gateway) -> None:
+    await preference(gateway, "Drama")
+    opera = await preference(gateway, "Opera")
+    made = await make(gateway, preferences=[{"name": "Drama"}, {"name": "Opera"}])
+    ana = await gateway.person(f"email:{MAIL}", consent={"preferences": {"Drama": "yes"}})
+    opened = Opened(ana["id"], None, "account", gateway.clock().replace(microsecond=0), None, made["id"])
+    query = f"?for={gateway.house.manage_links.token(opened)}"
+    seen = await fill(gateway, made["id"], MAIL, ticked=[opera["id"]], query=query)
+    assert "What you unticked counts already." in seen.words
+    assert await gateway.verdict(ana["id"], "email", preference="Drama") == "preference_no"
+    assert await gateway.verdict(ana["id"], "email", preference="Opera") == "preference_not_asked"
+    [line] = (await gateway.history(ana["id"]))[:1]
+    assert (line["source"], line["subject"]["name"], line["to"]) == ("form", "Drama", "no")
+
+
 async def test_a_link_shows_nothing_of_anybody_else(gateway: Gateway) -> None:
     made = await make(gateway, fields=["first_name"])
     ana = await gateway.person(f"email:{MAIL}", first_name="Ana")

@@ -173,6 +173,20 @@ def test_of_a_household_each_keeps_their_answers() -> None:
     assert decided(IGNORE, known(holder(), ben)).now[ANA] == (CHANNEL_YES, Wish(OPERA, "no"))
 
 
+@pytest.mark.parametrize("form", [FORM, DOUBLE, IGNORE])
+def test_a_no_by_a_link_of_ones_own_waits_for_nothing(form: Shown) -> None:
+    own = replace(SENT, answers={"drama": False, "opera": False}, profile_id=ANA)
+    ben = replace(holder(SAME), profile_id="pro_ben")
+    refused = (Wish(DRAMA, "no"),)
+    assert decided(form, known(holder(SAME)), own).now == {ANA: refused}
+    assert decided(form, known(holder(SAME)), own).ask is None, "nothing is left to ask about"
+    assert decided(form, known(holder(SAME), ben), own).now == {ANA: refused}, "another's waits, as a stranger's would"
+    assert decided(form, known(ben), own).now == {}, "the address is theirs no more"
+    texts = form.model_copy(update={"channel": "sms"})
+    assert decided(texts, known(holder(SAME), at_no=True), own).now == {ANA: refused}
+    assert decided(form, known(holder(SAME)), replace(own, profile_id=None)).now == {}
+
+
 # --- names, tags ------------------------------------------------------------------------------
 
 
