@@ -253,10 +253,14 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
 
 
 async def _is_taken_back(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> bool:
-    """Whether anybody it concerns has said no since, to any of this or to more, or has left a no at the address."""
+    """Whether anybody it concerns has said no since, to any of this, to what it would bring along by a link, or to
+    more, or has left a no at the address."""
     state = consent_states.c
-    of_it = [EVERYTHING, Subject("channel", row.channel), Subject("address", row.address_id)]
-    of_it += [wish.subject for wish in wishes if wish.to == "yes"]
+    of_it = {EVERYTHING, Subject("channel", row.channel), Subject("address", row.address_id)}
+    of_it |= (asked := {wish.subject for wish in wishes if wish.to == "yes"})
+    if any(one.kind == "preference" for one in asked):
+        linked = await reading.linked_preferences(conn)
+        of_it |= {Subject("channel", linked[one.key]) for one in asked if one.key in linked}
     have_it = select(profile_addresses.c.profile_id).where(profile_addresses.c.address_id == row.address_id)
     said = select(state.profile_id).where(
         or_(state.profile_id.in_(have_it), state.profile_id == row.profile_id),

@@ -181,6 +181,19 @@ async def test_a_no_since_takes_a_question_to_nobody_back(gateway: Gateway) -> N
     assert await gateway.whose(f"email:{ANA}") == []
 
 
+async def test_a_no_to_the_channel_of_a_linked_preference_takes_its_question_back(gateway: Gateway) -> None:
+    drama = await box(gateway, "Drama", linked_channel="voice")
+    join = await form(gateway, confirm="double", preferences=[drama])
+    yes = {"channels": {"voice": "yes"}, "by": {"kind": "customer"}}
+    ana = await gateway.person(f"email:{ANA}", f"voice:{ANAS_NUMBER}", consent=yes)
+    await send_in(gateway, join, ANA, {drama["id"]: True})
+    path = await confirm_path(gateway, ANA)
+    gateway.clock.advance(hours=1)
+    await gateway.say(ana["id"], channels={"voice": "no"}, by={"kind": "customer"})
+    await press(gateway, path, status=410)
+    assert await gateway.verdict(ana["id"], "voice") == "opted_out_channel"
+
+
 async def test_a_strangers_request_downgrades_nobody(gateway: Gateway) -> None:
     drama = await box(gateway, "Drama")
     join = await form(gateway, preferences=[drama])
