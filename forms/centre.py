@@ -347,9 +347,9 @@ def _until(came: Visit, text: str) -> datetime | None:
     """The beginning of the day; None where it is no day, not to come, or too far off."""
     try:
         day = date.fromisoformat(text)
-    except ValueError:
+        until = datetime(day.year, day.month, day.day, tzinfo=_zone(came.profile)).astimezone(UTC)
+    except (ValueError, OverflowError):  # no day, or the first that there is, east of Greenwich
         return None
-    until = datetime(day.year, day.month, day.day, tzinfo=_zone(came.profile)).astimezone(UTC)
     return until if came.now < until <= came.now + timedelta(days=MOST_DAYS + 1) else None
 
 

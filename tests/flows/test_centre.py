@@ -338,6 +338,11 @@ async def test_a_break_lasts_until_its_day_and_only_a_fresh_link_ends_it(gateway
     assert await gateway.verdict(ana["id"], "email") == "opted_in"
 
 
+async def test_the_first_of_all_days_is_no_day_to_wait_for(gateway: Gateway) -> None:
+    page = await own(gateway, await person(gateway, timezone="Asia/Tokyo"), "message")
+    assert "Choose a day from tomorrow on" in await page.act("pause", until="0001-01-01", status=422)
+
+
 # --- details ----------------------------------------------------------------------------------
 
 
