@@ -192,14 +192,9 @@ def test(arguments: Sequence[str]) -> int:
         return call(*pytest, *arguments)
     failed = failing_linters(fix=False)
     print("tests", flush=True)
-    if call(*pytest, "-n", str(workers()), "--dist", "loadgroup"):
+    if call(*pytest, "-n", str(os.cpu_count() or 1), "--dist", "loadgroup"):
         failed.append("tests")
     return verdict(failed)
-
-
-def workers() -> int:
-    """Three for two processors: a third of the tests' time is spent waiting, mostly for what must not come early."""
-    return (3 * (os.cpu_count() or 1) + 1) // 2
 
 
 def lint(fix: bool) -> int:

@@ -1,7 +1,6 @@
 """Pages as people see them: in a real Chromium, wide and narrow, light and dark; and a machine looks for barriers.
 
-Chromium is the system's own: nothing is fetched for a test. It starts once for all tests of a worker, each of which
-has a window without a past; so they run in one event loop, and with them all that they talk to.
+Chromium is the system's own: nothing is fetched for a test.
 """
 
 from __future__ import annotations
@@ -10,19 +9,13 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
-from gateway.settings import Settings
-from tests.channels.requests_as_sent import ACCOUNT, TOKEN
-from tests.flows.conftest import running
 from tests.flows.running import Gateway
-from tests.standins.twilio import TwilioStandIn
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 NO_CHROMIUM = "no Chromium, no look at the pages (on Debian: apt-get install --no-install-recommends chromium)"
@@ -50,13 +43,6 @@ WIDE, WIDE_DARK = Look(1280, 900, "light"), Look(1280, 900, "dark")
 NARROW, NARROW_DARK = Look(390, 844, "light"), Look(390, 844, "dark")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of this folder run in the browser's loop."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent) and pytest_asyncio.is_async_test(item):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
 @pytest.fixture
 def dialect() -> str:
     """One database: what is written through a page is tried on each in the other flows."""
@@ -70,19 +56,7 @@ def look(request: pytest.FixtureRequest) -> Look:
     return found
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def twilio() -> AsyncIterator[TwilioStandIn]:
-    async with TwilioStandIn(ACCOUNT, TOKEN) as standin:
-        yield standin
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    async with running(settings) as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
@@ -141,7 +115,7 @@ def _barrier(found: dict[str, Any]) -> str:
     return f"{found['id']}: {found['help']}: " + ", ".join(str(node["html"]) for node in found["nodes"][:5])
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def screen(browser: Browser, gateway: Gateway, look: Look) -> AsyncIterator[Screen]:
     size = ViewportSize(width=look.width, height=look.height)
     context = await browser.new_context(viewport=size, color_scheme=look.colours)
