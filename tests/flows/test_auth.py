@@ -108,6 +108,7 @@ OPEN = {
     ("POST", "/webhooks/{connection}/status"),
     ("GET", "/unsubscribe/{token}"),
     ("POST", "/unsubscribe/{token}"),
+    ("POST", "/unsubscribe/then"),
     ("GET", "/forms/{id}"),
     ("POST", "/forms/{id}"),
     ("GET", "/embed.js"),

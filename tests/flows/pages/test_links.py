@@ -84,7 +84,6 @@ async def test_who_opts_out_sees_what_ends_and_what_does_not(screen: Screen, gat
     assert await state(gateway) == "no"
 
 
-@pytest.fixture
 async def unsubscribed(screen: Screen, gateway: Gateway) -> Page:
     """What follows the button in a mail that was about something."""
     made = {"name": "Drama", "text": "I would like to hear about new drama by e-mail", "linked_channel": "email"}
@@ -112,9 +111,9 @@ UNDO, LAST = "Undo: I pressed it by mistake", "Undo this last step"
     ids=lambda one: one[-1] if isinstance(one, list) else "",
 )
 async def test_who_opted_out_may_have_less_of_it_or_more_or_take_it_back(
-    screen: Screen, gateway: Gateway, look: Look, unsubscribed: Page, buttons: list[str], title: str,
-    states: tuple[str, str],
-) -> None:  # fmt: skip
+    screen: Screen, gateway: Gateway, look: Look, buttons: list[str], title: str, states: tuple[str, str]
+) -> None:
+    await unsubscribed(screen, gateway)
     page = await must_fit(screen, look, "You are unsubscribed")
     assert await page.get_by_role("button").all_inner_texts() == [TOPIC, EVERYTHING, UNDO]
     for button in buttons:
