@@ -19,6 +19,7 @@ from forms.desk import DESK, Desk, page, unknown_link, who_asks
 from forms.entries import Entry, Typed
 from forms.look import spoken, text_of
 from forms.owner import Owner, owner_of
+from forms.posted import storable
 from forms.texting import Texting
 from forms.wishes import origin_of
 from forms.work import MOST
@@ -116,6 +117,8 @@ async def send(request: web.Request) -> web.Response:
 async def look_at(request: web.Request, form_id: str) -> Sight | None:
     """The form as it is now; None where there is none."""
     desk = request.app[DESK]
+    if form_id != storable(form_id):
+        return None
     async with desk.database.read() as conn:
         form = await catalogue.find(conn, form_id)
         if form is None:

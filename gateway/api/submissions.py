@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from consent import preferences
 from content.languages import choose
-from forms import defence, entries, intake, optin
+from forms import defence, entries, intake, optin, posted
 from forms.desk import DESK, storable, who_asks
 from forms.entries import Entry, Typed
 from forms.optin import Sight
@@ -133,7 +133,7 @@ async def _from_html(request: web.Request, sight: Sight) -> web.Response:
     if not sight.is_open or not sight.shown.is_typed:
         return optin.closed(request, sight)
     async with request.app[DESK].database.read() as conn:
-        ids = await preferences.by_names(conn, fields.get("preference", ()))
+        ids = await preferences.by_names(conn, [posted.storable(name) for name in fields.get("preference", ())])
     typed = optin.typed_of(sight.shown, fields, ids)
     entry = optin.read_entry(request.app[DESK], sight, typed)
     page_url = optin.page_of(request.headers.get("Referer", ""))

@@ -688,6 +688,25 @@ async def test_whatever_a_site_posts_is_no_fault_of_ours(gateway: Gateway) -> No
     assert await sent_in(gateway) == 0
 
 
+@pytest.mark.parametrize("id_", ["%00", "frm_%00", "%ED%A0%80", "%ff"])
+async def test_a_form_by_a_name_that_no_database_keeps_is_none(gateway: Gateway, id_: str) -> None:
+    site = {"Origin": SITE, "Content-Type": URLENCODED}
+    path = f"/v1/forms/{id_}/submissions"
+    asked = [("GET", f"/forms/{id_}", 404), ("POST", f"/forms/{id_}", 404), ("OPTIONS", path, 403), ("POST", path, 403)]
+    for method, where, status in asked:
+        assert (await gateway.send(method, where, data=b"address=a", headers=site)).status == status, method
+
+
+async def test_a_name_that_no_database_keeps_ticks_nothing(gateway: Gateway) -> None:
+    await preference(gateway, "Drama")
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    site = {"Origin": SITE, "Content-Type": URLENCODED}
+    body = f"address={MAIL}&preference=%00&preference=%ED%A0%80".encode()
+    assert (await gateway.send("POST", f"/v1/forms/{made['id']}/submissions", data=body, headers=site)).status == 202
+    [asked] = await gateway.rows("confirmations")
+    assert [one["to"] for one in asked["wishes"] if one["kind"] == "preference"] == ["no"]
+
+
 # --- filled in by a signed link ---------------------------------------------------------------------
 
 
