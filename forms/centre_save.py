@@ -259,11 +259,12 @@ async def ask_to_move(conn: AsyncConnection, came: Came, profile: Profile, old: 
     desk, day = came.desk, timedelta(days=1)
     if "email" not in desk.carriers:
         return
-    within = await budgets.spend(conn, f"move:{profile.id}", most=_MOVES_A_DAY, within=day, now=came.now)
+    if not await budgets.spend(conn, f"move:{profile.id}", most=_MOVES_A_DAY, within=day, now=came.now):
+        return
     ids = await links.ensure_addresses(conn, [new], now=came.now, lock=False)
     address_id = ids[new.hash]
     await lock_people(conn, [profile.id], also=[address_id])
-    if not within or address_id in {one.address_id for one in profile.addresses}:
+    if address_id in {one.address_id for one in profile.addresses}:
         return
     await links.restore_values(conn, [new])
     wanted = Wanted(
@@ -275,6 +276,7 @@ async def ask_to_move(conn: AsyncConnection, came: Came, profile: Profile, old: 
         profile_id=profile.id,
         details=Details(replaces=old),
         same_as=desk.book.same_as(new),
+        at_no=bool(await holds.at_no(conn, [address_id], by="any")),
     )
     [id_] = await confirmations.ask(conn, [wanted], now=came.now)
     if id_ is None:

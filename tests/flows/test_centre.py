@@ -418,6 +418,19 @@ async def test_nobody_is_bombed_by_one_page_with_questions_to_new_mailboxes(gate
     assert len({re.sub('nonce="[^"]+"', "", answer) for answer in answers}) == 1
     sent = [row for row in await gateway.rows("confirmations") if row["details"] and row["details"]["replaces"]]
     assert len(sent) == 5
+    assert len([row for row in await gateway.rows("addresses") if row["channel"] == "email"]) == 6, "nor is more kept"
+
+
+async def test_a_mailbox_at_no_is_asked_once_in_30_days_to_take_anothers_place(gateway: Gateway) -> None:
+    ana = await person(gateway)
+    await gateway.person("email:ben@example.net", consent={"channels": {"email": "no"}, "by": {"kind": "customer"}})
+    old = await centre.id_of(gateway, BOX)
+    for days in (0, 2, 31):
+        gateway.clock.advance(days=days)
+        await (await own(gateway, ana)).act("address", old=old, new="ben@example.net")
+    asked = [row["asked_at"] for row in await gateway.rows("confirmations")]
+    assert len(asked) == 2
+    assert (max(asked) - min(asked)).days == 33
 
 
 # --- their record -----------------------------------------------------------------------------
