@@ -9,6 +9,7 @@ upon the old link opens nothing with it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -401,8 +402,9 @@ async def _complete(conn: AsyncConnection, ids: Sequence[str], kept: Details, no
         values: dict[str, Any] = {"locale": kept.locale} if kept.locale is not None and one.locale is None else {}
         if len(ids) == 1:
             values |= kept.names
-            if kept.attributes:
-                values["attributes"] = records.merged(one.attributes, kept.attributes)
+            # What is too large is left: it must not keep the answer itself from being kept.
+            with suppress(records.AttributesTooLarge):
+                values |= {"attributes": records.merged(one.attributes, kept.attributes)} if kept.attributes else {}
         if values:
             await records.change(conn, one.id, values, now=now)
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.providers.sandbox import Sandbox
 from gateway.settings import Settings
+from profiles.records import MOST_CHARACTERS
 from tests.flows.forms import WORDS, box, confirm_path, form, outcomes, sandbox, send_in
 from tests.flows.running import ANA as ANAS_NUMBER
 from tests.flows.running import BEN as BENS_NUMBER
@@ -223,6 +224,16 @@ async def test_of_a_household_each_gets_what_was_confirmed_and_keeps_their_name(
         found = await gateway.profile(person["id"])
         assert (found["first_name"], found["tags"]) == (name, ["autumn"])
         assert await gateway.verdict(person["id"], "email") == "opted_in"
+
+
+async def test_an_attribute_that_finds_no_room_keeps_no_answer_from_being_kept(gateway: Gateway) -> None:
+    ana = await gateway.person(f"email:{ANA}", attributes={"notes": "x" * (MOST_CHARACTERS - 20)})
+    join = await form(gateway, confirm="double")
+    await send_in(gateway, join, ANA, names={"first_name": "Ana"}, attributes={"town": "Leeds"})
+    await press(gateway, await confirm_path(gateway, ANA))
+    assert await gateway.verdict(ana["id"], "email") == "opted_in"
+    found = await gateway.profile(ana["id"])
+    assert (found["first_name"], found["attributes"].keys()) == ("Ana", {"notes"})
 
 
 async def test_one_confirms_twice_at_once_and_it_is_done_once(gateway: Gateway) -> None:
