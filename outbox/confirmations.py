@@ -295,7 +295,7 @@ async def confirm(
     if found is None or found.is_expired:
         return found, heed.Heeded()
     address = None if people_ else await _nobodys(conn, found)
-    if not people_ and address is None:
+    if (not people_ and address is None) or (found.details.replaces is not None and not await _is_known(conn, found)):
         return None, heed.Heeded()
     change_id = new_id("chg")
     taken = await conn.execute(
@@ -382,6 +382,11 @@ async def _nobodys(conn: AsyncConnection, found: Question) -> Address | None:
     if row.value is None or found.profile_id is not None:
         return None
     return Address(row.channel, row.value, row.hash)
+
+
+async def _is_known(conn: AsyncConnection, found: Question) -> bool:
+    """Whether the address was not forgotten meanwhile, with somebody else who had it."""
+    return found.address_id in await links.by_ids(conn, [found.address_id])
 
 
 async def _make(conn: AsyncConnection, address: Address, kept: Details, now: datetime) -> str:

@@ -410,6 +410,15 @@ async def test_a_moved_address_carries_no_yes_that_there_is_not(gateway: Gateway
     assert await gateway.verdict(ben["id"], "email") == "opted_out_address", "the no stays with the old one"
 
 
+async def test_a_new_mailbox_that_was_forgotten_since_takes_no_place(gateway: Gateway) -> None:
+    ana, ben = await person(gateway), await gateway.person("email:ben@example.net")
+    await (await own(gateway, ana)).act("address", old=await centre.id_of(gateway, BOX), new="ben@example.net")
+    path = link_in(await mail(gateway, address="ben@example.net"), "confirm")
+    await gateway.api("DELETE", f"/v1/profiles/{ben['id']}", status=204)
+    assert (await gateway.send("POST", path)).status == 404
+    assert BOX in [one["value"] for one in (await gateway.profile(ana["id"]))["addresses"]]
+
+
 async def test_nobody_is_bombed_by_one_page_with_questions_to_new_mailboxes(gateway: Gateway) -> None:
     ana = await person(gateway)
     page = await own(gateway, ana)
