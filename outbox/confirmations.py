@@ -122,6 +122,7 @@ class Question:
     details: Details
     evidence: Mapping[str, Any]
     profile_id: str | None
+    form_id: str | None
     asked_at: datetime
     is_expired: bool  # or taken back
     is_confirmed: bool
@@ -247,6 +248,7 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
         _details(row.details),
         row.evidence,
         row.profile_id,
+        row.form_id,
         row.asked_at,
         is_expired=row.expires_at <= now or await _is_taken_back(conn, row, wishes),
         is_confirmed=row.confirmed_at is not None,
@@ -362,6 +364,7 @@ async def _changes(
     opens = Wish(Subject("channel", found.channel), "yes") in found.wishes
     flags = await reading.flags_of(conn, ids)
     evidence = {**found.evidence, "confirmation_id": found.id, "asked_at": found.asked_at.isoformat()}
+    unsaid = await _unsaid(conn, found)
     return [
         Change(
             profile_id=id_,
@@ -371,9 +374,19 @@ async def _changes(
             actor="customer",
             address_id=found.address_id,
             evidence=evidence | {"confirmed": dict(how)},
+            beside=unsaid,
         )
         for id_ in ids
     ]
+
+
+async def _unsaid(conn: AsyncConnection, found: Question) -> tuple[Wish, ...]:
+    """Other channels that a link would open: a question by text speaks of its own alone, and a YES opens no more."""
+    if found.channel not in BY_TEXT or found.form_id is None:
+        return ()
+    linked = await reading.linked_preferences(conn)
+    opened = {linked[one.subject.key] for one in found.wishes if one.to == "yes" and one.subject.key in linked}
+    return tuple(Wish(Subject("channel", one), "yes") for one in sorted(opened - {found.channel}))
 
 
 async def _nobodys(conn: AsyncConnection, found: Question) -> Address | None:

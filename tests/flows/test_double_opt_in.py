@@ -304,6 +304,25 @@ async def test_a_yes_to_the_very_question_opts_in(gateway: Gateway, twilio: Twil
     assert (await gateway.sent({"all": True}))["counts"]["by_status"] == {"accepted": 1}
 
 
+@pytest.mark.parametrize("before", ["no", "not_asked"])
+async def test_a_yes_by_text_opens_no_other_channel_by_a_link(
+    gateway: Gateway, twilio: TwilioStandIn, before: str
+) -> None:
+    """The question speaks of text messages, and a stranger may have ticked the box."""
+    drama = await box(gateway, "Drama", linked_channel="email")
+    texted = await box(gateway, "Opera", linked_channel="sms")
+    consent = {"channels": {"email": before}, "by": {"kind": "customer"}}
+    ana = await gateway.person(f"sms:{ANAS_NUMBER}", f"email:{ANA}", consent=consent)
+    join = await form(gateway, "sms", confirm="double", preferences=[drama, texted])
+    gateway.clock.advance(hours=1)
+    await send_in(gateway, join, ANAS_NUMBER, {drama["id"]: True, texted["id"]: True})
+    await eventually(lambda: _accepted(twilio, ANAS_NUMBER))
+    assert (await gateway.text_in("YES", ANAS_NUMBER)).body == said(OPTED_IN)
+    assert await gateway.verdict(ana["id"], "sms", preference="Opera") == "opted_in"
+    email = (await gateway.profile(ana["id"]))["consent"]["channels"]["email"]
+    assert email["state"] == before
+
+
 async def test_the_question_by_text_names_us_the_rates_and_the_way_out(gateway: Gateway, twilio: TwilioStandIn) -> None:
     assert await asked_by_text(gateway, twilio) == QUESTION
     assert len(QUESTION) <= 160
