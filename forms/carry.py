@@ -17,7 +17,7 @@ from content import languages
 from forms.catalogue import Shown
 from forms.decision import Holder, Known, Plan, decide
 from forms.submission import Submission
-from outbox import heed, people, questions
+from outbox import confirmations, heed, people, questions
 from outbox.confirmations import Details, Wanted
 from outbox.heed import Heeded
 from outbox.questions import Asking
@@ -95,6 +95,8 @@ async def carry_out(conn: AsyncConnection, sent: Submission, office: Office, *, 
     plan = decide(form, sent, known, preselected_counts=office.preselected_counts, now=now)
     heeded = await _let_stand(conn, plan, case)
     asked = plan.ask is not None and await _ask(conn, plan.ask, plan.details, case)
+    if not asked and not known.holders and plan.make is None:
+        await confirmations.forget_unasked(conn, [known.address_id])  # anybody may have typed it
     return Done(_outcome(plan, asked), heeded, asked)
 
 

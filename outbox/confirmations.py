@@ -442,8 +442,12 @@ async def forget_old(conn: AsyncConnection, *, now: datetime) -> None:
     if not rows:
         return
     await conn.execute(delete(confirmations).where(confirmations.c.id.in_([row.id for row in rows])))
-    ids = {row.address_id for row in rows}
-    asked_still = select(confirmations.c.address_id).where(confirmations.c.address_id.in_(sorted(ids)))
-    ids -= set((await conn.execute(asked_still)).scalars())
+    await forget_unasked(conn, {row.address_id for row in rows})
+
+
+async def forget_unasked(conn: AsyncConnection, address_ids: Collection[str]) -> None:
+    """Forget the values of those addresses that nobody has and no question is about. Locks their rows."""
+    asked_still = select(confirmations.c.address_id).where(confirmations.c.address_id.in_(sorted(address_ids)))
+    ids = set(address_ids) - set((await conn.execute(asked_still)).scalars())
     await lock_addresses(conn, ids)
     await links.forget_unheld(conn, ids)

@@ -322,6 +322,16 @@ async def test_what_was_never_confirmed_is_forgotten(gateway: Gateway) -> None:
     assert address["value"] is None
 
 
+async def test_an_address_that_is_not_asked_is_not_kept(gateway: Gateway) -> None:
+    join = await form(gateway, confirm="double")
+    for typed in (ANA, "ana+1@example.org", ANA, "ana+2@example.org"):
+        await send_in(gateway, join, typed)
+    assert await outcomes(gateway) == ["asked", "asked_before", "asked_before", "asked_before"]
+    assert {row["value"] for row in await gateway.rows("addresses")} == {ANA, None}
+    await gateway.ask("POST", await confirm_path(gateway, ANA))
+    assert len(await gateway.whose(f"email:{ANA}")) == 1, "the question that is open is answered still"
+
+
 async def test_a_submission_waits_where_the_loop_is_behind_and_is_late_in_the_end(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
