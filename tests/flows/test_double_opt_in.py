@@ -323,6 +323,19 @@ async def test_a_yes_by_text_opens_no_other_channel_by_a_link(
     assert email["state"] == before
 
 
+async def test_an_address_that_was_typed_opens_no_other_channel_by_a_link(gateway: Gateway) -> None:
+    """Whoever typed the mailbox has proved nothing of the number that its owner has too."""
+    drama = await box(gateway, "Drama", linked_channel="sms")
+    ana = await gateway.person(f"email:{ANA}", f"sms:{ANAS_NUMBER}")
+    join = await form(gateway, "email", confirm="none", preferences=[drama])
+    await send_in(gateway, join, ANA, {drama["id"]: True})
+    consent = (await gateway.profile(ana["id"]))["consent"]
+    assert consent["preferences"]["Drama"]["state"] == "yes"
+    assert consent["channels"]["email"]["state"] == "yes"
+    assert consent["channels"]["sms"]["state"] == "not_asked"
+    assert await gateway.verdict(ana["id"], "sms", preference="Drama") == "not_opted_in"
+
+
 async def test_the_question_by_text_names_us_the_rates_and_the_way_out(gateway: Gateway, twilio: TwilioStandIn) -> None:
     assert await asked_by_text(gateway, twilio) == QUESTION
     assert len(QUESTION) <= 160
