@@ -2,7 +2,7 @@
 
 Every box that was shown is answered: ticked is yes, unticked is no. An address follows its channel, so that its box
 says only whether it is switched off by itself. A no counts at once, whoever holds the link; a yes needs a fresh link,
-and no newer no.
+and no newer no. A link that went to a phone is no proof for a mailbox: numbers are given to others.
 """
 
 from __future__ import annotations
@@ -162,11 +162,15 @@ def decide(
     *,
     is_fresh: bool,
     newer: Collection[Subject] = frozenset(),
+    unproved: Collection[str] = frozenset(),
 ) -> Answers:
-    """What a sheet comes to, seen from the boxes as they are now. `newer`: what was declined since it was shown."""
+    """What a sheet comes to, seen from the boxes as they are now.
+
+    `newer`: what was declined since it was shown. `unproved`: channels of which the link proves nothing, fresh or not.
+    """
     boxes = [box for box in _all(channels, groups) if box.key in sheet.shown and not box.needs_text]
     said = {box.subject: box.key in sheet.ticked for box in boxes}
-    decision = _Decision(said, is_fresh, frozenset(newer), sheet.shown)
+    decision = _Decision(said, is_fresh, frozenset(newer), sheet.shown, frozenset(unproved))
     for box in boxes:
         decision.take(box)
     return decision.answers(boxes, channels)
@@ -184,9 +188,15 @@ class _Decision:
     """The answers, one after the other."""
 
     def __init__(
-        self, said: Mapping[Subject, bool], is_fresh: bool, newer: frozenset[Subject], marks: Mapping[str, str]
+        self,
+        said: Mapping[Subject, bool],
+        is_fresh: bool,
+        newer: frozenset[Subject],
+        marks: Mapping[str, str],
+        unproved: frozenset[str],
     ) -> None:
         self._said, self._is_fresh, self._newer, self._marks = said, is_fresh, newer, marks
+        self._unproved = unproved
         self._now: dict[Subject, Wish] = {}
         self._waiting: dict[Subject, Wish] = {}
         self._overtaken: list[Box] = []
@@ -202,7 +212,7 @@ class _Decision:
             self._decline(box)
         elif not box.is_on:
             self._turn_on(box)
-        elif self._is_fresh and self._is_said_again(box):
+        elif self._is_proved(box) and self._is_said_again(box):
             self._now[box.subject] = Wish(box.subject, "yes")
 
     def _decline(self, box: Box) -> None:
@@ -218,8 +228,11 @@ class _Decision:
         else:
             if box.linked is not None:
                 self._opened.add(box.linked)
-            into = self._now if self._is_fresh else self._waiting
+            into = self._now if self._is_proved(box) else self._waiting
             into[box.subject] = Wish(box.subject, "yes")
+
+    def _is_proved(self, box: Box) -> bool:
+        return self._is_fresh and self._unproved.isdisjoint({box.channel, box.linked})
 
     def _is_overtaken(self, box: Box) -> bool:
         above = [Subject("channel", name) for name in (box.channel, box.linked) if name is not None]

@@ -64,6 +64,11 @@ class Visit:
         return self.opened.is_fresh(self.now)
 
     @property
+    def may_move(self) -> bool:
+        """Whether a mailbox may be changed by the link, once it is fresh."""
+        return "email" not in centre_state.unproved_by(self.opened, self.profile)
+
+    @property
     def framed_by(self) -> list[str]:
         return [self.opened.embed_origin] if self.opened.embed_origin is not None else []
 
@@ -96,6 +101,7 @@ class Visit:
             minute=partial(_minute, self.profile),
             own_address=self.own_address,
             is_fresh=self.is_fresh,
+            may_move=self.may_move,
             **values,
         )
 
@@ -371,7 +377,7 @@ async def _resume(came: Visit) -> web.Response:
 
 async def _move(came: Visit, old: str, new: str) -> web.Response:
     """Ask at a new mailbox whether it is to take the place of an old one, which is told."""
-    if not came.is_fresh:
+    if not came.is_fresh or not came.may_move:
         return await _shown(came, Told(wrong="fresh"))
     address = centre_save.mailbox(came.desk, new)
     if address is None or not any(one.address_id == old and one.channel == "email" for one in came.profile.addresses):

@@ -74,7 +74,10 @@ async def save(
     page = await centre_state.read(conn, profile, came.speech, contexts, now=came.now)
     seen = _number(given.one("seen"))
     newer = await centre_state.declined_since(conn, profile.id, seen)
-    answers = boxes.decide(page.channels, page.groups, _sheet(given), is_fresh=came.is_fresh, newer=newer)
+    unproved = centre_state.unproved_by(came.opened, profile)
+    answers = boxes.decide(
+        page.channels, page.groups, _sheet(given), is_fresh=came.is_fresh, newer=newer, unproved=unproved
+    )
     names, attributes = _corrected(came, profile, given)
     corrects = bool(names or attributes)
     shown_terms = await terms.current(conn, came.speech.code)

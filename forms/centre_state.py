@@ -143,6 +143,15 @@ class Place:
     value: str
 
 
+def unproved_by(opened: Opened, profile: Profile) -> frozenset[str]:
+    """The channels of which a link proves nothing: one that went to a phone, of mailboxes.
+
+    A number comes to somebody else, or is a household's; who has it now must not open another's mailbox.
+    """
+    sent_to = [one.channel for one in profile.addresses if one.address_id == opened.address_id]
+    return frozenset({"email"}) if opened.way != "account" and sent_to != ["email"] else frozenset()
+
+
 async def confirmed_at(
     conn: AsyncConnection, profile: Profile, link_sent_to: str | None, carriers: Collection[str]
 ) -> Place | None:

@@ -188,6 +188,20 @@ async def test_by_a_link_in_a_text_it_is_confirmed_at_that_number_unless_it_is_a
     assert len(await texts(gateway, ANA)) == 1
 
 
+async def test_a_fresh_link_that_went_to_a_phone_opens_no_mailbox_and_moves_none(gateway: Gateway) -> None:
+    """A number comes to somebody else: who has it now asks for a link, and gets the page of who had it."""
+    ana = await person(gateway)
+    page = Centre(gateway, link(gateway, ana, sent_to=await centre.id_of(gateway, ANA, "sms")))
+    assert "Change your e-mail address" not in await page.open()
+    answer = await page.save(tick=("e-mail", "text message"))
+    assert f"We have written to <bdi>\u200e{centre.MASKED}</bdi>" in answer
+    assert await states(gateway, ana) == {"sms": "yes"}
+    await page.act("address", old=await centre.id_of(gateway, BOX), new="new@example.net")
+    assert "new@example.net" not in str(await gateway.rows("addresses"))
+    await gateway.send("POST", link_in(await mail(gateway), "confirm"))
+    assert await states(gateway, ana) == {"sms": "yes", "email": "yes"}
+
+
 async def test_one_address_that_is_switched_on_again_is_named_in_the_question(gateway: Gateway) -> None:
     ana = await gateway.person(f"email:{BOX}", "email:work@example.net", consent={"channels": {"email": "yes"}})
     await gateway.say(ana["id"], addresses={"email:work@example.net": "no"})
