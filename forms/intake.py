@@ -16,13 +16,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import delete, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forms import submission as submissions_
 from forms.carry import Done, Office, carry_out
 from forms.submission import Submission
 from outbox import heed
+from outbox.confirmations import FORGOTTEN_AFTER
 from store import bulk, tasks
 from store.clock import Clock
 from store.engine import Database, is_away
@@ -42,6 +43,11 @@ SLOT_SECONDS = 0.25  # an answer is given at the end of one; what is done for it
 PATIENCE_SECONDS = 1.5  # for which an answer waits at most: an opt-out settles in 1.1 s
 AT_ONCE = 100  # that are looked up together; each is carried out in a transaction of its own
 MOST_TRIES = 3  # then it is left to people
+_FORGOTTEN_AT_ONCE = 1000
+# Literals, so that SQLite sees that the index serves.
+_IS_PASSING = submissions.c.outcome.in_(
+    [literal_column(f"'{one}'") for one in ("asked", "asked_before", "nothing", "gone")]
+)
 _IS_NEW = submissions.c.status == literal_column("'new'")  # a literal, so that SQLite sees that the index serves
 
 
@@ -181,3 +187,16 @@ async def _failed(conn: AsyncConnection, id_: str) -> None:
     if tries is not None and tries >= MOST_TRIES:
         await conn.execute(update(submissions).where(submissions.c.id == id_).values(status="parked"))
         log.error("submission.parked", submission=id_)
+
+
+async def forget_old(conn: AsyncConnection, *, now: datetime) -> None:
+    """Forget what nobody's yes or no rests on, as long after as the questions it may have led to."""
+    old = (
+        select(submissions.c.id)
+        .where(_IS_PASSING, submissions.c.done_at < now - FORGOTTEN_AFTER)
+        .order_by(submissions.c.done_at)
+        .limit(_FORGOTTEN_AT_ONCE)
+    )
+    ids = list((await conn.execute(old)).scalars())
+    if ids:
+        await conn.execute(delete(submissions).where(submissions.c.id.in_(ids)))

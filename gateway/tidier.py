@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from forms import budgets, spending
+from forms import budgets, intake, spending
 from gateway import idempotency
 from outbox import confirmations
 from store import tasks
@@ -26,6 +26,7 @@ class Tidier(tasks.Woken):
         for forget_old in (
             idempotency.forget_old,
             confirmations.forget_old,
+            intake.forget_old,
             spending.forget_old,
             budgets.forget_old,
         ):

@@ -615,7 +615,11 @@ submissions = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Column("done_at", UTCDateTime),
     Index("ix_submissions_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
-)
+    # What nobody's yes or no rests on: it is forgotten.
+    Index("ix_submissions_passing", "done_at",
+          sqlite_where=text("outcome IN ('asked', 'asked_before', 'nothing', 'gone')"),
+          postgresql_where=text("outcome IN ('asked', 'asked_before', 'nothing', 'gone')")),
+)  # fmt: skip
 
 spent = Table(
     "spent",  # what works once: a form's nonce, a proof of work, an undo

@@ -160,6 +160,13 @@ def _forms() -> None:
         sqlite_where=sa.text("status = 'new'"),
         postgresql_where=sa.text("status = 'new'"),
     )
+    op.create_index(
+        "ix_submissions_passing",
+        "submissions",
+        ["done_at"],
+        sqlite_where=sa.text("outcome IN ('asked', 'asked_before', 'nothing', 'gone')"),
+        postgresql_where=sa.text("outcome IN ('asked', 'asked_before', 'nothing', 'gone')"),
+    )
     op.create_table(
         "spent",
         sa.Column("hash", types.Key(), nullable=False),
