@@ -13,7 +13,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from sqlalchemy import delete, literal_column, select, update
@@ -31,13 +31,16 @@ from store.ids import new_id
 from store.tables import submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
     from forms.desk import Desk
+
+    Keeping = Callable[[AsyncConnection], Coroutine[Any, Any, None]]
 
 __all__ = ["Intake", "Submission", "keep", "receive", "seem_to_receive"]
 
 log = structlog.get_logger("forms")
+T = TypeVar("T")
 
 SLOT_SECONDS = 0.25  # an answer is given at the end of one; what is done for it fits into the first, nearly always
 PATIENCE_SECONDS = 1.5  # for which an answer waits at most: an opt-out settles in 1.1 s
@@ -97,17 +100,30 @@ class Intake(tasks.Woken):
 
     async def take(self, submission: Submission) -> None:
         """See `receive`."""
+        await self.take_with(submission, lambda keeping: self._database.transact(keeping, apart=True))
+
+    async def take_with(self, submission: Submission, commit: Callable[[Keeping], Awaitable[T]]) -> T:
+        """The same in a transaction of the caller's: `commit` runs what it is given in one, or does not, where it was
+        done before; what it returns is returned once the submission is carried out."""
         began = monotonic()
-        id_ = new_id("sub")
+        id_, is_kept = new_id("sub"), False
         sent = submission if submission.at is not None else replace(submission, at=self._clock())
         done = self._waiting[id_] = asyncio.Event()
+
+        async def keeping(conn: AsyncConnection) -> None:
+            nonlocal is_kept
+            await keep(conn, id_, sent, now=self._clock())
+            is_kept = True
+
         try:
-            await self._database.transact(lambda conn: keep(conn, id_, sent, now=self._clock()), apart=True)
-            self.wake()
-            await self._patiently(done)
+            answer = await commit(keeping)
+            if is_kept:
+                self.wake()
+                await self._patiently(done)
         finally:
             del self._waiting[id_]
         await asyncio.sleep(SLOT_SECONDS - (monotonic() - began) % SLOT_SECONDS)
+        return answer
 
     async def _patiently(self, done: asyncio.Event) -> None:
         try:

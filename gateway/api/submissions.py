@@ -6,11 +6,12 @@ hidden field are as on our own page, and whatever the form says, the address its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field, StringConstraints, ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
 from content.languages import choose
@@ -19,7 +20,7 @@ from forms.desk import DESK, storable, who_asks
 from forms.entries import Entry, Typed
 from forms.optin import Sight
 from gateway.api import form_shapes as shapes
-from gateway.api.answers import answer
+from gateway.api.answers import Done, answer
 from gateway.api.base import Call, Route
 from gateway.api.bodies import Body, parse_body
 from gateway.problems import Problem, from_exception, invalid, invalid_fields, not_found, unauthorised
@@ -70,8 +71,16 @@ async def create(call: Call) -> web.Response:
     entry = await _entry(call.request, sight, body)
     user_agent = storable(body.user_agent) if body.user_agent is not None else None
     evidence = {"ip": body.ip, "user_agent": user_agent, "page": optin.page_of(body.page or ""), "by": call.actor}
-    await intake.receive(call.request.app[DESK], optin.submission(_spoken(sight, body), entry, evidence))
-    return answer(_ACCEPTED, status=202)
+    sent = optin.submission(_spoken(sight, body), entry, evidence)
+
+    async def commit(keeping: Callable[[AsyncConnection], Awaitable[None]]) -> web.Response:
+        async def work(conn: AsyncConnection) -> Done:
+            await keeping(conn)
+            return Done(_ACCEPTED, 202)
+
+        return await call.commit(work)
+
+    return await call.request.app[DESK].intake.take_with(sent, commit)
 
 
 # --- without one -------------------------------------------------------------------------------

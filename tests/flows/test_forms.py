@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -584,6 +585,20 @@ async def test_a_number_may_be_typed_where_the_form_says_so(gateway: Gateway) ->
 
 
 # --- from elsewhere ------------------------------------------------------------------------------
+
+
+async def test_a_form_that_is_sent_in_again_under_its_key_is_sent_in_once(gateway: Gateway) -> None:
+    """The submission and the answer that its Idempotency-Key keeps stand in one transaction."""
+    made = await make(gateway)
+    path, key = f"/v1/forms/{made['id']}/submissions", {"Idempotency-Key": "sign-up-7"}
+    first, *again = await asyncio.gather(
+        *(gateway.ask("POST", path, json={"address": MAIL}, headers=key) for _ in range(5))
+    )
+    assert {got.status for got in (first, *again)} == {202}
+    assert await sent_in(gateway) == 1
+    assert [row["path"] for row in await gateway.rows("idempotency_keys")] == [path]
+    replayed = await gateway.ask("POST", path, json={"address": MAIL}, headers=key)
+    assert (replayed.status, replayed.headers["Idempotency-Replayed"]) == (202, "true")
 
 
 async def test_a_server_of_ours_sends_a_form_in_with_its_key(gateway: Gateway) -> None:
