@@ -107,7 +107,9 @@ async def send(request: web.Request) -> web.Response:
     if entry.address is None or entry.wrong:  # of a version that asked for more
         return shown_again(request, sight, typed, note="changed", nonce=nonce_for(desk, sight, admitted.page_url))
     evidence = {**who_asks(request, desk), "page": admitted.page_url}
-    await intake.receive(desk, submission(as_shown, entry, evidence))
+    # Whoever has the address confirms it as well where the form asks for that since the page was shown.
+    is_proved = sight.shown.confirm != "double"
+    await intake.receive(desk, submission(as_shown, entry, evidence, is_proved=is_proved))
     return thanks(request, sight)
 
 

@@ -826,6 +826,15 @@ async def test_a_yes_on_the_page_makes_a_broadcast_send_and_what_was_shown_is_it
         assert sent["counts"]["by_reason"] == ({reason: 1} if reason else {}), name
 
 
+async def test_a_page_from_before_the_form_asked_for_a_confirmation_is_confirmed_too(gateway: Gateway) -> None:
+    made = await make(gateway, confirm="none")
+    seen = await look(gateway, made["id"])
+    await gateway.api("PATCH", f"/v1/forms/{made['id']}", json={"confirm": "double"})
+    await send(gateway, made["id"], seen, MAIL)
+    assert await sent_in(gateway) == 1
+    assert await gateway.whose(f"email:{MAIL}") == []
+
+
 async def _sent(gateway: Gateway) -> list[dict[str, Any]]:
     return list((await gateway.api("GET", "/v1/sandbox/messages"))["items"])
 
