@@ -36,11 +36,6 @@ class Question:
     partner: str | None
     state: State = "not_asked"
 
-    @property
-    def is_for_some_pages(self) -> bool:
-        """Whether it is asked only where the page is about something."""
-        return bool(self.contexts) or self.partner is not None
-
     def is_asked_in(self, contexts: Collection[str]) -> bool:
         """Whether a page about these asks it."""
         if self.partner is not None and PARTNER + self.partner not in contexts:

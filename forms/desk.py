@@ -13,6 +13,7 @@ from consent.receipts import Controller
 from forms.budgets import Budgets
 from forms.intake import Intake
 from forms.look import other_languages, show, spoken
+from forms.posted import storable
 from outbox.confirmations import ConfirmLinks
 from outbox.manage_links import ManageLinks
 from outbox.optout_links import OptOutLinks
@@ -21,6 +22,7 @@ from profiles.addresses import AddressBook
 from store.clock import Clock
 from store.engine import Database
 
+_MOST_OF_A_HEADER = 500  # characters
 Client = Callable[[web.Request], IPv4Address | IPv6Address | None]  # who asks; None: nobody can tell
 
 
@@ -67,12 +69,10 @@ DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)
 def who_asks(request: web.Request, desk: Desk) -> dict[str, Any]:
     """The evidence of who pressed the button."""
     address = desk.client(request)
-    return {"ip": str(address) if address else None, "user_agent": storable(request.headers.get("User-Agent", ""))}
-
-
-def storable(header: str) -> str:
-    """A header as any database keeps it: bytes that are no text arrive as halves of characters."""
-    return header[:500].encode("utf-8", "replace").decode().replace("\0", "")
+    return {
+        "ip": str(address) if address else None,
+        "user_agent": storable(request.headers.get("User-Agent", "")[:_MOST_OF_A_HEADER]),
+    }
 
 
 def page(request: web.Request, name: str, *wished: str | None, **values: Any) -> web.Response:

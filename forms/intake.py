@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forms import submission as submissions_
 from forms.carry import Done, Office, carry_out
+from forms.slots import slot_ends
 from forms.submission import Submission
 from outbox import heed
 from outbox.confirmations import FORGOTTEN_AFTER
@@ -122,7 +123,7 @@ class Intake(tasks.Woken):
                 await self._patiently(done)
         finally:
             del self._waiting[id_]
-        await asyncio.sleep(SLOT_SECONDS - (monotonic() - began) % SLOT_SECONDS)
+        await slot_ends(began, SLOT_SECONDS)
         return answer
 
     async def _patiently(self, done: asyncio.Event) -> None:

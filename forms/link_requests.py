@@ -7,11 +7,11 @@ not kept: whoever gets no link asks again.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -26,6 +26,7 @@ from forms import budgets
 from forms.desk import DESK, Desk, page
 from forms.look import spoken
 from forms.posted import posted
+from forms.slots import slot_ends
 from outbox import queue
 from outbox.manage_links import OPENS, Opened
 from outbox.queue import Notice
@@ -97,31 +98,25 @@ async def ask(request: web.Request) -> web.Response:
 
 async def take(request: web.Request) -> web.Response:
     """Take the address; the answer tells nothing of it, but that it is none."""
-    began = asyncio.get_running_loop().time()
+    began = monotonic()
     desk = request.app[DESK]
     text = (await posted(request)).one("address").strip()[:_MOST_CHARS]
     found = _read(desk, text)
     if not found:
         return page(request, "preferences_ask.html", status=422, wrong=True, typed=text)
     await _request(request, desk, Asked(found, spoken(request)))
-    await _slot(began)
+    await slot_ends(began, SLOT_SECONDS)
     return page(request, "preferences_sent.html")
 
 
 async def request_for(desk: Desk, request: web.Request, address_id: str, speech: Language) -> None:
     """Ask for a link to an address that is known by its id, as from an older link."""
-    began = asyncio.get_running_loop().time()
+    began = monotonic()
     async with desk.database.read() as conn:
         known = await links.by_ids(conn, [address_id])
     if address_id in known:
         await _request(request, desk, Asked((known[address_id],), speech))
-    await _slot(began)
-
-
-async def _slot(began: float) -> None:
-    """Wait for the end of the slot."""
-    spent = asyncio.get_running_loop().time() - began
-    await asyncio.sleep(SLOT_SECONDS - spent % SLOT_SECONDS)
+    await slot_ends(began, SLOT_SECONDS)
 
 
 def _read(desk: Desk, text: str) -> tuple[Address, ...]:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import preferences
 from content.languages import choose
 from forms import defence, entries, intake, optin, posted
-from forms.desk import DESK, storable, who_asks
+from forms.desk import DESK, who_asks
 from forms.entries import Entry, Typed
 from forms.optin import Sight
 from gateway.api import form_shapes as shapes
@@ -69,7 +69,7 @@ async def create(call: Call) -> web.Response:
     body = call.body(SubmissionIn)
     sight = _open(await optin.look_at(call.request, call.id))
     entry = await _entry(call.request, sight, body)
-    user_agent = storable(body.user_agent) if body.user_agent is not None else None
+    user_agent = posted.storable(body.user_agent[:500]) if body.user_agent is not None else None
     evidence = {"ip": body.ip, "user_agent": user_agent, "page": optin.page_of(body.page or ""), "by": call.actor}
     sent = optin.submission(_spoken(sight, body), entry, evidence)
 
