@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from math import sqrt
 from time import monotonic
 
 from aiohttp import web
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bench.databases import KINDS, databases
 from bench.figures import Figure, figure, median, ratio, show
 from consent.states import Change, Subject, Wish
-from forms import intake
+from forms import intake, slots
 from forms.catalogue import Shown
 from forms.desk import DESK, Desk
 from forms.submission import Submission
@@ -38,7 +39,7 @@ RATIO_TARGET, GUESS_TARGET, FIRST_SLOT_TARGET = "<= 1.05", "<= 0.6", ">= 0.99"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--each", type=int, default=20, help="forms of each kind in a round")
+    parser.add_argument("--each", type=int, default=40, help="forms of each kind in a round")
 
 
 async def main(chosen: argparse.Namespace) -> None:
@@ -58,19 +59,19 @@ async def _measure(url: str, confirm: str, rounds: int, each: int) -> Seen:
     app = build(Settings.model_validate({"database": {"url": url}, "connections": connections}))
     runner = web.AppRunner(app)
     await runner.setup()
-    slot = intake.SLOT_SECONDS
+    slot, uneven = intake.SLOT_SECONDS, slots.UNEVEN_SECONDS
     try:
         form_id = await _form(app[DESK], confirm)
         await _round(app[DESK], form_id, 3)  # what is made once is made
         seen: Seen = {(kind, bare): [] for kind in ("unknown", *KNOWN) for bare in (False, True)}
         for _ in range(rounds):
             for bare in (False, True):
-                intake.SLOT_SECONDS = 1e-9 if bare else slot
+                intake.SLOT_SECONDS, slots.UNEVEN_SECONDS = (1e-9, 0.0) if bare else (slot, uneven)
                 for kind, seconds in (await _round(app[DESK], form_id, each)).items():
                     seen[kind, bare].append(seconds)
         return seen
     finally:
-        intake.SLOT_SECONDS = slot
+        intake.SLOT_SECONDS, slots.UNEVEN_SECONDS = slot, uneven
         await runner.cleanup()
 
 
@@ -128,9 +129,11 @@ def _figures(seen: Seen) -> Iterator[Figure]:
             name = f"{kind}, bare" if bare else kind
             note = f"{median(mine) * 1e3:.1f} ms, unknown {median(theirs) * 1e3:.1f} ms"
             yield ratio(f"{name}: time of unknown", mine, theirs, "" if bare else RATIO_TARGET, note)
-            # Of all rounds together: of a dozen times alone chance makes 0.6.
-            guess = _guess(list(chain(*known)), list(chain(*unknown)))
-            yield figure(f"{name}: right guesses", [guess], "" if bare else GUESS_TARGET)
+            # Of all rounds together; chance is the deviation of that share where both kinds take equally long.
+            ones, others = list(chain(*known)), list(chain(*unknown))
+            chance = sqrt((len(ones) + len(others) + 1) / (12 * len(ones) * len(others)))
+            note = f"chance alone makes 0.50 to {0.5 + 2 * chance:.2f}"
+            yield figure(f"{name}: right guesses", [_guess(ones, others)], "" if bare else GUESS_TARGET, note)
     for kind in ("unknown", *KNOWN):
         shares = [_share(one, 2 * intake.SLOT_SECONDS) for one in seen[kind, False]]
         slowest = max(max(one) for one in seen[kind, True])

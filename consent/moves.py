@@ -233,7 +233,7 @@ def _linked(person: Person, change: Change, flags: Mapping[Subject, Flag], links
                 wishes.append(Wish(preference, "no"))
             elif before != "yes" and after == "yes" and change.personal and flag is not None and _by_link(flag):
                 wishes.append(Wish(preference, "yes"))
-        elif linked not in named and after != "yes" and _opens_channel(change, preference, flags):
+        elif linked not in named and after != "yes" and _opens_channel(change, preference, channel, flags):
             wishes.append(Wish(linked, "yes"))
     return wishes
 
@@ -242,8 +242,10 @@ def _by_link(flag: Flag) -> bool:
     return flag.state == "no" and flag.via == "link"
 
 
-def _opens_channel(change: Change, preference: Subject, flags: Mapping[Subject, Flag]) -> bool:
+def _opens_channel(change: Change, preference: Subject, channel: str, flags: Mapping[Subject, Flag]) -> bool:
     """Whether a yes to a linked preference turns its channel: by the person, staff, or on evidence; by no machine."""
+    if change.opens_only not in (None, channel):
+        return False
     said = any(wish.subject == preference and wish.to == "yes" for wish in change.wishes)
     took = (flag := flags.get(preference)) is not None and flag.change_id == change.change_id
     if not said or not took:

@@ -67,11 +67,9 @@ class _Case:
     def changes(self, of: Mapping[str, tuple[Wish, ...]], said: Sequence[Wish] = ()) -> list[Change]:
         """One change for each person, all of one act; what was `said` besides no effect of it touches.
 
-        Nor does it open another channel by a link: somebody typed one address, and speaks for no other.
+        It opens no other channel by a link: somebody typed one address, and speaks for no other.
         """
         change_id, evidence = new_id("chg"), evidence_of(self.form, self.sent)
-        others = {channel for channel in self.known.links.values() if channel != self.form.channel}
-        closed = tuple(Wish(Subject("channel", channel), "yes") for channel in sorted(others))
         return [
             Change(
                 profile_id=profile_id,
@@ -82,7 +80,8 @@ class _Case:
                 address_id=self.known.address_id,
                 received_at=self.sent.at,
                 evidence=evidence,
-                beside=(*(wish for wish in said if wish not in wishes), *closed),
+                beside=tuple(wish for wish in said if wish not in wishes),
+                opens_only=self.form.channel,
             )
             for profile_id, wishes in sorted(of.items())
         ]

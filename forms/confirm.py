@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from content.languages import Language
 from forms.desk import DESK, page, unknown_link, who_asks
 from forms.look import spoken
-from outbox import confirmations, heed, questions
+from outbox import confirmations, confirmed, heed, questions
 from outbox.confirmations import Question
 
 
@@ -49,7 +49,7 @@ async def do(request: web.Request) -> web.Response:
     how = who_asks(request, desk)
 
     async def work(conn: AsyncConnection) -> tuple[Question | None, heed.Heeded]:
-        return await confirmations.confirm(conn, confirmation_id, how, now=desk.clock())
+        return await confirmed.confirm(conn, confirmation_id, how, now=desk.clock())
 
     found, heeded = await desk.database.transact(work)
     await heeded.settled(desk.database)

@@ -19,7 +19,7 @@ from channels.values import Inbound
 from consent.states import Wish
 from content import languages, letters
 from inbox.identity import Sender
-from outbox import confirmations, questions
+from outbox import confirmations, confirmed, questions
 from outbox.confirmations import BY_TEXT, Question, Wanted
 from outbox.heed import Heeded
 from profiles.addresses import AddressBook
@@ -112,7 +112,7 @@ async def take_answers(conn: AsyncConnection, taken: Sequence[Taken], *, organis
         if question is None or not _answers(one.message, question):
             continue
         del waiting[address_id]
-        _, heeded = await confirmations.confirm(conn, question.id, _how(one), now=now)
+        _, heeded = await confirmed.confirm(conn, question.id, _how(one), now=now)
         one.answers = question.id
         one.change_id = heeded.lines[0].event.change_id if heeded.lines else None
         one.reply = replies.welcome(organisation=organisation)

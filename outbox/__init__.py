@@ -1,7 +1,8 @@
 """The door out, and the one door for a change of consent.
 
 Consent: `heed` (record a change and stop what is queued), `word` (a no that comes from an address), `confirmations`
-(what waits for one; `questions` asks for it), `undo` (an unsubscribing that is taken back), `interactions` (how a talk
+(what waits for one; `questions` asks for it, `confirmed`
+does it), `undo` (an unsubscribing that is taken back), `interactions` (how a talk
 with a customer ended, with one of the `dispositions`), `people` (what a changed address or a deleted profile means;
 `merges`), `asking`, `verdicts` (the verdict on one, and on deliveries).
 What is to be sent: `singles`, `resends`, `queue`.

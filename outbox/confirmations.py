@@ -3,14 +3,13 @@
 It stands apart from the states: until the link in the question is confirmed, by a POST, or the question by text is
 answered with a YES, nothing has changed. The token in the link names the question and nothing else; where the question
 has expired, it is asked for again. A no that was said since it was asked for takes it back: whoever, or whatever, comes
-upon the old link opens nothing with it.
+upon the old link opens nothing with it. `confirmed` does what was asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -19,18 +18,13 @@ from sqlalchemy import delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import EVERYTHING, Change, Flags, Subject, Wish, state_of
+from consent.states import EVERYTHING, Subject, Wish
 from content.letters import DAYS
-from outbox import heed, people
 from outbox.signed import Signed
-from profiles import links, records
-from profiles.addresses import Address
-from profiles.links import holders
-from profiles.merges import merged_into
+from profiles import links
 from store import bulk
-from store.engine import Raced
 from store.ids import new_id
-from store.locks import lock_addresses, lock_names, lock_people
+from store.locks import lock_addresses, lock_names
 from store.parts import among
 from store.tables import addresses, confirmations, consent_states, profile_addresses
 
@@ -273,158 +267,6 @@ async def _is_taken_back(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]
     )
     left = select(addresses.c.id).where(addresses.c.id == row.address_id, addresses.c.suppressed_at >= row.asked_at)
     return any([(await conn.execute(one.limit(1))).first() is not None for one in (said, left)])
-
-
-# --- answered ---------------------------------------------------------------------------------
-
-
-async def confirm(
-    conn: AsyncConnection, confirmation_id: str, how: Mapping[str, Any], *, now: datetime
-) -> tuple[Question | None, heed.Heeded]:
-    """Let what was asked for be so, unless the question is expired or it is so already; returns the question as it was.
-
-    It is so for everyone who has the address; nobody has it: somebody new gets it. `how`: what is known of whoever
-    confirms. Raises store.engine.Raced.
-    """
-    found = await find(conn, confirmation_id, now=now)
-    if found is None or not found.is_open:
-        return found, heed.Heeded()
-    people_ = await _whose(conn, found)
-    held = await lock_people(conn, people_, also=[found.address_id])
-    if await _whose(conn, found) != people_:
-        raise Raced("the address was given to somebody, or taken, before it was locked")
-    found = await find(conn, confirmation_id, now=now)  # a no may have come first
-    if found is None or found.is_expired:
-        return found, heed.Heeded()
-    address = None if people_ else await _nobodys(conn, found)
-    if (not people_ and address is None) or (found.details.replaces is not None and not await _is_known(conn, found)):
-        return None, heed.Heeded()
-    change_id = new_id("chg")
-    taken = await conn.execute(
-        update(confirmations)
-        .where(confirmations.c.id == found.id, confirmations.c.confirmed_at.is_(None))
-        .values(confirmed_at=now, change_id=change_id)
-    )
-    if taken.rowcount == 0:
-        raise Raced("it was confirmed meanwhile")
-    if address is not None:
-        people_ = [await _make(conn, address, found.details, now)]
-        changes = await _changes(conn, found, people_, how, change_id)
-        return found, await heed.record(conn, changes, now=now)
-    await _complete(conn, people_, found.details, now)
-    if found.details.replaces is not None:
-        return await _move(conn, found, people_[0], how, change_id, now)
-    changes = await _changes(conn, found, people_, how, change_id)
-    return found, await heed.record(conn, changes, now=now, held=held)
-
-
-async def _move(
-    conn: AsyncConnection, found: Question, profile_id: str, how: Mapping[str, Any], change_id: str, now: datetime
-) -> tuple[Question, heed.Heeded]:
-    """Let the address take the place of another of the person's; what they got there, they get here."""
-    old = found.details.replaces or ""
-    flags = (await reading.flags_of(conn, [profile_id]))[profile_id]
-    said = _carried(flags, old, found)
-    moved = await people.replace_address(conn, profile_id, old, found.address_id, now=now)
-    changes = await _changes(conn, replace(found, wishes=said), [profile_id], how, change_id)
-    heeded = await heed.record(conn, changes, now=now)
-    return found, heed.Heeded(heeded.lines, heeded.closed | moved.closed)
-
-
-def _carried(flags: Flags, old: str, found: Question) -> tuple[Wish, ...]:
-    """The yes that held at the old address, on the same terms, said anew from the new one: that is not covered yet."""
-    channel, everything = flags.get(Subject("channel", found.channel)), flags.get(EVERYTHING)
-    is_closed = everything is not None and everything.state == "no"
-    if channel is not None and channel.state == "yes" and (channel.opens or not is_closed):
-        return (Wish(Subject("channel", found.channel), "yes", channel.basis, channel.expires_at),)
-    own = flags.get(Subject("address", old))
-    is_shut = is_closed or (channel is not None and channel.state == "no")
-    if own is not None and own.state == "yes" and (own.opens or not is_shut):
-        return (Wish(Subject("address", found.address_id), "yes", own.basis, own.expires_at),)
-    return ()
-
-
-async def _whose(conn: AsyncConnection, found: Question) -> list[str]:
-    """Those it is about: everyone who has the address, or the one who asked, whoever that one has become."""
-    having = (await holders(conn, [found.address_id])).get(found.address_id, [])
-    if found.profile_id is None:
-        return having
-    for one in (found.profile_id, await merged_into(conn, found.profile_id)):
-        # Who has lost the address since is not who reads what goes there.
-        if one is not None and (one in having or (found.details.replaces and await records.exists(conn, one))):
-            return [one]
-    return []
-
-
-async def _changes(
-    conn: AsyncConnection, found: Question, ids: Sequence[str], how: Mapping[str, Any], change_id: str
-) -> list[Change]:
-    """One change for each person. A no to the very address would outlive the yes: this word comes from it."""
-    own = Subject("address", found.address_id)
-    opens = Wish(Subject("channel", found.channel), "yes") in found.wishes
-    flags = await reading.flags_of(conn, ids)
-    evidence = {**found.evidence, "confirmation_id": found.id, "asked_at": found.asked_at.isoformat()}
-    unsaid = await _unsaid(conn, found)
-    return [
-        Change(
-            profile_id=id_,
-            change_id=change_id,
-            wishes=(*found.wishes, *([Wish(own, "yes")] if opens and state_of(flags[id_], own) == "no" else [])),
-            source="confirmation",
-            actor="customer",
-            address_id=found.address_id,
-            evidence=evidence | {"confirmed": dict(how)},
-            beside=unsaid,
-        )
-        for id_ in ids
-    ]
-
-
-async def _unsaid(conn: AsyncConnection, found: Question) -> tuple[Wish, ...]:
-    """Other channels that a link would open: a question by text speaks of its own alone, and a YES opens no more."""
-    if found.channel not in BY_TEXT or found.form_id is None:
-        return ()
-    linked = await reading.linked_preferences(conn)
-    opened = {linked[one.subject.key] for one in found.wishes if one.to == "yes" and one.subject.key in linked}
-    return tuple(Wish(Subject("channel", one), "yes") for one in sorted(opened - {found.channel}))
-
-
-async def _nobodys(conn: AsyncConnection, found: Question) -> Address | None:
-    """The address that nobody has; None where it was forgotten with whoever had it, or the one it is about is gone."""
-    row = (await conn.execute(select(addresses).where(addresses.c.id == found.address_id))).one()
-    if row.value is None or found.profile_id is not None:
-        return None
-    return Address(row.channel, row.value, row.hash)
-
-
-async def _is_known(conn: AsyncConnection, found: Question) -> bool:
-    """Whether the address was not forgotten meanwhile, with somebody else who had it."""
-    return found.address_id in await links.by_ids(conn, [found.address_id])
-
-
-async def _make(conn: AsyncConnection, address: Address, kept: Details, now: datetime) -> str:
-    """A profile for somebody new."""
-    draft = people.Draft(
-        names=dict(kept.names) | {"locale": kept.locale},
-        attributes=kept.attributes,
-        tags=kept.tags,
-        addresses=[people.Wanted(address, primary=True)],
-    )
-    return await people.create(conn, draft, now=now)
-
-
-async def _complete(conn: AsyncConnection, ids: Sequence[str], kept: Details, now: datetime) -> None:
-    """Keep the details of people who are there already; the caller has locked them."""
-    await records.add_tags(conn, dict.fromkeys(ids, kept.tags))
-    for one in await records.read(conn, ids):
-        values: dict[str, Any] = {"locale": kept.locale} if kept.locale is not None and one.locale is None else {}
-        if len(ids) == 1:
-            values |= kept.names
-            # What is too large is left: it must not keep the answer itself from being kept.
-            with suppress(records.AttributesTooLarge):
-                values |= {"attributes": records.merged(one.attributes, kept.attributes)} if kept.attributes else {}
-        if values:
-            await records.change(conn, one.id, values, now=now)
 
 
 # --- forgotten --------------------------------------------------------------------------------
