@@ -67,9 +67,11 @@ _PAGE = "max-width:34em;margin:0 auto;padding:16px;font:16px/1.5 Arial,Helvetica
 _PRESS = "display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff"
 
 
-def question_by_text(speech: Language, channel: str, *, organisation: str) -> str:
-    """The text that asks for a YES to `channel`."""
+def question_by_text(speech: Language, channel: str, named: Sequence[str] = (), *, organisation: str) -> str:
+    """The text that asks for a YES to `channel`, and to the preferences that it names."""
     what, name = news(speech, channel), organisation.strip()
+    if named:
+        what = f"{what} ({'; '.join(named)})"
     if not name:
         return speech(_BY_TEXT_OF_NOBODY, what=what)
     return speech(_BY_TEXT, what=what, organisation=name)

@@ -74,9 +74,11 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
         comes[profile_id] |= dict.fromkeys(refused, "nothing")
     changing = {wish for of in comes.values() for wish, what in of.items() if what == "change"}
     if ignores:
-        wishes = tuple(wish for wish in wishes if wish not in changing)
         details = Details(tags=details.tags)
-        changing = set()
+    # A question by text names what it asks a yes to, and no answer that a YES to it would take back.
+    unasked = {wish for wish in changing if ignores or (wish.to == "no" and form.channel in BY_TEXT)}
+    wishes = tuple(wish for wish in wishes if wish not in unasked)
+    changing -= unasked
     new = {
         profile_id: found
         for profile_id, of in comes.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -16,6 +16,8 @@ from outbox import confirmations, queue
 from outbox.confirmations import BY_TEXT, GOOD_FOR, Wanted
 from outbox.queue import Notice
 from store.tables import preferences
+
+MOST_NAMED = 1000  # characters of preferences in a question by text; carriers take 1,600 of a whole text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +37,62 @@ async def ask(
 
     `to`: a profile that has the address. The caller holds the address row, and wakes the dispatcher after its commit.
     """
+    named: list[str] = []
+    if wanted.channel in BY_TEXT:
+        wanted, named = await _in_a_text(conn, wanted)
     [id_] = await confirmations.ask(conn, [wanted], now=now)
     if id_ is None:
         return None
+    content: dict[str, str]
+    if wanted.channel in BY_TEXT:
+        about = letters.question_by_text(asking.speech, wanted.channel, named, organisation=asking.organisation)
+        content = {"body": about}
+    else:
+        points = await in_words(conn, wanted.wishes, asking.speech)
+        content = letters.question(asking.speech, points, organisation=asking.organisation, link=asking.link(id_))
     notice = Notice(
         profile_id=to,
         address_id=wanted.address_id,
         channel=wanted.channel,
         connection=asking.connection,
-        content=await _content(conn, id_, wanted, asking),
+        content=content,
         not_after=now + GOOD_FOR,
     )
     await queue.add_notices(conn, [notice], now=now)
     return id_
 
 
-async def _content(conn: AsyncConnection, id_: str, wanted: Wanted, asking: Asking) -> dict[str, str]:
-    if wanted.channel in BY_TEXT:
-        body = letters.question_by_text(asking.speech, wanted.channel, organisation=asking.organisation)
-        return {"body": body}
-    points = await in_words(conn, wanted.wishes, asking.speech)
-    return letters.question(asking.speech, points, organisation=asking.organisation, link=asking.link(id_))
+async def _in_a_text(conn: AsyncConnection, wanted: Wanted) -> tuple[Wanted, list[str]]:
+    """The question without those preferences that a text cannot name, and the names of the others.
+
+    A YES says yes to what the text names and to nothing else.
+    """
+    texts = await _texts(conn, wanted.wishes)
+    named: list[str] = []
+    unnamed: set[Wish] = set()
+    for wish in wanted.wishes:
+        if wish.to != "yes" or wish.subject.kind != "preference":
+            continue
+        if (text := texts.get(wish.subject.key)) and sum(map(len, [*named, text])) <= MOST_NAMED:
+            named.append(text)
+        else:
+            unnamed.add(wish)
+    return replace(wanted, wishes=tuple(wish for wish in wanted.wishes if wish not in unnamed)), named
+
+
+async def _texts(conn: AsyncConnection, wishes: Sequence[Wish]) -> dict[str, str]:
+    """What customers read of the preferences, by their ids."""
+    ids = sorted({wish.subject.key for wish in wishes if wish.subject.kind == "preference"})
+    if not ids:
+        return {}
+    rows = await conn.execute(select(preferences.c.id, preferences.c.text).where(preferences.c.id.in_(ids)))
+    return {row.id: row.text for row in rows}
 
 
 async def in_words(conn: AsyncConnection, wishes: Sequence[Wish], speech: Language, *, to: str = "yes") -> list[str]:
     """What the wishes for a yes (or a no) come to, a line each: a preference as customers see it."""
     asked = [wish.subject for wish in wishes if wish.to == to]
-    ids = [subject.key for subject in asked if subject.kind == "preference"]
-    texts: dict[str, str] = {}
-    if ids:
-        rows = await conn.execute(select(preferences.c.id, preferences.c.text).where(preferences.c.id.in_(ids)))
-        texts = {row.id: row.text for row in rows}
+    texts = await _texts(conn, [wish for wish in wishes if wish.to == to])
     lines = [
         texts.get(subject.key, "") if subject.kind == "preference" else letters.news(speech, subject.key)
         for subject in asked

@@ -361,6 +361,14 @@ def test_what_a_change_names_itself_a_link_never_touches() -> None:
     assert (story["email"], story[DRAMA], story[OPERA]) == ("no", "yes", "no")
 
 
+def test_a_link_opens_no_other_channel_than_the_one_that_a_change_may_open() -> None:
+    for only, opened in ((None, "yes"), ("email", "yes"), ("sms", "not_asked")):
+        story = linked()
+        story.says({DRAMA: "yes"}, source="form", opens_only=only)
+        assert story["email"] == opened
+        assert story[DRAMA] == "yes"
+
+
 def test_a_link_never_sets_off_another() -> None:
     story = Story(links={DRAMA: "email", OPERA: "email"})
     story.says({DRAMA: "yes", OPERA: "yes"}, source="form")

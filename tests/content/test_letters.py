@@ -50,6 +50,11 @@ def test_every_word_of_it_is_translated() -> None:
     assert 'dir="rtl"' in found["html"]
 
 
+def test_a_question_by_text_names_the_preferences_that_a_yes_to_it_sets() -> None:
+    text = letters.question_by_text(language("en"), "sms", ["New plays", "Opera"], organisation="EXAMPLE")
+    assert text.startswith("EXAMPLE: reply YES to get news and offers by text message (New plays; Opera). ")
+
+
 @pytest.mark.parametrize("code", KNOWN)
 @pytest.mark.parametrize("channel", ["sms", "whatsapp"])
 @pytest.mark.parametrize("organisation", ["Example Theatre", ""])

@@ -55,8 +55,15 @@ def test_who_cannot_reply_is_told_the_link_once() -> None:
     assert with_notice(once, locale="de", link=LINK) == once
 
 
+def test_below_arabic_it_is_arabic_and_says_so_once() -> None:
+    once = with_notice("عروض جديدة", locale="ar-EG", link=None)
+    assert once == "عروض جديدة\nلإيقاف الرسائل يُرجى الرد بكلمة STOP."
+    assert with_notice(once, locale="ar", link=None) == once
+    assert with_notice("عروض جديدة", locale="ar", link=LINK) == f"عروض جديدة\nلإيقاف الرسائل: {LINK}"
+
+
 def test_no_notice_turns_a_gsm_text_into_unicode() -> None:
-    for locale in ("en", "fr", "es", "de", "pt", "it"):
+    for locale in ("en", "fr", "es", "de", "pt", "it", "ar"):
         for link in (None, "https://x"):
             text = with_notice("x" * 100, locale=locale, link=link)
             assert segments(text) == 1, (locale, text)

@@ -341,6 +341,37 @@ async def test_the_question_by_text_names_us_the_rates_and_the_way_out(gateway: 
     assert len(QUESTION) <= 160
 
 
+async def test_a_yes_by_text_sets_the_preferences_that_the_question_named_and_no_other(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    drama, opera = await box(gateway, "Drama"), await box(gateway, "Opera")
+    long = await box(gateway, "All", text="everything " * 90)
+    join = await form(gateway, "sms", confirm="double", preferences=[drama, long, opera])
+    answers = {drama["id"]: True, long["id"]: True, opera["id"]: True}
+    await send_in(gateway, join, ANAS_NUMBER, answers)
+    await eventually(lambda: _accepted(twilio, ANAS_NUMBER))
+    assert " by text message (I like Drama; I like Opera). " in twilio.log[-1].body
+    await gateway.text_in("YES", ANAS_NUMBER)
+    [ana] = await gateway.whose(f"sms:{ANAS_NUMBER}")
+    said = {name: one["state"] for name, one in (await gateway.profile(ana["id"]))["consent"]["preferences"].items()}
+    assert said == {"Drama": "yes", "Opera": "yes"}
+
+
+async def test_a_yes_by_text_takes_no_answer_back_that_the_question_does_not_name(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    drama = await box(gateway, "Drama")
+    ana = await gateway.person(f"sms:{ANAS_NUMBER}")
+    await gateway.say(ana["id"], preferences={"Drama": "yes"})
+    await send_in(
+        gateway, await form(gateway, "sms", confirm="double", preferences=[drama]), ANAS_NUMBER, {drama["id"]: False}
+    )
+    await eventually(lambda: _accepted(twilio, ANAS_NUMBER))
+    await gateway.text_in("YES", ANAS_NUMBER)
+    consent = (await gateway.profile(ana["id"]))["consent"]
+    assert (consent["channels"]["sms"]["state"], consent["preferences"]["Drama"]["state"]) == ("yes", "yes")
+
+
 async def test_a_question_in_doubt_is_settled_though_nobody_has_the_address(
     gateway: Gateway, twilio: TwilioStandIn
 ) -> None:

@@ -229,3 +229,10 @@ def test_a_submission_is_read_as_it_was_kept() -> None:
     sent = replace(SENT, untouched=("drama",), names={"first_name": "Ana"}, evidence={"page": "https://example.org"})
     assert read(spelled(sent)) == sent
     assert read(spelled(replace(sent, at=None))).at is None
+
+
+def test_a_question_by_text_takes_no_answer_back_since_it_names_none() -> None:
+    form, by_text = DOUBLE.model_copy(update={"channel": "sms"}), replace(SENT, channel="sms")
+    of = known(holder({"preference:opera": "yes"}))
+    assert decided(form, of, by_text).ask == (Wish(SMS, "yes"), Wish(DRAMA, "yes"))
+    assert decided(form, known(holder()), by_text).ask == (Wish(SMS, "yes"), Wish(DRAMA, "yes"), Wish(OPERA, "no"))
