@@ -3,8 +3,14 @@
 It is whole in itself: the words that were shown then stand in it, whatever has become of them since. One document for
 each person; a purpose for each subject, with everything that was said of it, the oldest first.
 
+    event_type    express | implied | soft_opt_in: on which basis it stood
     event_state   consent_given | consent_refused | consent_withdrawn | consent_unknown (back to not asked)
-    event_type    by which door it came: see consent.states.SOURCES
+    source        ours: by which door it came, see consent.states.SOURCES
+
+Of the standard's fields those stand in it that the gateway knows. Where data is stored and for how long, under which
+law and who else gets it, the privacy notice says, which the receipt names; the standard asks no more of a receipt than
+its id and that of its schema. The fields are taken from the guide of the Data Privacy Vocabularies group:
+https://w3id.org/dpv/guides/consent-27560 (terms of ISO 27560, EU GDPR and DPV).
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import history
 from consent.history import Filter, HistoryLine
+from consent.states import MACHINE
 from store.tables import preferences
 
 SCHEMA = "ISO/IEC TS 27560:2023"
@@ -103,6 +110,7 @@ def document(
                 "party_id": CONTROLLER,
                 "party_name": controller.name,
                 "party_role": "pii_controller",
+                "party_type": "organisation",
                 "party_address": controller.address or None,
                 "party_contact": controller.contact or None,
                 "party_url": controller.privacy_url or None,
@@ -137,7 +145,7 @@ def _purpose(
         "pii_information": [
             {
                 "pii_type": channel or "any",
-                "pii_attribute": show(channel, value) if channel is not None and value is not None else None,
+                "pii_attribute_id": show(channel, value) if channel is not None and value is not None else None,
             }
         ],
         "events": [_event(profile_id, line, is_whole) for line in said],
@@ -149,8 +157,9 @@ def _event(profile_id: str, line: HistoryLine, is_whole: bool) -> dict[str, Any]
     return {
         "event_id": line.id,
         "event_time": min(line.provider_at, line.at) if line.provider_at is not None else line.at,
-        "event_type": line.source,
+        "event_type": line.basis or ("implied" if line.source in MACHINE else "express"),
         "event_state": _state(line),
+        "source": line.source,
         "validity_duration": line.expires_at,
         "entity_id": profile_id if line.actor.endswith("customer") else CONTROLLER,
         "notice": {name: evidence[name] for name in _WORDS_OF_IT if evidence.get(name) is not None},

@@ -21,7 +21,7 @@ class Links(Shape):
 
 class ReceiptInformation(Shape):
     pii_type: str = Field(description="A channel, or `any`.")
-    pii_attribute: str | None = Field(description="The address, where it is about one.")
+    pii_attribute_id: str | None = Field(description="The address, where it is about one.")
 
 
 class ReceiptEvent(Shape):
@@ -29,8 +29,9 @@ class ReceiptEvent(Shape):
 
     event_id: str
     event_time: datetime
-    event_type: str = Field(description="By which door it came, as `source` in the history.")
+    event_type: str = Field(description="The basis: `express`, `implied` or `soft_opt_in`.")
     event_state: Literal["consent_given", "consent_refused", "consent_withdrawn", "consent_unknown"]
+    source: str = Field(description="By which door it came, as in the history.")
     validity_duration: datetime | None = Field(description="When a yes ends; null: it does not.")
     entity_id: str = Field(description="Whose act it was: the person's, or `organisation`.")
     notice: dict[str, Any] = Field(description="What was shown or said then, word for word.")
@@ -60,6 +61,7 @@ class ReceiptParty(Shape):
     party_id: str
     party_name: str
     party_role: Literal["pii_controller"]
+    party_type: Literal["organisation"]
     party_address: str | None
     party_contact: str | None
     party_url: str | None

@@ -500,10 +500,11 @@ async def test_the_receipt_is_theirs_to_keep_and_masked_there_and_whole_over_the
     by_purpose = {one["purpose"]: one for one in whole["pii_processing"]["purposes"]}
     events = by_purpose[DRAMA]["events"]
     assert [one["event_state"] for one in events] == ["consent_given", "consent_withdrawn"]
+    assert [(one["event_type"], one["source"]) for one in events] == [("express", "preference_centre")] * 2
     assert events[0]["notice"]["wording"][-1] == {"text": DRAMA, "ticked": True, "new": True}
     assert by_purpose["news and offers by sms at one address"]["events"][0]["notice"]["how"] == "by phone, to Maria"
     assert "Maria" not in got.body.decode()
-    numbers = [one["pii_attribute"] for p in whole["pii_processing"]["purposes"] for one in p["pii_information"]]
+    numbers = [one["pii_attribute_id"] for p in whole["pii_processing"]["purposes"] for one in p["pii_information"]]
     assert ANA in numbers
     assert ANA not in got.body.decode()
     assert "+1 ••• ••• •123" in got.body.decode()
