@@ -20,19 +20,21 @@ FIELDS = ("subject", "text", "html", "preheader", "from_name", "reply_to")
 MOST_SUBJECT_CHARS = 250
 _UNSUBSCRIBE = {
     "en": "Unsubscribe",
-    "fr": "Se désinscrire",
+    "fr": "Se désabonner",
     "es": "Darse de baja",
     "de": "Abmelden",
     "pt": "Cancelar a inscrição",
     "it": "Annulla l'iscrizione",
+    "ar": "إلغاء الاشتراك",
 }
 _PREFERENCES = {
     "en": "Choose what you get",
     "fr": "Choisir ce que vous recevez",
     "es": "Elegir lo que recibe",
-    "de": "Auswählen, was Sie bekommen",
+    "de": "Auswählen, was Sie erhalten",
     "pt": "Escolher o que recebe",
     "it": "Scegli cosa ricevere",
+    "ar": "اختيار ما يصلك",
 }
 # Controls, and what ends a line in some reader's eyes: a subject is one line, and no header follows it.
 _NOT_IN_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]+")
@@ -133,7 +135,8 @@ def _page(cleaned: markup.Cleaned, title: str, preheader: str | None) -> str:
 # Shown beside the subject in the list of mails, and nowhere else.
 _HIDDEN = '<div style="display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;mso-hide:all">{}</div>\n'
 _FOOTER = (
-    '<div lang="{}" style="margin:24px 16px;font:13px/1.5 Arial,Helvetica,sans-serif;color:#595959;text-align:center">'
+    '<div lang="{}" dir="auto" style="margin:24px 16px;font:13px/1.5 Arial,Helvetica,sans-serif;color:#595959;'
+    'text-align:center">'
 )
 
 

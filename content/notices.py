@@ -20,7 +20,7 @@ _REPLY = {
 }
 _LINK = {
     "en": "Opt out: {link}",
-    "fr": "Désinscription : {link}",
+    "fr": "Se désabonner : {link}",
     "es": "Darse de baja: {link}",
     "de": "Abmelden: {link}",
     "pt": "Cancelar: {link}",

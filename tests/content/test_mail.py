@@ -68,9 +68,10 @@ def test_what_the_content_says_itself_is_not_said_again() -> None:
     assert half.count(LINK) == 1
 
 
-@pytest.mark.parametrize(("locale", "word"), [("de", "Abmelden"), ("fr-CA", "Se désinscrire"), ("pt_BR", "Cancelar"),
-                                              ("es", "Darse de baja"), ("it", "Annulla"), ("ja", "Unsubscribe"),
-                                              ("x<y>", "Unsubscribe"), (None, "Unsubscribe")])  # fmt: skip
+@pytest.mark.parametrize(("locale", "word"), [("de", "Abmelden"), ("fr-CA", "Se désabonner"), ("pt_BR", "Cancelar"),
+                                              ("es", "Darse de baja"), ("it", "Annulla"), ("ar-EG", "إلغاء الاشتراك"),
+                                              ("ja", "Unsubscribe"), ("x<y>", "Unsubscribe"),
+                                              (None, "Unsubscribe")])  # fmt: skip
 def test_it_is_said_in_the_persons_language(locale: str | None, word: str) -> None:
     letter = finish(HTML, Below("Globe", ADDRESS, LINK, locale=locale))
     assert word in letter.text
