@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import phonenumbers
 from aiohttp import web
@@ -19,12 +19,11 @@ from forms.desk import DESK, Desk, page, unknown_link, who_asks
 from forms.entries import Entry, Typed
 from forms.look import spoken, text_of
 from forms.owner import Owner, owner_of
-from forms.posted import storable
+from forms.posted import Posted, fields_in, storable, whole_body
 from forms.texting import Texting
 from forms.wishes import origin_of
 from forms.work import MOST
 
-BODY_BYTES = 65_536
 _MOST_FIELDS = 200
 _MOST_OF_A_PAGE = 300  # characters of the embedding page's URL that are kept
 _MOST_OF_A_NONCE = 1000
@@ -77,19 +76,19 @@ async def ask(request: web.Request) -> web.Response:
 async def send(request: web.Request) -> web.Response:
     """Take what was typed. The answer is the same whoever has the address."""
     desk = request.app[DESK]
-    fields = fields_in(await read_body(request))
+    given = await read_form(request)
     sight = await look_at(request, request.match_info["id"])
     if sight is None or not sight.is_open or not sight.shown.is_typed:
         return closed(request, sight)
-    typed = typed_of(sight.shown, fields)
+    typed = typed_of(sight.shown, given)
     entry = read_entry(desk, sight, typed)
-    nonce = fields.get("nonce", [""])[0][:_MOST_OF_A_NONCE]
+    nonce = given.one("nonce")[:_MOST_OF_A_NONCE]
     if entry.address is None or entry.wrong:
         return shown_again(request, sight, typed, wrong=entry.wrong, nonce=nonce or nonce_for(desk, sight, None))
     admitted = await defence.admit(
         desk,
         request,
-        {name: values[0] for name, values in fields.items()},
+        given.firsts(),
         form_id=sight.form_id,
         version=sight.version,
         channel=sight.shown.channel,
@@ -103,7 +102,7 @@ async def send(request: web.Request) -> web.Response:
         nonce = admitted.nonce or nonce_for(desk, sight, None)
         return shown_again(request, sight, typed, note=admitted.why, nonce=nonce)
     as_shown = await _as_shown(request, sight, admitted.shown_version)
-    entry = read_entry(desk, as_shown, typed_of(as_shown.shown, fields))
+    entry = read_entry(desk, as_shown, typed_of(as_shown.shown, given))
     if entry.address is None or entry.wrong:  # of a version that asked for more
         return shown_again(request, sight, typed, note="changed", nonce=nonce_for(desk, sight, admitted.page_url))
     evidence = {**who_asks(request, desk), "page": admitted.page_url}
@@ -184,31 +183,22 @@ def submission(sight: Sight, entry: Entry, evidence: Mapping[str, Any], *, is_pr
     )
 
 
-async def read_body(request: web.Request) -> bytes:
-    """What is posted; raises web.HTTPRequestEntityTooLarge."""
-    body = await request.content.read(BODY_BYTES + 1)
-    while len(body) <= BODY_BYTES and (more := await request.content.read(BODY_BYTES + 1 - len(body))):
-        body += more
-    if len(body) > BODY_BYTES:
-        raise web.HTTPRequestEntityTooLarge(BODY_BYTES, len(body))
-    return body
-
-
-def fields_in(body: bytes) -> dict[str, list[str]]:
-    """The fields of a form that a browser posts; raises web.HTTPBadRequest."""
+async def read_form(request: web.Request) -> Posted:
+    """A form that a browser posts; raises web.HTTPRequestEntityTooLarge, web.HTTPBadRequest."""
+    text = (await whole_body(request)).decode("utf-8", "replace")
     try:
-        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        return fields_in(text, most=_MOST_FIELDS)
     except ValueError:
         raise web.HTTPBadRequest from None
 
 
-def typed_of(shown: Shown, fields: Mapping[str, Sequence[str]], ids: Mapping[str, str] | None = None) -> Typed:
+def typed_of(shown: Shown, given: Posted, ids: Mapping[str, str] | None = None) -> Typed:
     """What a browser posts. `ids`: the preferences by name, where they may be called so."""
     named = (ids or {}).get
     return Typed(
-        address=fields.get("address", [""])[0],
-        fields={name: fields[name][0] for name in shown.fields if name in fields},
-        ticked=frozenset(named(one, one) for one in fields.get("preference", ())),
+        address=given.one("address"),
+        fields={name: given.one(name) for name in shown.fields if given.has(name)},
+        ticked=frozenset(named(one, one) for one in given.all("preference")),
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
-from urllib.parse import parse_qs, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 from sqlalchemy import and_, select
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent.states import Subject, Wish
 from forms import spending
 from forms.desk import DESK, Desk, page, unknown_link, who_asks
+from forms.posted import begin_of_body, fields_in
 from outbox import heed, undo, word
 from outbox.optout_links import OptOut
 from outbox.word import Said
@@ -32,6 +33,7 @@ from store.locks import lock_names
 from store.tables import consent_events, consent_states, preferences, profile_addresses, profiles
 
 _BODY_BYTES = 16_384  # a button or RFC 8058's one field
+_MOST_FIELDS = 20
 _OFFERED_FOR = timedelta(hours=1)
 
 Act = Literal["topic", "everything", "undo"]
@@ -69,7 +71,7 @@ async def do(request: web.Request) -> web.Response:
     if found is None:
         return unknown_link(request)
     # Whatever else is posted, and however it breaks off, does not matter: a POST is a no.
-    body = await _begin_of_body(request)
+    body = await begin_of_body(request, _BODY_BYTES)
     if _is_one_click(body):
         await _stop(desk, Said(found.address_id, found.channel, "one_click", who_asks(request, desk)))
         return web.Response(text="Done\n")  # a mail program has asked: nobody reads it
@@ -131,14 +133,6 @@ async def _stop(desk: Desk, said: Said) -> None:
     await heed.settle(desk.database, await desk.database.transact(work))
 
 
-async def _begin_of_body(request: web.Request) -> bytes:
-    """What is posted, as far as it is of interest; it may come in pieces."""
-    body = b""
-    while len(body) < _BODY_BYTES and (piece := await request.content.read(_BODY_BYTES - len(body))):
-        body += piece
-    return body
-
-
 def _is_one_click(body: bytes) -> bool:
     """Whether a mail program posts for its user: one field, urlencoded or multipart (RFC 8058, 3.1 and 3.2)."""
     return any(b"List-Unsubscribe" in one and b"One-Click" in one for one in (body, unquote_to_bytes(body)))
@@ -147,10 +141,9 @@ def _is_one_click(body: bytes) -> bool:
 def _field(body: bytes, name: str) -> str:
     """A field of an urlencoded body; empty where it is not there, or nothing can be read."""
     try:
-        found = parse_qs(body.decode("ascii"), max_num_fields=20).get(name)
+        return fields_in(body.decode("ascii"), most=_MOST_FIELDS).one(name)
     except ValueError:
         return ""
-    return found[0] if found else ""
 
 
 # --- what the page offers then -----------------------------------------------------------------
@@ -160,7 +153,7 @@ async def then(request: web.Request) -> web.Response:
     """Only this topic, everything, or to take it back; once, and within the hour."""
     desk = request.app[DESK]
     now = desk.clock()
-    token = _field(await _begin_of_body(request), "act")
+    token = _field(await begin_of_body(request, _BODY_BYTES), "act")
     offer = _read(desk, token, now=now)
     if offer is None or offer.act == "press":
         return page(request, "offer_over.html", status=410)

@@ -126,7 +126,7 @@ def _allowed(origin: str) -> dict[str, str]:
 
 
 async def _from_script(request: web.Request, sight: Sight) -> web.Response:
-    body = parse_body(await optin.read_body(request), SubmissionIn)
+    body = parse_body(await posted.whole_body(request), SubmissionIn)
     sight = _open(sight)
     entry = await _entry(request, sight, body)
     page_url = optin.page_of(body.page or str(request.headers.get("Referer", "")))
@@ -138,18 +138,17 @@ async def _from_script(request: web.Request, sight: Sight) -> web.Response:
 
 async def _from_html(request: web.Request, sight: Sight) -> web.Response:
     """An ordinary form of the site's: its reader sees our pages from here on."""
-    fields = optin.fields_in(await optin.read_body(request))
+    fields = await optin.read_form(request)
     if not sight.is_open or not sight.shown.is_typed:
         return optin.closed(request, sight)
     async with request.app[DESK].database.read() as conn:
-        ids = await preferences.by_names(conn, [posted.storable(name) for name in fields.get("preference", ())])
+        ids = await preferences.by_names(conn, [posted.storable(name) for name in fields.all("preference")])
     typed = optin.typed_of(sight.shown, fields, ids)
     entry = optin.read_entry(request.app[DESK], sight, typed)
     page_url = optin.page_of(request.headers.get("Referer", ""))
     why: str | None = None
     if entry.address is not None and not entry.wrong:
-        given = {name: values[0] for name, values in fields.items()}
-        why = await _take(request, sight, entry, given, page_url)
+        why = await _take(request, sight, entry, fields.firsts(), page_url)
         if why is None:
             wants_page = "text/html" in request.headers.get("Accept", "")
             return optin.thanks(request, sight) if wants_page else answer(_ACCEPTED, status=202)
