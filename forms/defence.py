@@ -10,9 +10,6 @@ None of it looks at who is known here: the statements of an answer are the same 
 from __future__ import annotations
 
 import hmac
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as BadBase64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,9 +65,7 @@ class _Nonce:
 def hand_out(desk: Desk, form_id: str, version: int, *, page_url: str | None, at: datetime) -> str:
     """The nonce of a page that is shown now."""
     page = page_url and page_url.encode("utf-8", "replace")[:_MOST_OF_A_PAGE].decode("utf-8", "ignore")
-    said = ["form", form_id, version, int(at.timestamp() * 1000), token_urlsafe(9), page]
-    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
-    return desk.signed.sign(urlsafe_b64encode(text.encode()).decode())
+    return desk.signed.sign_list(["form", form_id, version, int(at.timestamp() * 1000), token_urlsafe(9), page])
 
 
 def ask_for_work(desk: Desk, form_id: str, nonce: str, *, at: datetime) -> str:
@@ -129,15 +124,10 @@ async def admit(
 
 def _read(desk: Desk, token: str) -> _Nonce | None:
     """What the nonce says; None for what is none of ours."""
-    text = desk.signed.read(token)
-    if text is None:
+    said = desk.signed.read_list(token)
+    if said is None or said[0] != "form":  # signed for something else
         return None
-    try:
-        kind, form_id, version, made, _, page_url = json.loads(urlsafe_b64decode(text))
-    except (BadBase64, ValueError):  # signed for something else
-        return None
-    if kind != "form":
-        return None
+    _, form_id, version, made, _, page_url = said
     return _Nonce(form_id, version, datetime.fromtimestamp(made / 1000, UTC), page_url)
 
 

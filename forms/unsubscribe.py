@@ -9,8 +9,6 @@ nobody can say yes with a link that came in a message.
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -201,22 +199,15 @@ class _Offer:
 
 def _signed(desk: Desk, act: Act | Literal["press"], change_id: str, of: OptOut) -> str:
     until = int((desk.clock() + _OFFERED_FOR).timestamp())
-    text = json.dumps(["unsubscribe", act, change_id, until, *of], separators=(",", ":"))
-    return desk.signed.sign(urlsafe_b64encode(text.encode()).decode())
+    return desk.signed.sign_list(["unsubscribe", act, change_id, until, *of])
 
 
 def _read(desk: Desk, token: str, *, now: datetime) -> _Offer | None:
     """What is offered; None for what we have not signed, and for what is over."""
-    text = desk.signed.read(token)
-    if text is None:
+    said = desk.signed.read_list(token)
+    if said is None or said[0] != "unsubscribe":  # signed for something else
         return None
-    try:
-        kind, *rest = json.loads(urlsafe_b64decode(text))
-    except ValueError:  # signed for something else
-        return None
-    if kind != "unsubscribe":
-        return None
-    act, change_id, until, *of = rest
+    _, act, change_id, until, *of = said
     return _Offer(act, change_id, OptOut(*of)) if now <= datetime.fromtimestamp(until, UTC) else None
 
 

@@ -7,15 +7,11 @@ who is signed in there. One that was sent to a phone proves nothing of a mailbox
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 from urllib.parse import quote
-
-from itsdangerous.encoding import base64_decode, base64_encode
-from itsdangerous.exc import BadData
 
 from outbox.signed import Signed
 
@@ -68,17 +64,14 @@ class ManageLinks:
         parts = [opened.profile_id, opened.address_id, opened.way, made, opened.embed_origin, opened.form_id]
         while parts[-1] is None:
             parts.pop()
-        return self._signed.sign(base64_encode(json.dumps(parts, separators=(",", ":"))).decode())
+        return self._signed.sign_list(parts)
 
     def read(self, token: str) -> Opened | None:
         """What it opens, however old; None for what we have not signed."""
-        text = self._signed.read(token)
-        if text is None:
+        said = self._signed.read_list(token)
+        if said is None:
             return None
-        try:
-            profile_id, address_id, way, made, *rest = json.loads(base64_decode(text))
-        except (BadData, ValueError):
-            return None
+        profile_id, address_id, way, made, *rest = said
         if way not in get_args(Way):
             return None
         return Opened(profile_id, address_id, way, datetime.fromtimestamp(made, UTC), *rest)
