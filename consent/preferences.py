@@ -168,6 +168,12 @@ async def names_of(conn: AsyncConnection, ids: Collection[str]) -> dict[str, str
     return {row.id: row.name for row in rows}
 
 
+async def text_of(conn: AsyncConnection, preference_id: str) -> str | None:
+    """The preference as customers see it."""
+    row = await conn.execute(select(preferences.c.text).where(preferences.c.id == preference_id))
+    return row.scalar_one_or_none()
+
+
 async def find(conn: AsyncConnection, preference_id: str) -> Preference | None:
     row = (await conn.execute(_whole().where(preferences.c.id == preference_id))).mappings().one_or_none()
     return Preference(**row) if row is not None else None

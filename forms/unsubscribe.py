@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
-from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent import preferences
 from consent.states import Subject, Wish
 from forms import spending
 from forms.desk import DESK, Desk, page, unknown_link, who_asks
@@ -26,9 +26,9 @@ from forms.posted import begin_of_body, fields_in
 from outbox import heed, undo, word
 from outbox.optout_links import OptOut
 from outbox.word import Said
+from profiles import records
 from store.ids import new_id
 from store.locks import lock_names
-from store.tables import consent_events, consent_states, preferences, profile_addresses, profiles
 
 _BODY_BYTES = 16_384  # a button or RFC 8058's one field
 _MOST_FIELDS = 20
@@ -92,7 +92,7 @@ async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str
 
     async def work(conn: AsyncConnection) -> tuple[str, frozenset[str]]:
         await lock_names(conn, [change_id])  # of two presses at once the second finds what the first has done
-        standing = await _standing(conn, change_id, found)
+        standing = await word.standing(conn, change_id, address_id=found.address_id, channel=found.channel)
         if standing:
             return change_id, standing
         chosen = change_id if standing is None else new_id("chg")
@@ -102,24 +102,6 @@ async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str
     chosen, closed = await desk.database.transact(work)
     await heed.settle(desk.database, closed)
     return chosen
-
-
-async def _standing(conn: AsyncConnection, change_id: str, found: OptOut) -> frozenset[str] | None:
-    """What the change has closed, where it is everybody's last word still; nothing where it is not; None: it is new."""
-    recorded = select(consent_events.c.id).where(consent_events.c.change_id == change_id).limit(1)
-    if (await conn.execute(recorded)).first() is None:
-        return None
-    has, theirs, state = profile_addresses, profile_addresses.alias(), consent_states.c
-    flag = and_(state.profile_id == has.c.profile_id, state.kind == "channel", state.key == found.channel)
-    rows = (
-        await conn.execute(
-            select(theirs.c.address_id, state.change_id)
-            .select_from(has.outerjoin(consent_states, flag).join(theirs, theirs.c.profile_id == has.c.profile_id))
-            .where(has.c.address_id == found.address_id)
-        )
-    ).all()
-    stands = all(row.change_id == change_id for row in rows)
-    return frozenset(row.address_id for row in rows) if stands else frozenset()
 
 
 async def _stop(desk: Desk, said: Said) -> None:
@@ -215,16 +197,8 @@ def _read(desk: Desk, token: str, *, now: datetime) -> _Offer | None:
 
 
 async def _locale(desk: Desk, found: OptOut) -> str | None:
-    """The language of whoever has the address; of several the first that has told."""
-    asked = (
-        select(profiles.c.locale)
-        .join(profile_addresses, profile_addresses.c.profile_id == profiles.c.id)
-        .where(profile_addresses.c.address_id == found.address_id, profiles.c.locale.is_not(None))
-        .order_by(profiles.c.id)
-        .limit(1)
-    )
     async with desk.database.read() as conn:
-        return (await conn.execute(asked)).scalar_one_or_none()
+        return await records.locale_at(conn, found.address_id)
 
 
 async def _text_of(desk: Desk, preference_id: str | None) -> str | None:
@@ -232,6 +206,4 @@ async def _text_of(desk: Desk, preference_id: str | None) -> str | None:
     if preference_id is None:
         return None
     async with desk.database.read() as conn:
-        return (
-            await conn.execute(select(preferences.c.text).where(preferences.c.id == preference_id))
-        ).scalar_one_or_none()
+        return await preferences.text_of(conn, preference_id)

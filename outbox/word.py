@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds
@@ -15,6 +16,7 @@ from outbox import heed
 from profiles.links import holders
 from store.engine import Raced
 from store.ids import new_id
+from store.tables import consent_events, consent_states, profile_addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,25 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         if any(not set(again.get(id_, ())) <= set(people.get(id_, ())) for id_ in ids):
             raise Raced("an address was given to somebody before it was locked")
     return heeded.closed
+
+
+async def standing(conn: AsyncConnection, change_id: str, *, address_id: str, channel: str) -> frozenset[str] | None:
+    """What such a change has closed, where it is everybody's last word on the channel still; nothing where it is not;
+    None where there is no such change."""
+    recorded = select(consent_events.c.id).where(consent_events.c.change_id == change_id).limit(1)
+    if (await conn.execute(recorded)).first() is None:
+        return None
+    has, theirs, state = profile_addresses, profile_addresses.alias(), consent_states.c
+    flag = and_(state.profile_id == has.c.profile_id, state.kind == "channel", state.key == channel)
+    rows = (
+        await conn.execute(
+            select(theirs.c.address_id, state.change_id)
+            .select_from(has.outerjoin(consent_states, flag).join(theirs, theirs.c.profile_id == has.c.profile_id))
+            .where(has.c.address_id == address_id)
+        )
+    ).all()
+    stands = all(row.change_id == change_id for row in rows)
+    return frozenset(row.address_id for row in rows) if stands else frozenset()
 
 
 def _channels(said: Said) -> Sequence[str]:

@@ -16,7 +16,7 @@ from profiles.links import Held, held_by
 from store import bulk
 from store.ids import new_id
 from store.parts import IDS, rows_by
-from store.tables import profile_tags, profiles
+from store.tables import profile_addresses, profile_tags, profiles
 from store.upsert import insert_missing
 
 NAMES = ("external_id", "first_name", "last_name", "locale", "timezone")
@@ -83,6 +83,18 @@ async def by_external_ids(conn: AsyncConnection, external_ids: Collection[str]) 
 async def exists(conn: AsyncConnection, profile_id: str) -> bool:
     row = await conn.execute(select(profiles.c.id).where(profiles.c.id == profile_id))
     return row.scalar_one_or_none() is not None
+
+
+async def locale_at(conn: AsyncConnection, address_id: str) -> str | None:
+    """The locale of whoever has the address; of several the first that has told."""
+    statement = (
+        select(profiles.c.locale)
+        .join(profile_addresses, profile_addresses.c.profile_id == profiles.c.id)
+        .where(profile_addresses.c.address_id == address_id, profiles.c.locale.is_not(None))
+        .order_by(profiles.c.id)
+        .limit(1)
+    )
+    return (await conn.execute(statement)).scalar_one_or_none()
 
 
 async def read(conn: AsyncConnection, profile_ids: Sequence[str]) -> list[Profile]:
