@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent.states import Subject
 from store.tables import addresses, consent_events, evidence, preferences
 
 
@@ -124,3 +125,25 @@ async def by_ids(conn: AsyncConnection, ids: Sequence[str]) -> list[HistoryLine]
     """These lines, the newest first."""
     statement = _lines().where(consent_events.c.id.in_(list(ids))).order_by(consent_events.c.seq.desc())
     return [HistoryLine(**row) for row in (await conn.execute(statement)).mappings()]
+
+
+async def last_line(conn: AsyncConnection, profile_id: str) -> int:
+    """The `seq` of the newest line of a profile; 0 where there is none."""
+    newest = select(func.coalesce(func.max(consent_events.c.seq), 0)).where(consent_events.c.profile_id == profile_id)
+    return int((await conn.execute(newest)).scalar_one())
+
+
+async def declined_since(conn: AsyncConnection, profile_id: str, seen: int) -> frozenset[Subject]:
+    """What the person, or anybody for them, has said no to since that line of their history."""
+    event = consent_events.c
+    rows = await conn.execute(
+        select(event.subject_kind, event.subject_key, event.address_id, event.with_address).where(
+            event.profile_id == profile_id, event.seq > seen, event.to_state == "no"
+        )
+    )
+    found: set[Subject] = set()
+    for row in rows:
+        found.add(Subject(row.subject_kind, row.subject_key))
+        if row.with_address and row.address_id is not None:
+            found.add(Subject("address", row.address_id))
+    return frozenset(found)

@@ -30,6 +30,14 @@ async def unpause(conn: AsyncConnection, profile_id: str, *, channel: str | None
     await conn.execute(delete(pauses).where(pauses.c.profile_id == profile_id, pauses.c.channel == (channel or "")))
 
 
+async def paused_until(conn: AsyncConnection, profile_id: str, *, now: datetime) -> datetime | None:
+    """The end of the person's pause on any channel; None where there is none, or it is over."""
+    until = select(pauses.c.until).where(
+        pauses.c.profile_id == profile_id, pauses.c.channel == "", pauses.c.until > now
+    )
+    return (await conn.execute(until)).scalar_one_or_none()
+
+
 async def carry_pauses(conn: AsyncConnection, gone: str, into: str) -> None:
     """Let a person's pauses be another's too; of two of one channel the longer. The caller has locked both."""
     longest = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds, reading, terms
+from consent import history, holds, reading, terms
 from consent.states import Change, Wish, state_of
 from content import letters, own_page
 from content.languages import Language
@@ -73,7 +73,7 @@ async def save(
     came = await _counted(conn, came, profile)
     page = await centre_state.read(conn, profile, came.speech, contexts, now=came.now)
     seen = _number(given.one("seen"))
-    newer = await centre_state.declined_since(conn, profile.id, seen)
+    newer = await history.declined_since(conn, profile.id, seen)
     unproved = centre_state.unproved_by(came.opened, profile)
     answers = boxes.decide(
         page.channels, page.groups, _sheet(given), is_fresh=came.is_fresh, newer=newer, unproved=unproved

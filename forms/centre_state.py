@@ -6,11 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds, questions, reading
-from consent.states import CHANNELS, EVERYTHING, Flags, Subject, state_of
+from consent import history, holds, questions, reading
+from consent.states import CHANNELS, EVERYTHING, Flags, state_of
 from content.languages import Language
 from content.own_page import CHANNELS as TEXTS
 from content.own_page import channel_text
@@ -21,7 +20,6 @@ from profiles import records
 from profiles.masking import masked
 from profiles.merges import merged_into
 from profiles.records import Profile
-from store.tables import consent_events, pauses
 
 _ORDER = sorted(CHANNELS, key=list(TEXTS).index)
 
@@ -72,8 +70,8 @@ async def read(
         tuple(boxes.channels_of(having, flags, texts, _ORDER, now)),
         await _groups(conn, profile.id, flags, contexts, now),
         is_closed=state_of(flags, EVERYTHING) == "no",
-        paused_until=await _paused(conn, profile.id, now),
-        seen=await _last_line(conn, profile.id),
+        paused_until=await holds.paused_until(conn, profile.id, now=now),
+        seen=await history.last_line(conn, profile.id),
     )
 
 
@@ -105,33 +103,6 @@ async def _groups(
         )
         for one in sections
     )
-
-
-async def _paused(conn: AsyncConnection, profile_id: str, now: datetime) -> datetime | None:
-    pause = pauses.c
-    until = select(pause.until).where(pause.profile_id == profile_id, pause.channel == "", pause.until > now)
-    return (await conn.execute(until)).scalar_one_or_none()
-
-
-async def _last_line(conn: AsyncConnection, profile_id: str) -> int:
-    last = select(func.coalesce(func.max(consent_events.c.seq), 0)).where(consent_events.c.profile_id == profile_id)
-    return int((await conn.execute(last)).scalar_one())
-
-
-async def declined_since(conn: AsyncConnection, profile_id: str, seen: int) -> frozenset[Subject]:
-    """What the person, or anybody for them, has said no to since that line of their history."""
-    event = consent_events.c
-    rows = await conn.execute(
-        select(event.subject_kind, event.subject_key, event.address_id, event.with_address).where(
-            event.profile_id == profile_id, event.seq > seen, event.to_state == "no"
-        )
-    )
-    found: set[Subject] = set()
-    for row in rows:
-        found.add(Subject(row.subject_kind, row.subject_key))
-        if row.with_address and row.address_id is not None:
-            found.add(Subject("address", row.address_id))
-    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)
