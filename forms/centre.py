@@ -6,11 +6,11 @@ by a fresh link; else it is asked for at the address. GET changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -37,6 +37,8 @@ from store.locks import lock_profiles
 MOST_DAYS = 365  # of a pause
 _LINES = 20  # of the history, on a page
 _MOST_CONTEXTS = 20
+
+T = TypeVar("T")
 
 
 def mount(app: web.Application) -> None:
@@ -243,12 +245,19 @@ async def take(request: web.Request) -> web.Response:
     if isinstance(came, web.Response):
         return came
     given = await posted(request)
-    act = given.one("act")
-    if act == "fresh":
+    if given.one("act") == "fresh":
         return await _send_fresh(came)
     if not came.opened.is_open(came.now):
         return came.page("centre_too_old.html", status=410)
-    match act:
+    try:
+        return await _taken(came, given)
+    except _Gone:
+        return unknown_link(request)
+
+
+async def _taken(came: Visit, given: Posted) -> web.Response:
+    """Do what the person wants, and show what has become of it. Raises _Gone."""
+    match given.one("act"):
         case "save":
             return await _save(came, given)
         case "stop":
@@ -269,42 +278,38 @@ def _came(came: Visit) -> Came:
     return Came(came.desk, came.opened, came.speech, who_asks(came.request, came.desk), came.now)
 
 
-async def _again(came: Visit) -> Visit | web.Response:
-    """The visit, to what has become of the person."""
-    return await visit(came.request)
-
-
 async def _told(came: Visit, told: Told) -> web.Response:
-    after = await _again(came)
+    """The page of what has become of the person."""
+    after = await visit(came.request)
     return after if isinstance(after, web.Response) else await _shown(after, told)
-
-
-async def _held(conn: AsyncConnection, came: Visit) -> Profile:
-    """The person as they are, who stay so until the transaction ends. Raises Raced where they became another."""
-    await lock_profiles(conn, [came.profile.id])
-    profile = await centre_state.whose(conn, came.opened)
-    if profile is None:
-        raise _Gone
-    if profile.id != came.profile.id:
-        raise Raced("they became part of another before they were locked")
-    return profile
 
 
 class _Gone(Exception):
     """Nobody is there any more."""
 
 
+async def _carried_out(came: Visit, work: Callable[[AsyncConnection, Profile], Awaitable[T]]) -> T:
+    """Work on the person as they are, who stay so until the transaction ends. Raises _Gone."""
+
+    async def held(conn: AsyncConnection) -> T:
+        await lock_profiles(conn, [came.profile.id])
+        profile = await centre_state.whose(conn, came.opened)
+        if profile is None:
+            raise _Gone
+        if profile.id != came.profile.id:
+            raise Raced("they became part of another before they were locked")
+        return await work(conn, profile)
+
+    return await came.desk.database.transact(held)
+
+
 async def _save(came: Visit, given: Posted) -> web.Response:
     """Take all the boxes, and the details, as one change."""
 
-    async def work(conn: AsyncConnection) -> tuple[Saved, heed.Heeded]:
-        profile = await _held(conn, came)
+    async def work(conn: AsyncConnection, profile: Profile) -> tuple[Saved, heed.Heeded]:
         return await centre_save.save(conn, _came(came), profile, given, came.contexts)
 
-    try:
-        saved, heeded = await came.desk.database.transact(work)
-    except _Gone:
-        return unknown_link(came.request)
+    saved, heeded = await _carried_out(came, work)
     await heeded.settled(came.desk.database)
     if saved.asked is not None:
         came.desk.on_queued()
@@ -314,14 +319,10 @@ async def _save(came: Visit, given: Posted) -> web.Response:
 async def _decline(came: Visit, wishes: Sequence[Wish], done: str) -> web.Response:
     """A no to much at once; it counts whoever holds the link."""
 
-    async def work(conn: AsyncConnection) -> heed.Heeded:
-        profile = await _held(conn, came)
+    async def work(conn: AsyncConnection, profile: Profile) -> heed.Heeded:
         return await centre_save.decline(conn, _came(came), profile, wishes, {"button": done})
 
-    try:
-        heeded = await came.desk.database.transact(work)
-    except _Gone:
-        return unknown_link(came.request)
+    heeded = await _carried_out(came, work)
     await heeded.settled(came.desk.database)
     return await _told(came, Told(done=done))
 
@@ -332,19 +333,15 @@ async def _pause(came: Visit, text: str) -> web.Response:
     if until is None:
         return await _shown(came, Told(wrong="until", typed={"until": text[:20]}), status=422)
 
-    async def work(conn: AsyncConnection) -> heed.Heeded:
-        profile = await _held(conn, came)
-        now = (await centre_state.read(conn, profile, came.speech, (), now=came.now)).paused_until
+    async def work(conn: AsyncConnection, profile: Profile) -> heed.Heeded:
+        now = await holds.paused_until(conn, profile.id, now=came.now)
         end = until if now is None or came.is_fresh else max(now, until)
         await holds.pause(conn, profile.id, channel=None, until=end)
         ids = {one.address_id for one in profile.addresses}
         await heed.skip_queued(conn, ids, now=came.now)
         return heed.Heeded(closed=frozenset(ids))
 
-    try:
-        heeded = await came.desk.database.transact(work)
-    except _Gone:
-        return unknown_link(came.request)
+    heeded = await _carried_out(came, work)
     await heeded.settled(came.desk.database)
     return await _told(came, Told(done="paused"))
 
@@ -364,14 +361,10 @@ async def _resume(came: Visit) -> web.Response:
     if not came.is_fresh:
         return await _shown(came, Told(wrong="fresh"))
 
-    async def work(conn: AsyncConnection) -> None:
-        profile = await _held(conn, came)
+    async def work(conn: AsyncConnection, profile: Profile) -> None:
         await holds.unpause(conn, profile.id, channel=None)
 
-    try:
-        await came.desk.database.transact(work)
-    except _Gone:
-        return unknown_link(came.request)
+    await _carried_out(came, work)
     return await _told(came, Told(done="resumed"))
 
 
@@ -383,14 +376,10 @@ async def _move(came: Visit, old: str, new: str) -> web.Response:
     if address is None or not any(one.address_id == old and one.channel == "email" for one in came.profile.addresses):
         return await _shown(came, Told(wrong="address", typed={"new": new[:320]}), status=422)
 
-    async def work(conn: AsyncConnection) -> None:
-        profile = await _held(conn, came)
+    async def work(conn: AsyncConnection, profile: Profile) -> None:
         await centre_save.ask_to_move(conn, _came(came), profile, old, address)
 
-    try:
-        await came.desk.database.transact(work)
-    except _Gone:
-        return unknown_link(came.request)
+    await _carried_out(came, work)
     came.desk.on_queued()
     return await _told(came, Told(done="address", shown=masked("email", address.value)))
 
