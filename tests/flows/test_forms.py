@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from content.languages import KNOWN
-from gateway.api.forms import FormIn
+from gateway.api.form_wishes import FormIn
 from gateway.settings import Settings
 from outbox.manage_links import Opened
 from tests.flows.filling import PAGE, SITE, URLENCODED, WORDS, Seen, fill, look, make, preference, send, sent_in
