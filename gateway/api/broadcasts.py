@@ -15,7 +15,8 @@ from broadcasts.control import WrongState
 from broadcasts.records import Broadcast, Counts, Draft
 from consent import preferences, verdict
 from gateway import audit
-from gateway.api import audiences, broadcast_wishes, contents, shapes
+from gateway.api import audiences, broadcast_wishes, contents
+from gateway.api import broadcast_shapes as shapes
 from gateway.api.answers import Done, answer, listing
 from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.broadcast_wishes import BroadcastIn

@@ -9,7 +9,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import audit
-from gateway.api import shapes
+from gateway.api import message_shapes as shapes
 from gateway.api.answers import Done, listing
 from gateway.api.base import PAGE, Call, Query, Route
 from gateway.problems import Problem, not_found

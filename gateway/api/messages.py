@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import preferences
 from content import composition
 from gateway import audit
-from gateway.api import contents, routes, shapes
+from gateway.api import contents, routes
+from gateway.api import message_shapes as shapes
 from gateway.api.answers import Done, answer, listing
 from gateway.api.base import PAGE, Call, Query, Route, require_scope
 from gateway.api.bodies import Body, with_plus

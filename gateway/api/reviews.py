@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway import audit
-from gateway.api import shapes
+from gateway.api import review_shapes as shapes
 from gateway.api.answers import Done, answer, listing
 from gateway.api.base import PAGE, Call, Query, Route
 from gateway.api.bodies import Body

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
 from gateway import audit
-from gateway.api import shapes
+from gateway.api import rule_shapes as shapes
 from gateway.api.answers import Done, answer, listing
 from gateway.api.base import PAGE, Call, Route
 from gateway.api.bodies import Body, not_null
