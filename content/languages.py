@@ -72,6 +72,11 @@ class Language:
         return self.texts.gettext(text) % values if values else self.texts.gettext(text)
 
 
+def marked(text: str) -> str:
+    """The text as it is, marked for the catalogues where it is imported as `_`; a Language translates it."""
+    return text
+
+
 @cache
 def language(code: str) -> Language:
     """One of KNOWN; raises KeyError."""

@@ -10,13 +10,9 @@ from collections.abc import Sequence
 from html import escape
 
 from content.languages import Language
+from content.languages import marked as _
 
 DAYS = 7  # for which a question is good
-
-
-def _(text: str) -> str:
-    """Mark a text for the catalogues."""
-    return text
 
 
 NEWS = {
@@ -54,17 +50,11 @@ def question(speech: Language, wanted: Sequence[str], *, organisation: str, link
     points = "\n".join(f"- {one}" for one in wanted)
     text = f"{asked}\n\n{points}\n\n{speech(_DO)}\n{link}\n\n{end}\n"
     listed = "".join(f"<li>{escape(one)}</li>" for one in wanted)
-    html = (
-        f'<html lang="{speech.code}"><div dir="{speech.direction}" style="{_PAGE}">'
+    body = (
         f"<p>{escape(asked)}</p><ul>{listed}</ul><p>{escape(speech(_DO))}</p>"
-        f'<p><a href="{escape(link)}" style="{_PRESS}">{escape(speech(_BUTTON))}</a></p>'
-        f'<p style="color:#595959">{escape(end)}</p></div></html>'
+        f'{button(link, speech(_BUTTON))}<p style="color:#595959">{escape(end)}</p>'
     )
-    return {"subject": subject, "text": text, "html": html}
-
-
-_PAGE = "max-width:34em;margin:0 auto;padding:16px;font:16px/1.5 Arial,Helvetica,sans-serif"
-_PRESS = "display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff"
+    return {"subject": subject, "text": text, "html": page(speech, body)}
 
 
 def question_by_text(speech: Language, channel: str, named: Sequence[str] = (), *, organisation: str) -> str:
@@ -75,3 +65,19 @@ def question_by_text(speech: Language, channel: str, named: Sequence[str] = (), 
     if not name:
         return speech(_BY_TEXT_OF_NOBODY, what=what)
     return speech(_BY_TEXT, what=what, organisation=name)
+
+
+# --- as HTML -----------------------------------------------------------------------------------
+
+_PAGE = "max-width:34em;margin:0 auto;padding:16px;font:16px/1.5 Arial,Helvetica,sans-serif"
+_PRESS = "display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff"
+
+
+def page(speech: Language, body: str) -> str:
+    """A letter around its body, which is HTML."""
+    return f'<html lang="{speech.code}"><div dir="{speech.direction}" style="{_PAGE}">{body}</div></html>'
+
+
+def button(link: str, words: str) -> str:
+    """A link that is to be pressed."""
+    return f'<p><a href="{escape(link)}" style="{_PRESS}">{escape(words)}</a></p>'

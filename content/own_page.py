@@ -9,12 +9,8 @@ from collections.abc import Sequence
 from html import escape
 
 from content.languages import Language
-
-
-def _(text: str) -> str:
-    """Mark a text for the catalogues."""
-    return text
-
+from content.languages import marked as _
+from content.letters import button, page
 
 CHANNELS = {
     "email": _("News and offers by e-mail"),
@@ -58,13 +54,10 @@ def fresh_link(speech: Language, links: Sequence[tuple[str, str]], *, organisati
     several = [speech(_FRESH_SEVERAL)] if len(links) > 1 else []
     plain = [f"{name}: {link}" if several and name else link for name, link in links]
     text = "\n\n".join([asked, *several, *plain, end]) + "\n"
-    button = speech(_FRESH_BUTTON)
-    pressed = [
-        f'<p><a href="{escape(link)}" style="{_PRESS}">{escape(words)}</a></p>'
-        for words, link in ((f"{button}: {name}" if several and name else button, link) for name, link in links)
-    ]
+    words = speech(_FRESH_BUTTON)
+    pressed = [button(link, f"{words}: {name}" if several and name else words) for name, link in links]
     body = "".join([*(f"<p>{escape(one)}</p>" for one in (asked, *several)), *pressed, f"<p>{escape(end)}</p>"])
-    return {"subject": speech(_FRESH, organisation=organisation), "text": text, "html": _page(speech, body)}
+    return {"subject": speech(_FRESH, organisation=organisation), "text": text, "html": page(speech, body)}
 
 
 def fresh_link_by_text(speech: Language, link: str, *, organisation: str) -> dict[str, str]:
@@ -92,13 +85,5 @@ def this_address(speech: Language) -> list[str]:
 def moving(speech: Language, *, organisation: str, contact: str) -> dict[str, str]:
     """The mail to an address that another one is to take the place of."""
     text = speech(_MOVING_TOLD, contact=contact) if contact else speech(_MOVING_TOLD_PLAINLY)
-    html = _page(speech, f"<p>{escape(text)}</p>")
+    html = page(speech, f"<p>{escape(text)}</p>")
     return {"subject": speech(_MOVING, organisation=organisation), "text": f"{text}\n", "html": html}
-
-
-_PRESS = "display:inline-block;padding:12px 20px;border-radius:6px;background:#1d4ed8;color:#ffffff"
-_FRAME = "max-width:34em;margin:0 auto;padding:16px;font:16px/1.5 Arial,Helvetica,sans-serif"
-
-
-def _page(speech: Language, body: str) -> str:
-    return f'<html lang="{speech.code}"><div dir="{speech.direction}" style="{_FRAME}">{body}</div></html>'
