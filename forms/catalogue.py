@@ -25,10 +25,19 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Box(Part):
-    """A preference on a form."""
+class OnForm(Part):
+    """A preference on a form, as it is wished and as it is shown."""
 
     id: str
+    required: bool = False
+    """Whether the form can be sent only with it."""
+    shown_as: Literal["box", "statement"] = "box"
+    """A statement has no box: the button is the yes."""
+
+
+class Box(OnForm):
+    """As it is shown."""
+
     text: str
     """As customers see it."""
     group: str | None = None
@@ -37,10 +46,6 @@ class Box(Part):
     """Whether it is preselected."""
     wished: bool | None = None
     """Whether the form itself says so; None: it is as the preference says."""
-    required: bool = False
-    """Whether the form can be sent only with it."""
-    shown_as: Literal["box", "statement"] = "box"
-    """A statement has no box: the button is the yes."""
     retired: bool = False
     """It, or its group, is inactive: it is not shown."""
 
@@ -63,8 +68,8 @@ class Looks(Part):
     """A PNG, JPEG or WebP as a data: URL, at most 12,000 characters; shown above the form."""
 
 
-class Shown(Part):
-    """One version of a form: all that it shows and does."""
+class Written(Part):
+    """What an operator writes of a form, and what is shown as it was written."""
 
     channel: Literal["sms", "whatsapp", "email"]
     connection: str | None = None
@@ -77,17 +82,12 @@ class Shown(Part):
     success_message: str | None = None
     redirect_url: str | None = None
     """Where it leads when it is sent; its origin is one of `allowed_origins`."""
-    confirm: Literal["none", "double"]
     fields: tuple[str, ...] = ()
     """`first_name`, `last_name`, or `attributes.NAME`."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """What stands above a field, by its name; without one its name in words."""
-    entry: Literal["typed", "text_us", "both"]
     keyword: str | None = None
     """What people text to us to opt in; None: the channel's opt-in rule."""
-    preferences: tuple[Box, ...] = ()
-    groups: tuple[Headline, ...] = ()
-    """Of its preferences, in their order."""
     tags: tuple[str, ...] = ()
     existing: Literal["update", "ignore"] = "update"
     allowed_origins: tuple[str, ...] = ()
@@ -96,9 +96,19 @@ class Shown(Part):
     proof_of_work: bool = False
     show_terms: bool = True
     """Whether terms and conditions are shown, where there are any."""
+    looks: Looks = Looks()
+
+
+class Shown(Written):
+    """One version of a form: all that it shows and does."""
+
+    confirm: Literal["none", "double"]
+    entry: Literal["typed", "text_us", "both"]
+    preferences: tuple[Box, ...] = ()
+    groups: tuple[Headline, ...] = ()
+    """Of its preferences, in their order."""
     terms_version: int | None = None
     """Of the terms that are shown; None: none are."""
-    looks: Looks = Looks()
 
     @property
     def boxes(self) -> list[Box]:

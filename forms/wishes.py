@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from forms.catalogue import Box, Looks, Part, Shown
+from forms.catalogue import Box, OnForm, Shown, Written
 from forms.colours import wrong_with
 
 MOST_ORIGINS = 20
@@ -17,41 +17,22 @@ MOST_BOXES = 50
 FIELDS = ("first_name", "last_name")
 _ATTRIBUTE = re.compile(r"attributes\.[A-Za-z][A-Za-z0-9_]{0,59}")
 _ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?")
+_ALIKE = (*Written.model_fields, "confirm", "entry")  # of a form as it is wished and as it is shown
 _USUAL_PORTS = {"https": "443", "http": "80"}
 
 
-class Asked(Part):
+class Asked(OnForm):
     """A preference on the form, as it is wished."""
 
-    id: str
     selected: bool | None = None
-    required: bool = False
-    shown_as: Literal["box", "statement"] = "box"
 
 
-class Wished(Part):
+class Wished(Written):
     """A form as it is wished; None: as is usual."""
 
-    channel: Literal["sms", "whatsapp", "email"]
-    connection: str | None = None
-    headline: str | None = None
-    confirmation_message: str
-    button_text: str
-    success_message: str | None = None
-    redirect_url: str | None = None
     confirm: Literal["none", "double"] | None = None
-    fields: tuple[str, ...] = ()
-    labels: Mapping[str, str] = {}
     entry: Literal["typed", "text_us", "both"] | None = None
-    keyword: str | None = None
     preferences: tuple[Asked, ...] = ()
-    tags: tuple[str, ...] = ()
-    existing: Literal["update", "ignore"] = "update"
-    allowed_origins: tuple[str, ...] = ()
-    language: str | None = None
-    proof_of_work: bool = False
-    show_terms: bool = True
-    looks: Looks = Looks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +53,10 @@ class BadForm(Exception):
 
 def wished_by(shown: Shown) -> dict[str, Any]:
     """A form as it is, as wishes: what somebody changes is put over them."""
-    found = {name: getattr(shown, name) for name in Wished.model_fields if name != "preferences"}
-    found["preferences"] = tuple(
+    asked = tuple(
         Asked(id=box.id, selected=box.wished, required=box.required, shown_as=box.shown_as) for box in shown.preferences
     )
-    return found
+    return {**{name: getattr(shown, name) for name in _ALIKE}, "preferences": asked}
 
 
 def settled(wished: Wished, *, has_number: bool) -> Shown:
@@ -90,7 +70,6 @@ def settled(wished: Wished, *, has_number: bool) -> Shown:
     given = wished.model_copy(update={"entry": entry, "confirm": confirm, "allowed_origins": origins})
     if wrongs := list(_wrongs(given, has_number)):
         raise BadForm(wrongs)
-    values = {name: getattr(given, name) for name in Wished.model_fields if name != "preferences"}
     boxes = [
         Box(
             id=one.id,
@@ -102,7 +81,7 @@ def settled(wished: Wished, *, has_number: bool) -> Shown:
         )
         for one in wished.preferences
     ]
-    return Shown(**values, preferences=tuple(boxes))
+    return Shown(**{name: getattr(given, name) for name in _ALIKE}, preferences=tuple(boxes))
 
 
 def _usual_entry(wished: Wished, has_number: bool) -> Literal["typed", "text_us"]:
