@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
@@ -15,13 +15,11 @@ from gateway.api import disposition_shapes as shapes
 from gateway.api.answers import Done, answer, listing_of_all
 from gateway.api.base import PAGE, Call, Route
 from gateway.api.bodies import Body, not_null
-from gateway.api.consent import Channel, StateName
+from gateway.api.consent import Channel, Name, StateName
 from gateway.api.preference_groups import Place
 from gateway.problems import invalid, not_found
 from outbox import dispositions
 from outbox.dispositions import Disposition, Turn
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class DispositionChangeIn(Body):

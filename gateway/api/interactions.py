@@ -16,7 +16,7 @@ from gateway.api import people
 from gateway.api.answers import Done, listing_in_parts
 from gateway.api.base import PAGE, Call, Route
 from gateway.api.bodies import Body, with_plus
-from gateway.api.consent import AgentName, Channel, Evidence, line_shown, not_of_the_future
+from gateway.api.consent import AgentName, Channel, Evidence, Name, line_shown, not_of_the_future
 from gateway.problems import invalid
 from outbox import dispositions, interactions
 from outbox.interactions import Interaction, Talk
@@ -29,7 +29,7 @@ from profiles.records import Profile
 class InteractionIn(Body):
     """A talk with a customer, and how it ended."""
 
-    disposition: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    disposition: Name
     """The name of the disposition, or its id."""
     channel: Channel
     """By which they were contacted, or contacted you."""

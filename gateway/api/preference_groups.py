@@ -16,19 +16,18 @@ from gateway.api import preference_shapes as shapes
 from gateway.api.answers import Done, answer, listing_of_all
 from gateway.api.base import PAGE, Call, Route
 from gateway.api.bodies import Body, not_null
+from gateway.api.consent import Name
 from gateway.api.renewing import renew_forms
 from gateway.problems import not_found
 
-Headline = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Place = Annotated[int, Field(ge=0, le=100_000)]
-Named = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class GroupIn(Body):
     """A group of preferences."""
 
-    headline: Headline
+    headline: Name
     """Shown above its preferences; no other group has it."""
     text: Text | None = None
     """Shown below the headline."""
@@ -41,7 +40,7 @@ class GroupIn(Body):
 class GroupPatch(Body):
     """What is absent stays; null empties."""
 
-    headline: Headline | None = None
+    headline: Name | None = None
     text: Text | None = None
     active: bool | None = None
     order: Place | None = None
@@ -50,7 +49,7 @@ class GroupPatch(Body):
 class GroupOrderIn(Body):
     """All groups, in the order they are to stand in."""
 
-    ids: Annotated[list[Named], Field(max_length=10_000)]
+    ids: Annotated[list[Name], Field(max_length=10_000)]
     """Each group once, by its id or its headline."""
 
 
