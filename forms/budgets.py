@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
+import structlog
 from sqlalchemy import case, delete, literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import budgets
 from store.types import UTCDateTime
 from store.upsert import insert_for
+
+log = structlog.get_logger("forms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +32,65 @@ class Budgets:
     numbers_per_form: int = 500  # a day
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    what: str  # for operators: an option of [forms], or a word like one
+    whose: str  # people and networks by a keyed hash
+    most: int
+    within: timedelta
+    is_told: bool = True  # to who meets it spent; not where that tells what others have typed
+
+    @property
+    def name(self) -> str:
+        return f"{self.what}:{self.whose}"
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A budget that is spent."""
+
+    budget: Budget
+    is_first: bool  # to find it so
+    wait_seconds: int  # until it is whole again
+
+
 async def spend(conn: AsyncConnection, name: str, *, most: int, within: timedelta, now: datetime) -> bool:
     """Count it; returns whether it was still within the budget. One statement, whatever comes of it."""
-    return await count(conn, name, within=within, now=now) <= most
+    times, _ = await _count(conn, name, within=within, now=now)
+    return times <= most
 
 
-async def count(conn: AsyncConnection, name: str, *, within: timedelta, now: datetime, more: int = 1) -> int:
-    """How often it was done, with what is counted now: `more`, which may be none. One statement.
+async def spend_all(
+    conn: AsyncConnection, wanted: Sequence[Budget], *, now: datetime, is_taken: bool = True
+) -> Over | None:
+    """Count it in each; returns the one that is spent, if any: of several one that is told, so that everybody is told.
 
-    A span begins with the first that is counted. `name`: of whom and what; people and networks by a keyed hash.
+    What is over one uses up none of those behind it, which others share; nothing is used up unless it `is_taken`. The
+    same statements whatever comes of it.
+    """
+    found: list[Over] = []
+    for budget in wanted:
+        more = int(is_taken and not found)
+        times, until = await _count(conn, budget.name, within=budget.within, now=now, more=more)
+        if times + 1 - more > budget.most:
+            is_first = bool(more) and times == budget.most + 1
+            found.append(Over(budget, is_first, math.ceil((until - now).total_seconds())))
+    return next((over for over in found if over.budget.is_told), found[0] if found else None)
+
+
+def note(over: Over) -> None:
+    """Let operators know of a budget that many share: once, and not for everybody who meets it spent."""
+    if over.is_first and over.budget.is_told:
+        log.warning("forms.budget_spent", why=over.budget.what)
+
+
+async def _count(
+    conn: AsyncConnection, name: str, *, within: timedelta, now: datetime, more: int = 1
+) -> tuple[int, datetime]:
+    """How often it was done, with what is counted now (`more`, which may be none), and when the span ends.
+
+    One statement. A span begins with the first that is counted. `name`: of whom and what; people and networks by a
+    keyed hash.
     """
     moment, end = literal(now, UTCDateTime()), literal(now + within, UTCDateTime())
     is_over = budgets.c.expires_at <= moment
@@ -47,9 +102,10 @@ async def count(conn: AsyncConnection, name: str, *, within: timedelta, now: dat
                 "count": case((is_over, more), else_=budgets.c.count + more),
                 "expires_at": case((is_over, end), else_=budgets.c.expires_at),
             },
-        ).returning(budgets.c.count)
+        ).returning(budgets.c.count, budgets.c.expires_at)
     )
-    return int(counted.scalar_one())
+    times, until = counted.one()
+    return times, until
 
 
 async def forget_old(conn: AsyncConnection, *, now: datetime) -> int:

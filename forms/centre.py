@@ -22,7 +22,7 @@ from consent.states import CHANNELS, EVERYTHING, Subject, Wish
 from content.languages import Language
 from forms import centre_save, centre_state, link_requests
 from forms.centre_save import Came, Saved
-from forms.desk import DESK, Desk, page, unknown_link, who_asks
+from forms.desk import DESK, Desk, come_again, page, unknown_link, who_asks
 from forms.look import spoken, text_of
 from forms.posted import Posted, posted
 from outbox import heed
@@ -387,5 +387,8 @@ async def _move(came: Visit, old: str, new: str) -> web.Response:
 async def _send_fresh(came: Visit) -> web.Response:
     """Send a fresh link to the address that this one was sent to."""
     if came.own_address is not None:
-        await link_requests.request_for(came.desk, came.request, came.opened.address_id or "", came.speech)
+        id_ = came.opened.address_id or ""
+        over = await link_requests.request_for(came.desk, came.request, id_, came.speech)
+        if over is not None:
+            return come_again(came.page("trouble.html", status=429), over.wait_seconds)
     return came.page("centre_sent.html")

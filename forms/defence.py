@@ -17,15 +17,13 @@ from secrets import token_urlsafe
 from typing import Literal
 
 import phonenumbers
-import structlog
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forms import budgets, spending, work
+from forms.budgets import Budget, Over
 from forms.desk import Desk
 from profiles.addresses import is_number, same_mailbox
-
-log = structlog.get_logger("forms")
 
 HONEYPOT = "website"  # nobody sees the field: who fills it in is none
 WORK = "work"  # the field of the solution
@@ -44,12 +42,15 @@ class Admitted:
 class Refused:
     """Why something was not let through.
 
-    `again`: too quick, too old, used already, or of another form: it is shown again. `quiet`: a machine, or too much:
-    it is answered as if it had been taken. `work`: the browser's part is missing.
+    `again`: too quick, too old, used already, or of another form: it is shown again. `quiet`: a machine, or too much
+    for one address: it is answered as if it had been taken. `work`: the browser's part is missing. `full`: `over` says
+    which budget that many share is spent.
     """
 
-    why: Literal["again", "quiet", "work"]
+    why: Literal["again", "quiet", "work", "full"]
+    reason: str  # for operators: honeypot, nonce, work, or the budget
     nonce: str = ""  # to show it again with, where the one that came was ours
+    over: Over | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,33 +90,48 @@ async def admit(
 
     A page of another site's has no nonce (`needs_nonce`). `address`: normalised.
     """
+    counted = _counted(desk, request, form_id, channel, address)
+    found = await _admitted(desk, fields, counted, form_id, version, proof_of_work, needs_nonce)
+    if isinstance(found, Refused):
+        desk.on_refused(found.reason)
+    return found
+
+
+async def _admitted(
+    desk: Desk,
+    fields: Mapping[str, str],
+    counted: Sequence[Budget],
+    form_id: str,
+    version: int,
+    proof_of_work: bool,
+    needs_nonce: bool,
+) -> Admitted | Refused:
     now = desk.clock()
     if fields.get(HONEYPOT):
-        return Refused("quiet")
+        return Refused("quiet", "honeypot")
     token, nonce = fields.get("nonce", ""), None
     if needs_nonce:
         nonce = _read(desk, token)
         if nonce is None or nonce.form_id != form_id:
-            return Refused("again")
+            return Refused("again", "nonce")
         if now - nonce.made_at < TOO_QUICK:
-            return Refused("again", token)  # which is old enough in a moment
+            return Refused("again", "nonce", token)  # which is old enough in a moment
         if now - nonce.made_at >= TOO_OLD:
-            return Refused("again", _renewed(desk, nonce, version, now))
+            return Refused("again", "nonce", _renewed(desk, nonce, version, now))
         if proof_of_work and not _has_worked(desk, fields.get(WORK, ""), form_id, token, now):
-            return Refused("work", token)
-    counted = _counted(desk, request, form_id, channel, address)
+            return Refused("work", "work", token)
 
-    async def take(conn: AsyncConnection) -> tuple[bool, _Over | None]:
+    async def take(conn: AsyncConnection) -> tuple[bool, Over | None]:
         fresh = nonce is None or await spending.spend(conn, token, until=nonce.made_at + TOO_OLD + _HOUR)
-        return fresh, await _count(conn, counted, now=now, is_taken=fresh)
+        return fresh, await budgets.spend_all(conn, counted, now=now, is_taken=fresh)
 
     fresh, over = await desk.database.transact(take, apart=True)
-    if nonce is not None and not fresh:
-        return Refused("again", _renewed(desk, nonce, version, now))
+    renewed = _renewed(desk, nonce, version, now) if nonce is not None else ""
+    if not fresh:
+        return Refused("again", "nonce", renewed)
     if over is not None:
-        if over.is_first:  # once, and not for every one that follows
-            log.warning("forms.budget_spent", why=over.what)
-        return Refused("quiet")
+        budgets.note(over)
+        return Refused("full" if over.budget.is_told else "quiet", over.budget.what, renewed, over)
     return Admitted(None, version) if nonce is None else Admitted(nonce.page_url, nonce.version)
 
 
@@ -146,51 +162,21 @@ def _has_worked(desk: Desk, solution: str, form_id: str, nonce: str, now: dateti
 # --- budgets -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Budget:
-    what: str  # as the configuration names it
-    whose: str
-    most: int
-    within: timedelta
-
-    @property
-    def name(self) -> str:
-        return f"{self.what}:{self.whose}"
-
-
-def _counted(desk: Desk, request: web.Request, form_id: str, channel: str, address: str) -> Sequence[_Budget]:
-    """The budgets that a post is of: what is over one of them uses up none of those behind it, which others share."""
+def _counted(desk: Desk, request: web.Request, form_id: str, channel: str, address: str) -> Sequence[Budget]:
+    """The budgets that a post is of, as the configuration names them; the narrow ones first."""
     most = desk.budgets
     found = [
-        _Budget("posts_per_network", network, most.posts_per_network, _HOUR)
+        Budget("posts_per_network", network, most.posts_per_network, _HOUR)
         for network in [budgets.network_of(desk.client(request), desk.book.key)]
         if network is not None
     ]
-    found.append(_Budget("posts_per_address", _keyed(desk, _canonical(channel, address)), most.posts_per_address, _DAY))
-    found.append(_Budget("posts_per_form", form_id, most.posts_per_form, _HOUR))
+    whose = _keyed(desk, _canonical(channel, address))  # anybody can type it, and so see what others have done
+    found.append(Budget("posts_per_address", whose, most.posts_per_address, _DAY, is_told=False))
+    found.append(Budget("posts_per_form", form_id, most.posts_per_form, _HOUR))
     if channel != "email":  # a text costs, and some numbers pay whoever has them texted
-        found.append(_Budget("numbers_per_country", _country(address), most.numbers_per_country, _DAY))
-        found.append(_Budget("numbers_per_form", form_id, most.numbers_per_form, _DAY))
+        found.append(Budget("numbers_per_country", _country(address), most.numbers_per_country, _DAY))
+        found.append(Budget("numbers_per_form", form_id, most.numbers_per_form, _DAY))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Over:
-    """A budget that is spent."""
-
-    what: str
-    is_first: bool  # to find it so
-
-
-async def _count(conn: AsyncConnection, counted: Sequence[_Budget], *, now: datetime, is_taken: bool) -> _Over | None:
-    """Count a post in each budget; returns the one that is spent. The same statements whatever comes of it."""
-    over = None
-    for budget in counted:
-        more = int(is_taken and over is None)
-        count = await budgets.count(conn, budget.name, within=budget.within, now=now, more=more)
-        if more and count > budget.most:
-            over = _Over(budget.what, count == budget.most + 1)
-    return over
 
 
 def _canonical(channel: str, address: str) -> str:

@@ -57,6 +57,7 @@ class Desk:
     signed: Signed  # what a page hands out and wants back: nonces, undos
     intake: Intake  # what is sent in by forms
     on_queued: Callable[[], None]  # something waits to be sent
+    on_refused: Callable[[str], None]  # something was not let through, and why, in a word for operators
 
     def carrier(self, channel: str, connection: str | None) -> Carrier | None:
         """The connection of a form, or the first of its channel; None where there is none any more."""
@@ -86,6 +87,12 @@ def page(request: web.Request, name: str, *wished: str | None, **values: Any) ->
         languages=other_languages(request),
         **values,
     )
+
+
+def come_again(response: web.Response, wait_seconds: int) -> web.Response:
+    """The answer, with when it is worth a try again."""
+    response.headers["Retry-After"] = str(wait_seconds)
+    return response
 
 
 def unknown_link(request: web.Request) -> web.Response:

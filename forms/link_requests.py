@@ -23,7 +23,8 @@ from consent import holds
 from content import languages, own_page
 from content.languages import Language
 from forms import budgets
-from forms.desk import DESK, Desk, page
+from forms.budgets import Budget, Over
+from forms.desk import DESK, Desk, come_again, page
 from forms.look import spoken
 from forms.posted import posted
 from forms.slots import slot_ends
@@ -93,7 +94,7 @@ def mount(app: web.Application) -> None:
 
 
 async def ask(request: web.Request) -> web.Response:
-    return page(request, "preferences_ask.html", wrong=False, typed="")
+    return page(request, "preferences_ask.html", wrong=None, typed="")
 
 
 async def take(request: web.Request) -> web.Response:
@@ -103,20 +104,23 @@ async def take(request: web.Request) -> web.Response:
     text = (await posted(request)).one("address").strip()[:_MOST_CHARS]
     found = _read(desk, text)
     if not found:
-        return page(request, "preferences_ask.html", status=422, wrong=True, typed=text)
-    await _request(request, desk, Asked(found, spoken(request)))
+        return page(request, "preferences_ask.html", status=422, wrong="address", typed=text)
+    over = await _request(request, desk, Asked(found, spoken(request)))
     await slot_ends(began, SLOT_SECONDS)
+    if over is not None:
+        shown = page(request, "preferences_ask.html", status=429, wrong="often", typed=text)
+        return come_again(shown, over.wait_seconds)
     return page(request, "preferences_sent.html")
 
 
-async def request_for(desk: Desk, request: web.Request, address_id: str, speech: Language) -> None:
-    """Ask for a link to an address that is known by its id, as from an older link."""
+async def request_for(desk: Desk, request: web.Request, address_id: str, speech: Language) -> Over | None:
+    """Ask for a link to an address that is known by its id, as from an older link; returns what is spent."""
     began = monotonic()
     async with desk.database.read() as conn:
         known = await links.by_ids(conn, [address_id])
-    if address_id in known:
-        await _request(request, desk, Asked((known[address_id],), speech))
+    over = await _request(request, desk, Asked((known[address_id],), speech)) if address_id in known else None
     await slot_ends(began, SLOT_SECONDS)
+    return over
 
 
 def _read(desk: Desk, text: str) -> tuple[Address, ...]:
@@ -128,24 +132,26 @@ def _read(desk: Desk, text: str) -> tuple[Address, ...]:
     return (found, *(one for one in desk.book.elsewhere(found) if one.channel == "whatsapp"))
 
 
-async def _request(request: web.Request, desk: Desk, asked: Asked) -> None:
-    """Count it, and let it be sent where it is not too many: the same statements for whoever it is."""
+async def _request(request: web.Request, desk: Desk, asked: Asked) -> Over | None:
+    """Count it, and let it be sent where it is not too many: the same statements for whoever it is.
+
+    Returns what is spent, where that may be told: not of an address, which anybody can type.
+    """
     now = desk.clock()
     mailbox = desk.book.same_as(asked.addresses[0])
     network = budgets.network_of(desk.client(request), desk.book.key)
-
-    async def count(conn: AsyncConnection) -> bool:
-        may = True
-        for name, most, within in (
-            *([(f"link:network:{network}", MOST_OF_A_NETWORK, _AN_HOUR)] if network is not None else []),
-            (f"link:once:{mailbox}", 1, ONCE_IN),
-            (f"link:day:{mailbox}", MOST_A_DAY, A_DAY),
-        ):
-            may &= await budgets.count(conn, name, within=within, now=now, more=int(may)) <= most
-        return may
-
-    if await desk.database.transact(count):
+    counted = (
+        *([Budget("links_per_network", network, MOST_OF_A_NETWORK, _AN_HOUR)] if network is not None else []),
+        Budget("links_at_once", mailbox, 1, ONCE_IN, is_told=False),
+        Budget("links_per_address", mailbox, MOST_A_DAY, A_DAY, is_told=False),
+    )
+    over = await desk.database.transact(lambda conn: budgets.spend_all(conn, counted, now=now))
+    if over is None:
         request.app[LETTERS].take(asked)
+        return None
+    budgets.note(over)
+    desk.on_refused(over.budget.what)
+    return over if over.budget.is_told else None
 
 
 # --- sent -------------------------------------------------------------------------------------

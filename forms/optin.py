@@ -15,7 +15,7 @@ from consent.terms import Terms
 from content.languages import Language
 from forms import catalogue, colours, defence, entries, intake, texting
 from forms.catalogue import Shown
-from forms.desk import DESK, Desk, page, unknown_link, who_asks
+from forms.desk import DESK, Desk, come_again, page, unknown_link, who_asks
 from forms.entries import Entry, Typed
 from forms.look import spoken, text_of
 from forms.owner import Owner, owner_of
@@ -99,8 +99,7 @@ async def send(request: web.Request) -> web.Response:
         if admitted.why == "quiet":
             await intake.seem_to_receive()
             return thanks(request, sight)
-        nonce = admitted.nonce or nonce_for(desk, sight, None)
-        return shown_again(request, sight, typed, note=admitted.why, nonce=nonce)
+        return refused(request, sight, typed, admitted)
     as_shown = await _as_shown(request, sight, admitted.shown_version)
     entry = read_entry(desk, as_shown, typed_of(as_shown.shown, given))
     if entry.address is None or entry.wrong:  # of a version that asked for more
@@ -270,6 +269,22 @@ def shown_again(
         texting=sight.texting,
         number=_spelled(sight.texting.number) if sight.texting is not None else None,
     )
+
+
+def refused(
+    request: web.Request,
+    sight: Sight,
+    typed: Typed,
+    why: defence.Refused,
+    *,
+    page_url: str | None = None,
+    action: str = "",
+) -> web.Response:
+    """The form with what was typed, and why it was not let through. `page_url`: that it stands on, if no nonce says."""
+    nonce = why.nonce or nonce_for(request.app[DESK], sight, page_url)
+    status = 429 if why.over is not None else 422
+    shown = shown_again(request, sight, typed, note=why.why, nonce=nonce, status=status, action=action)
+    return come_again(shown, why.over.wait_seconds) if why.over is not None else shown
 
 
 def thanks(request: web.Request, sight: Sight) -> web.Response:

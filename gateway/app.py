@@ -135,7 +135,7 @@ async def _parts(app: web.Application, settings_: Settings, clock: Clock) -> Asy
         async with open_session(CONCURRENCY * max(1, len(settings_.connections)), crash.point) as session:
             house = await open_house(database, settings_, session, clock, on_ended=metrics.ended)
             app[base.HOUSE] = house
-            app[DESK] = desk_for(house, peers.client_address)
+            app[DESK] = desk_for(house, peers.client_address, metrics.refused)
             app[link_requests.LETTERS] = letters = link_requests.Letters(app[DESK])
             app[ARRIVALS] = arrivals = Arrivals(house, metrics)
             app[scrape.WATCH] = await scrape.Watch.begin(house, metrics)

@@ -32,10 +32,15 @@ class Standing:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {
-            "RateLimit-Policy": f'"key";q={self.quota};w={WINDOW_SECONDS}',
-            "RateLimit": f'"key";r={self.left};t={self.whole_again_seconds}',
-        }
+        return headers("key", self.quota, WINDOW_SECONDS, left=self.left, whole_in=self.whole_again_seconds)
+
+
+def headers(policy: str, quota: int, window_seconds: int, *, left: int, whole_in: int) -> dict[str, str]:
+    """How a policy stands; `whole_in`: seconds."""
+    return {
+        "RateLimit-Policy": f'"{policy}";q={quota};w={window_seconds}',
+        "RateLimit": f'"{policy}";r={left};t={whole_in}',
+    }
 
 
 class Limit:

@@ -52,6 +52,7 @@ class Metrics:
         self._connections = gauge("http_connections", "Open connections of clients")
         self._closed = count("http_connections_closed_total", "Connections that we closed, and why", "why")
         self._inbound = count("inbound_messages_total", "Messages kept, repeats counted", "connection", "channel")
+        self._refused = count("forms_refused_total", "What forms and requests for links did not let through", "reason")
         self._consent = count("consent_changes_total", "What people said, by every door", "to", "subject", "source")
         self._attempts = count("attempts_total", "Attempts to send that ended here", "connection", "outcome")
         self._attempt_seconds = spread("attempt_seconds", "How long the provider took", "connection")
@@ -91,6 +92,10 @@ class Metrics:
         self._inbound.labels(connection, channel).inc(count)
 
     def ended(self, connection: str, outcome: Outcome | Abandoned, seconds: float) -> None:
+    def refused(self, reason: str) -> None:
+        """A form that was sent in, or a link that was asked for, was not let through."""
+        self._refused.labels(reason).inc()
+
         """An attempt ended."""
         self._ends(connection, type(outcome)).inc()
         if not isinstance(outcome, Abandoned):

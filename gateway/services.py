@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import partial
@@ -199,7 +199,7 @@ def office_for(
     )
 
 
-def desk_for(house: House, client: Client) -> Counter:
+def desk_for(house: House, client: Client, on_refused: Callable[[str], None]) -> Counter:
     """What the public pages need of the house."""
     settings = house.settings
     return Counter(
@@ -222,4 +222,5 @@ def desk_for(house: House, client: Client) -> Counter:
         controller=controller_of(settings.organisation),
         intake=house.intake,
         on_queued=house.dispatcher.wake,
+        on_refused=on_refused,
     )

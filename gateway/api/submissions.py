@@ -7,6 +7,7 @@ hidden field are as on our own page, and whatever the form says, the address its
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Annotated
 
 from aiohttp import web
@@ -16,9 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import preferences
 from content.languages import choose
 from forms import defence, entries, intake, optin, posted
+from forms.budgets import Over
+from forms.defence import Refused
 from forms.desk import DESK, who_asks
 from forms.entries import Entry, Typed
 from forms.optin import Sight
+from gateway import limits
 from gateway.api import form_shapes as shapes
 from gateway.api.answers import Done, answer
 from gateway.api.base import Call, Route
@@ -64,7 +68,8 @@ async def create(call: Call) -> web.Response:
 
     With a key it is your server that vouches for what the person did, and says where: `page`, `ip`, `user_agent`. A
     page of your own site may post without one, as JSON or as an ordinary form, where its origin is one of the form's
-    `allowed_origins`; then the address must confirm, whatever the form says. The answer is the same for everybody.
+    `allowed_origins`; then the address must confirm, whatever the form says. The answer is the same for everybody; what
+    is beyond the budget of the form, or of a network, is answered 429.
     """
     body = call.body(SubmissionIn)
     sight = _open(await optin.look_at(call.request, call.id))
@@ -122,7 +127,11 @@ async def from_site(request: web.Request) -> web.Response:
 
 
 def _allowed(origin: str) -> dict[str, str]:
-    return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": "Retry-After, RateLimit, RateLimit-Policy",
+        "Vary": "Origin",
+    }
 
 
 async def _from_script(request: web.Request, sight: Sight) -> web.Response:
@@ -130,9 +139,13 @@ async def _from_script(request: web.Request, sight: Sight) -> web.Response:
     sight = _open(sight)
     entry = await _entry(request, sight, body)
     page_url = optin.page_of(body.page or str(request.headers.get("Referer", "")))
-    why = await _take(request, _spoken(sight, body), entry, {defence.HONEYPOT: body.website or ""}, page_url)
-    if why is not None:
-        raise Problem(403, "form-refused", "The form was not taken in", _WHY)
+    refused = await _take(request, _spoken(sight, body), entry, {defence.HONEYPOT: body.website or ""}, page_url)
+    if refused is not None:
+        raise (
+            _too_many(refused.over)
+            if refused.over is not None
+            else Problem(403, "form-refused", "The form was not taken in", _WHY)
+        )
     return answer(_ACCEPTED, status=202)
 
 
@@ -146,15 +159,25 @@ async def _from_html(request: web.Request, sight: Sight) -> web.Response:
     typed = optin.typed_of(sight.shown, fields, ids)
     entry = optin.read_entry(request.app[DESK], sight, typed)
     page_url = optin.page_of(request.headers.get("Referer", ""))
-    why: str | None = None
-    if entry.address is not None and not entry.wrong:
-        why = await _take(request, sight, entry, fields.firsts(), page_url)
-        if why is None:
-            wants_page = "text/html" in request.headers.get("Accept", "")
-            return optin.thanks(request, sight) if wants_page else answer(_ACCEPTED, status=202)
-    nonce = optin.nonce_for(request.app[DESK], sight, page_url)
     action = f"../../../forms/{sight.form_id}"
-    return optin.shown_again(request, sight, typed, wrong=entry.wrong, note=why, nonce=nonce, action=action)
+    if entry.address is not None and not entry.wrong:
+        refused = await _take(request, sight, entry, fields.firsts(), page_url)
+        if refused is not None:
+            return optin.refused(request, sight, typed, refused, page_url=page_url, action=action)
+        wants_page = "text/html" in request.headers.get("Accept", "")
+        return optin.thanks(request, sight) if wants_page else answer(_ACCEPTED, status=202)
+    nonce = optin.nonce_for(request.app[DESK], sight, page_url)
+    return optin.shown_again(request, sight, typed, wrong=entry.wrong, nonce=nonce, action=action)
+
+
+def _too_many(over: Over) -> Problem:
+    budget, wait = over.budget, over.wait_seconds
+    standing = limits.headers(budget.what, budget.most, int(budget.within.total_seconds()), left=0, whole_in=wait)
+    hours = budget.within // timedelta(hours=1)
+    words = f"{budget.what} is spent: {budget.most:,} in {hours} h; {wait} s from now it is whole again"
+    return Problem(
+        429, "too-many-posts", "Too much is sent in just now", words, headers={"Retry-After": str(wait), **standing}
+    )
 
 
 _WHY = "show the form's own page in a frame: what it asks of a browser, no other page can do"
@@ -162,11 +185,12 @@ _WHY = "show the form's own page in a frame: what it asks of a browser, no other
 
 async def _take(
     request: web.Request, sight: Sight, entry: Entry, fields: dict[str, str], page_url: str | None
-) -> str | None:
-    """Take in what is right, once the defences have let it through; else why they have not."""
+) -> Refused | None:
+    """Take in what is right, once the defences have let it through; else why they have not, as far as that is told."""
     desk, shown = request.app[DESK], sight.shown
     if entry.address is None or shown.proof_of_work:
-        return "work"
+        desk.on_refused("work")
+        return Refused("work", "work")
     admitted = await defence.admit(
         desk,
         request,
@@ -178,9 +202,9 @@ async def _take(
         proof_of_work=False,
         needs_nonce=False,
     )
-    if isinstance(admitted, defence.Refused):
+    if isinstance(admitted, Refused):
         if admitted.why != "quiet":
-            return admitted.why
+            return admitted
         await intake.seem_to_receive()
         return None
     evidence = {**who_asks(request, desk), "page": page_url}

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import altcha
 
+from gateway.metrics import METRICS
 from gateway.settings import Settings
 from tests import canaries
 from tests.flows.running import Gateway, Got
@@ -63,6 +64,12 @@ async def press(gateway: Gateway, path: str, *, client: str | None = None, **fie
     canaries.plant(fields)
     headers = {"Content-Type": FORM} | ({"X-Forwarded-For": client} if client else {})
     return await gateway.send("POST", path, data=urlencode(fields).encode(), headers=headers)
+
+
+def refused(gateway: Gateway) -> dict[str, float]:
+    """By reason: how often something was not let through."""
+    found = [one for one in gateway.app[METRICS].registry.collect() if one.name == "optgate_forms_refused"]
+    return {sample.labels["reason"]: sample.value for one in found for sample in one.samples}
 
 
 async def send_in(gateway: Gateway, path: str, address: str, *, client: str | None = None, **fields: str) -> Got:

@@ -15,7 +15,7 @@ from forms import link_requests
 from gateway.settings import Forms, Settings
 from tests.flows import centre
 from tests.flows.centre import BOX, FORM, Centre, link, link_in, mail, mails, own, person, states, with_mail
-from tests.flows.posting import behind_a_proxy
+from tests.flows.posting import behind_a_proxy, refused
 from tests.flows.running import ANA, BEN, OURS, Gateway, eventually
 from tests.flows.test_intake import statements
 
@@ -825,12 +825,29 @@ async def test_all_who_share_a_mailbox_get_a_link_each_in_one_mail(gateway: Gate
         assert (await states(gateway, whose))["email"] == "no"
 
 
-async def test_a_network_asks_for_so_many_links_and_is_answered_alike_beyond(
+async def test_a_network_asks_for_so_many_links_and_is_told_so_beyond_whoever_is_known(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("forms.link_requests.MOST_OF_A_NETWORK", 3)
-    await person(gateway)
-    answers = [await ask(gateway, f"nobody{place}@example.net") for place in range(3)]
-    answers.append(await ask(gateway, BOX))
-    assert len(set(answers)) == 1
+    old = await own(gateway, await person(gateway), days=40)
+    for place in range(3):
+        assert (await ask(gateway, f"nobody{place}@example.net"))[0] == 200
+    headers = {**FORM, "X-Forwarded-For": "198.51.100.7"}
+    for path, name, typed in (
+        ("/preferences", "address", BOX),
+        ("/preferences", "address", "nobody@example.net"),
+        (old.path, "act", "fresh"),
+    ):
+        got = await gateway.send("POST", path, data=_posted([(name, typed)]), headers=headers)
+        page = got.body.decode()
+        assert (got.status, f'value="{typed}"' in page) == (429, name == "address")
+        assert "Too many requests just now. Please try again in a while." in page
+        assert 3500 <= int(got.headers["Retry-After"]) <= 3600
     assert await mails(gateway) == []
+    assert refused(gateway) == {"links_per_network": 3}
+
+
+async def test_too_many_links_to_one_address_are_counted_and_told_to_nobody(gateway: Gateway) -> None:
+    await person(gateway)
+    assert await ask(gateway, BOX) == await ask(gateway, BOX)
+    assert refused(gateway) == {"links_at_once": 1}

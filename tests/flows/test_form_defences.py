@@ -11,11 +11,12 @@ import structlog.testing
 from forms import defence
 from forms.desk import DESK, Desk
 from gateway.settings import Settings
-from tests.flows.posting import behind_a_proxy, challenge_in, form_of, nonce_in, opened, press, send_in, worked
+from tests.flows.posting import behind_a_proxy, challenge_in, form_of, nonce_in, opened, press, refused, send_in, worked
 from tests.flows.running import Gateway, eventually
 
 ANA = "ana@example.org"
-TAKEN, SHOWN_AGAIN = 200, 422
+TAKEN, SHOWN_AGAIN, FULL = 200, 422, 429
+SITE = "https://www.example.org"
 
 
 @pytest.fixture
@@ -134,12 +135,15 @@ async def test_a_form_may_have_the_browser_work(gateway: Gateway) -> None:
 
 
 async def let_through(gateway: Gateway, path: str, posts: Sequence[tuple[str, str]]) -> int:
-    """How many of these (address, client) are taken in; to who sends them all look taken."""
-    before = await taken(gateway)
+    """How many of these (address, client) are taken in; to who sends them all look taken, or are told to come again."""
+    before, told = await taken(gateway), 0
     for address, client in posts:
         got = await send_in(gateway, path, address, client=client)
-        assert (got.status, b"Thank you" in got.body) == (TAKEN, True)
-    return await taken(gateway) - before
+        told += got.status == FULL
+        assert (got.status, b"Thank you" in got.body) in ((TAKEN, True), (FULL, False))
+    found = await taken(gateway) - before
+    assert told in (0, len(posts) - found)
+    return found
 
 
 async def with_budgets(gateway: Gateway, **most: int) -> None:
@@ -201,6 +205,87 @@ async def test_a_budget_that_is_spent_is_told_once(gateway: Gateway) -> None:
         await let_through(gateway, path, [(f"p{n}@example.org", f"198.51.{n}.1") for n in range(4)])
     told = [line for line in lines if line["event"] == "forms.budget_spent"]
     assert [(line["why"], line["log_level"]) for line in told] == [("posts_per_form", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("channel", "budget", "hours"),
+    [
+        ("email", "posts_per_network", 1),
+        ("email", "posts_per_form", 1),
+        ("sms", "numbers_per_form", 24),
+        ("sms", "numbers_per_country", 24),
+    ],
+)
+async def test_who_meets_a_budget_of_many_spent_is_told_so_and_keeps_what_was_typed(
+    gateway: Gateway, channel: str, budget: str, hours: int
+) -> None:
+    await with_budgets(gateway, **{budget: 1})
+    path = await form_of(gateway, channel, entry="typed", fields=["first_name"])
+    first, second = ("ana@example.org", "ben@example.org") if channel == "email" else ("+14155550123", "+14155550124")
+    assert (await send_in(gateway, path, first, client="198.51.100.1")).status == TAKEN
+    got = await send_in(gateway, path, second, client="198.51.100.2", first_name="Benedict")
+    assert got.status == FULL
+    assert hours * 3600 - 60 <= int(got.headers["Retry-After"]) <= hours * 3600
+    page = got.body.decode()
+    assert "Too many requests just now. Please try again in a while." in page
+    assert f'value="{second}"' in page
+    assert 'value="Benedict"' in page
+    in_german = await send_in(gateway, f"{path}?lang=de", second, client="198.51.100.2")
+    assert (in_german.status, b"Too many" in in_german.body) == (FULL, False)
+    assert refused(gateway) == {budget: 2}
+    gateway.clock.advance(hours=hours)
+    if hours < 24:  # the page that was shown again is good still
+        again = await press(gateway, path, client="198.51.100.2", nonce=nonce_in(page), address=second)
+    else:
+        again = await send_in(gateway, path, second, client="198.51.100.2")
+    assert again.status == TAKEN
+
+
+async def test_the_budget_of_an_address_is_silent_and_counted(gateway: Gateway) -> None:
+    await with_budgets(gateway, posts_per_address=1)
+    path = await form_of(gateway)
+    got = [await send_in(gateway, path, ANA, client=f"198.51.{n}.1") for n in range(3)]
+    assert len({(one.status, len(one.body)) for one in got}) == 1
+    assert await taken(gateway) == 1
+    assert refused(gateway) == {"posts_per_address": 2}
+
+
+async def test_a_full_form_is_full_for_an_address_that_was_typed_too_often_as_well(gateway: Gateway) -> None:
+    """Else it would tell what others have typed."""
+    await with_budgets(gateway, posts_per_address=1, posts_per_form=2)
+    path = await form_of(gateway)
+    for address in (ANA, "ben@example.org"):
+        assert (await send_in(gateway, path, address, client="198.51.100.1")).status == TAKEN
+    for address in (ANA, "cleo@example.org"):
+        assert (await send_in(gateway, path, address, client="198.51.101.1")).status == FULL
+
+
+async def test_a_page_of_the_site_is_told_of_a_spent_budget_as_of_other_limits(gateway: Gateway) -> None:
+    await with_budgets(gateway, posts_per_form=1, posts_per_address=1)
+    path = await form_of(gateway, allowed_origins=[SITE])
+    url, headers = f"/v1{path}/submissions", {"Origin": SITE, "Content-Type": "application/json"}
+    posts = [b'{"address": "%s@example.org"}' % name for name in (b"ana", b"ben")]
+    taken_in, full = [await gateway.send("POST", url, data=one, headers=headers) for one in posts]
+    assert (taken_in.status, full.status) == (202, FULL)
+    assert full.json["type"].endswith("/too-many-posts")
+    assert 3500 <= int(full.headers["Retry-After"]) <= 3600
+    assert full.headers["RateLimit-Policy"] == '"posts_per_form";q=1;w=3600'
+    assert full.headers["RateLimit"].startswith('"posts_per_form";r=0;t=3')
+    assert full.headers["Access-Control-Allow-Origin"] == SITE
+    assert "Retry-After" in full.headers["Access-Control-Expose-Headers"]
+    plain = {"Origin": SITE, "Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+    page = await gateway.send("POST", url, data=b"address=ben%40example.org", headers=plain)
+    assert (page.status, b'value="ben@example.org"' in page.body) == (FULL, True)
+    assert int(page.headers["Retry-After"]) > 3500
+    assert refused(gateway) == {"posts_per_form": 2}
+
+
+async def test_whatever_is_not_let_through_is_counted_by_its_reason(gateway: Gateway) -> None:
+    path, worked_for = await form_of(gateway), await form_of(gateway, proof_of_work=True)
+    await press(gateway, path, address=ANA)
+    await send_in(gateway, path, ANA, **{defence.HONEYPOT: "https://cheap.example"})
+    await send_in(gateway, worked_for, ANA)
+    assert refused(gateway) == {"nonce": 1, "honeypot": 1, "work": 1}
 
 
 async def test_what_counts_no_longer_is_swept_away(gateway: Gateway) -> None:

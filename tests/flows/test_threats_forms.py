@@ -102,7 +102,7 @@ async def test_f3_nobody_makes_us_text_numbers_that_pay_them(gateway: Gateway, t
     await gateway.restart(forms=gateway.settings.forms.model_copy(update={"numbers_per_country": 3}))
     numbers = [f"+1415555{n:04}" for n in range(130, 138)]
     got = [await send_in(gateway, typed, number, client=f"203.0.{n}.1") for n, number in enumerate(numbers)]
-    assert len({(one.status, len(quiet(one))) for one in got}) == 1
+    assert [one.status for one in got] == [200] * 3 + [429] * 5
     assert len(await gateway.rows("submissions")) == 3
     assert len([row for row in await gateway.rows("deliveries") if row["class"] == "service"]) == 3
     gateway.clock.advance(hours=24)

@@ -15,6 +15,7 @@ from gateway.scopes import SCOPES
 from gateway.settings import Settings
 from tests.flows.away import Wire
 from tests.flows.conftest import gateway, settings, twilio  # noqa: F401 - fixtures
+from tests.flows.posting import form_of, press
 from tests.flows.running import ANA, BEN, CLEO, Gateway, eventually
 from tests.standins import twilio as answers
 from tests.standins.twilio import TwilioStandIn
@@ -227,6 +228,7 @@ async def test_every_label_is_a_word_of_the_house(gateway: Gateway, settings: Se
     await gateway.ask("GET", f"/v1/profiles/{ANA}?address=sms:{ANA}")
     await gateway.ask("POST", f"/webhooks/{ANA}", json={})
     await gateway.ask("PROPFIND", f"/{ANA}")
+    await press(gateway, await form_of(gateway), address="ana@example.org", website=ANA)
     gateway.clock.advance(seconds=60)
     patterns = {resource.canonical for resource in gateway.app.router.resources()}
     known = {
@@ -240,6 +242,7 @@ async def test_every_label_is_a_word_of_the_house(gateway: Gateway, settings: Se
         "source": {"keyword", "api", "provider", "one_click", "unsubscribe_link"},
         "outcome": {"accepted", "rejected", "not_sent", "in_doubt", "abandoned"},
         "why": {"idle", "slow_head", "slow_body", "slow_reader", "crowded"},
+        "reason": {"honeypot"},
         "group": {"inbox", "reports", "address_reports", "parked"},
         "loop": {"planner", "dispatcher", "settlement", "sweeper", "tidier", "reviews", "forwarder", "intake"},
     }
