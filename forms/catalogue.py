@@ -2,6 +2,9 @@
 
 A version holds the words that it shows, those of its preferences too: whoever edits a preference's text, a group's
 headline or the terms calls `renew`, which makes a new version of every form that shows them.
+
+Preferences are held before groups, and both before forms: else who edits a preference and renews the forms, and who
+edits a form and reads the preference's words, would wait for each other.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import terms
 from consent.terms import Terms
+from store import order
 from store.ids import new_id
 from store.tables import confirmations, form_versions, forms, preference_groups, preferences, submissions
 
@@ -151,8 +155,9 @@ class InUse(Exception):
 
 
 async def find(conn: AsyncConnection, form_id: str, *, lock: bool = False) -> Form | None:
-    """The form; `lock` keeps it as it is until the transaction ends."""
+    """The form; `lock` keeps it, and the words that it may show, as they are until the transaction ends."""
     if lock:
+        await hold_words(conn)
         await conn.execute(select(forms.c.id).where(forms.c.id == form_id).with_for_update())
     row = (await conn.execute(_with_version().where(forms.c.id == form_id))).one_or_none()
     return _form(row) if row is not None else None
@@ -203,11 +208,11 @@ def _form(row: Any) -> Form:
 async def create(
     conn: AsyncConnection, shown: Shown, *, description: str, active: bool = True, actor: str, now: datetime
 ) -> Form:
-    """A new form, its words those that its preferences have now."""
+    """A new form, its words those that its preferences have now; the caller holds them (`hold_words`)."""
     form_id = new_id("frm")
     row = {"id": form_id, "description": description, "channel": shown.channel, "active": active, "version": 1}
     await conn.execute(insert(forms), [{**row, "created_at": now, "updated_at": now}])
-    shown = worded(shown, await _words(conn, [shown]))
+    shown = worded(shown, await current_words(conn, _ids([shown])))
     await _add_version(conn, form_id, 1, shown, actor=actor, now=now)
     return Form(form_id, description, shown.channel, active, 1, shown, now, now)
 
@@ -226,7 +231,7 @@ async def change(
 
     It becomes a new version where something else is shown, or what is sent in leads to something else.
     """
-    shown = worded(shown, await _words(conn, [shown]))
+    shown = worded(shown, await current_words(conn, _ids([shown])))
     version = form.version
     if shown != form.shown:
         version += 1
@@ -251,14 +256,20 @@ async def remove(conn: AsyncConnection, form_id: str) -> None:
     await conn.execute(delete(forms).where(forms.c.id == form_id))
 
 
+async def hold_words(conn: AsyncConnection) -> None:
+    """Let nobody else change what a preference says until the transaction ends. Taken before all else."""
+    await order.still(conn, preferences)
+
+
 async def renew(conn: AsyncConnection, *, actor: str, now: datetime) -> list[str]:
     """After words have changed (a preference, a group, the terms): a new version of each form that shows them.
 
-    Returns the ids of those forms. One call makes one version each, however much has changed.
+    Returns the ids of those forms. One call makes one version each, however much has changed. The caller holds the
+    preference that it has changed (`preferences.hold`), or else the words (`hold_words`).
     """
     await conn.execute(select(forms.c.id).order_by(forms.c.id).with_for_update())
     found = await listed(conn)
-    words = await _words(conn, [form.shown for form in found])
+    words = await current_words(conn, _ids([form.shown for form in found]))
     renewed = [form.id for form in found if worded(form.shown, words) != form.shown]
     for form in found:
         if form.id in renewed:
@@ -287,15 +298,11 @@ class Words:
     terms_version: int | None
 
 
-async def current_words(conn: AsyncConnection, ids: Collection[str], *, lock: bool = False) -> Words:
-    """Those of these preferences and of the terms; `lock`: nobody changes the former until the transaction ends."""
-    preference = preferences.c
+async def current_words(conn: AsyncConnection, ids: Collection[str]) -> Words:
+    """Those of these preferences and of the terms."""
     rows: Iterable[Any] = ()
     if ids:
-        these = select(preference.id).where(preference.id.in_(sorted(ids))).order_by(preference.id)
-        if lock:
-            await conn.execute(these.with_for_update(read=True))
-        rows = await conn.execute(_worded_preferences().where(preference.id.in_(sorted(ids))))
+        rows = await conn.execute(_worded_preferences().where(preferences.c.id.in_(sorted(ids))))
     newest = await terms.newest(conn)
     return Words({row.id: row for row in rows}, newest.version if newest.texts else None)
 
@@ -313,8 +320,8 @@ def _worded_preferences() -> Select[Any]:
     ).outerjoin(preference_groups, group.id == preference.group_id)
 
 
-async def _words(conn: AsyncConnection, shown: Sequence[Shown]) -> Words:
-    return await current_words(conn, {box.id for one in shown for box in one.preferences}, lock=True)
+def _ids(shown: Sequence[Shown]) -> set[str]:
+    return {box.id for one in shown for box in one.preferences}
 
 
 def worded(shown: Shown, words: Words) -> Shown:

@@ -22,6 +22,15 @@ async def alone(conn: AsyncConnection, table: Table) -> None:
         await conn.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
+async def still(conn: AsyncConnection, table: Table) -> None:
+    """Let nobody write to the table until the transaction ends; others who want no more than that go on beside us.
+
+    Taken before all else that a writer of the table, who is `alone`, goes on to hold.
+    """
+    if conn.dialect.name == "postgresql":
+        await conn.execute(text(f"LOCK TABLE {table.name} IN SHARE MODE"))
+
+
 def checked(given: Sequence[str], known: Mapping[str, str]) -> list[str]:
     """The ids in the order given, each by its id or its name; `known` gives id → name. Raises BadOrder."""
     by_name = {name: id_ for id_, name in known.items()}

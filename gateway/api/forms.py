@@ -84,6 +84,7 @@ async def create(call: Call) -> web.Response:
     now = call.house.now()
 
     async def work(conn: AsyncConnection) -> Done:
+        await catalogue.hold_words(conn)
         shown = await settled(call, conn, Wished(**await wishes_of(conn, body)))
         form = await catalogue.create(
             conn, shown, description=body.description, active=body.active is not False, actor=call.actor, now=now

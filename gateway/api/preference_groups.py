@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import groups
 from consent.groups import Group
+from forms import catalogue
 from gateway import audit, uses
 from gateway.api import preference_shapes as shapes
 from gateway.api.answers import Done, answer, listing_of_all
@@ -101,6 +102,7 @@ async def patch(call: Call) -> web.Response:
     now = call.house.now()
 
     async def work(conn: AsyncConnection) -> Done:
+        await catalogue.hold_words(conn)
         found = await _require(conn, call.id)
         given = body.model_dump(include=body.model_fields_set)
         if given:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import terms
 from consent.terms import Version, Wording
+from forms import catalogue
 from gateway import audit
 from gateway.api import preference_shapes as shapes
 from gateway.api.answers import Done, answer
@@ -74,6 +75,7 @@ async def put(call: Call) -> web.Response:
     now = call.house.now()
 
     async def work(conn: AsyncConnection) -> Done:
+        await catalogue.hold_words(conn)
         before = await terms.newest(conn)
         version = await terms.put(conn, texts, actor=call.actor, now=now)
         if version.version != before.version:

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from content.languages import KNOWN
 from gateway.api.form_wishes import FormIn
@@ -227,6 +228,48 @@ async def test_boxes_stand_under_the_headlines_of_their_groups(gateway: Gateway)
         "Screen",
         "About the Screen",
         "Film, please",
+async def test_who_edits_forms_and_who_edits_what_they_show_never_wait_for_each_other_in_a_ring(
+    gateway: Gateway,
+) -> None:
+    """Of a deadlock PostgreSQL lets one go on after a second, and ends the other, which is run again."""
+    amiss: list[str] = []
+    event.listen(
+        gateway.house.database._writer.sync_engine,
+        "handle_error",
+        lambda met: amiss.append(str(met.original_exception)),
+    )
+    group = await gateway.api("POST", "/v1/preference-groups", json={"headline": "Stage"})
+    asked = [await preference(gateway, name, group="Stage") for name in ("Drama", "Opera", "Dance")]
+    shown = [{"name": one["name"]} for one in asked]
+    made = [await make(gateway, preferences=shown) for _ in range(4)]
+
+    async def edit(path: str, field: str) -> None:
+        for n in range(8):
+            await gateway.api(
+                "PATCH", path, json={field: f"{field} {n}"} | ({"order": n % 3} if "pref" in path else {})
+            )
+
+    async def word_terms() -> None:
+        for n in range(8):
+            await gateway.api("PUT", "/v1/settings/terms", json={"texts": {"en": {"text": f"Terms {n}"}}})
+
+    async def make_more() -> None:
+        for _ in range(4):
+            await make(gateway, preferences=shown)
+
+    await asyncio.gather(
+        *(edit(f"/v1/forms/{one['id']}", "button_text") for one in made),
+        *(edit(f"/v1/preferences/{one['id']}", "text") for one in asked),
+        edit(f"/v1/preference-groups/{group['id']}", "text"),
+        word_terms(),
+        make_more(),
+    )
+    assert [one for one in amiss if "deadlock" in one] == []
+    for form in (await gateway.api("GET", "/v1/forms"))["items"]:
+        assert {one["text"] for one in form["preferences"]} == {"text 7"}, "each shows the last words"
+        assert form["terms_version"] == 8
+
+
         "Stage",
         "About the Stage",
         "Drama, please",
