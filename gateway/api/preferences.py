@@ -27,7 +27,10 @@ from gateway.problems import not_found
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Description = Annotated[str, StringConstraints(max_length=2000)]
-Contexts = list[Annotated[str, StringConstraints(min_length=1, max_length=100)]]
+MOST_CONTEXTS = 100
+Contexts = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=100)]], Field(max_length=MOST_CONTEXTS)
+]
 
 
 class PreferenceIn(Body):

@@ -174,6 +174,29 @@ def test_the_languages_of_a_form_are_those_of_the_pages() -> None:
 # --- words that are not the form's own ----------------------------------------------------------
 
 
+async def test_a_form_that_is_sent_again_as_it_is_makes_no_version(gateway: Gateway) -> None:
+    await preference(gateway, "Drama", selected_by_default=True)
+    whole = {
+        "headline": "Be the first to know",
+        "success_message": "Thank you",
+        "confirm": "double",
+        "fields": ["first_name", "attributes.seat"],
+        "labels": {"attributes.seat": "Where you sit"},
+        "preferences": [{"name": "Drama", "required": True}],
+        "tags": ["web"],
+        "existing": "ignore",
+        "language": "en",
+        "looks": {"accent": "#8a1c3b", "corners": "sharp", "logo": logo("image/png", PNG)},
+        "allowed_origins": [SITE],
+        **WORDS,
+    }
+    made = await make(gateway, **whole)
+    for _ in range(3):
+        assert await gateway.api("PATCH", f"/v1/forms/{made['id']}", json=whole) == made
+    assert len(await versions_of(gateway, made["id"])) == 1
+    assert [one["action"] for one in await gateway.rows("audit") if one["target"] == made["id"]] == ["form.created"]
+
+
 async def versions_of(gateway: Gateway, form_id: str) -> list[dict[str, Any]]:
     return list(reversed((await gateway.api("GET", f"/v1/forms/{form_id}/versions"))["items"]))
 
@@ -205,29 +228,6 @@ async def test_other_words_of_a_preference_are_another_version_of_each_form_that
     assert lines == [[with_drama["id"]], [with_drama["id"]], [with_opera["id"]]]
 
 
-async def test_an_inactive_preference_is_not_shown_until_it_is_active_again(gateway: Gateway) -> None:
-    drama = await preference(gateway, "Drama")
-    made = await make(gateway, preferences=[{"name": "Drama", "required": True}])
-    for active in (False, True):
-        await gateway.api("PATCH", f"/v1/preferences/{drama['id']}", json={"active": active})
-        seen = await look(gateway, made["id"])
-        assert ("preference" in seen.names(), "Drama, please" in seen.words) == (active, active)
-        [shown] = (await gateway.api("GET", f"/v1/forms/{made['id']}"))["preferences"]
-        assert shown["active"] == active
-    assert len(await versions_of(gateway, made["id"])) == 3
-
-
-async def test_boxes_stand_under_the_headlines_of_their_groups(gateway: Gateway) -> None:
-    for headline in ("Stage", "Screen"):
-        await gateway.api("POST", "/v1/preference-groups", json={"headline": headline, "text": f"About the {headline}"})
-    for name, group in (("Drama", "Stage"), ("Film", "Screen"), ("News", None), ("Opera", "Stage")):
-        await preference(gateway, name, group=group)
-    made = await make(gateway, preferences=[{"name": name} for name in ("Film", "Drama", "News", "Opera")])
-    order = [
-        "News, please",
-        "Screen",
-        "About the Screen",
-        "Film, please",
 async def test_who_edits_forms_and_who_edits_what_they_show_never_wait_for_each_other_in_a_ring(
     gateway: Gateway,
 ) -> None:
@@ -270,6 +270,29 @@ async def test_who_edits_forms_and_who_edits_what_they_show_never_wait_for_each_
         assert form["terms_version"] == 8
 
 
+async def test_an_inactive_preference_is_not_shown_until_it_is_active_again(gateway: Gateway) -> None:
+    drama = await preference(gateway, "Drama")
+    made = await make(gateway, preferences=[{"name": "Drama", "required": True}])
+    for active in (False, True):
+        await gateway.api("PATCH", f"/v1/preferences/{drama['id']}", json={"active": active})
+        seen = await look(gateway, made["id"])
+        assert ("preference" in seen.names(), "Drama, please" in seen.words) == (active, active)
+        [shown] = (await gateway.api("GET", f"/v1/forms/{made['id']}"))["preferences"]
+        assert shown["active"] == active
+    assert len(await versions_of(gateway, made["id"])) == 3
+
+
+async def test_boxes_stand_under_the_headlines_of_their_groups(gateway: Gateway) -> None:
+    for headline in ("Stage", "Screen"):
+        await gateway.api("POST", "/v1/preference-groups", json={"headline": headline, "text": f"About the {headline}"})
+    for name, group in (("Drama", "Stage"), ("Film", "Screen"), ("News", None), ("Opera", "Stage")):
+        await preference(gateway, name, group=group)
+    made = await make(gateway, preferences=[{"name": name} for name in ("Film", "Drama", "News", "Opera")])
+    order = [
+        "News, please",
+        "Screen",
+        "About the Screen",
+        "Film, please",
         "Stage",
         "About the Stage",
         "Drama, please",

@@ -105,6 +105,17 @@ async def test_a_preference_is_changed_by_what_is_named_and_null_empties(gateway
     assert await gateway.api("GET", path) == shown | {"counts": {"yes": 0, "no": 0, "not_asked": 0}}
 
 
+async def test_a_preference_is_asked_in_so_many_contexts(gateway: Gateway) -> None:
+    contexts = [f"page-{n}" for n in range(100)]
+    made = await preference(gateway, "Drama", contexts=contexts)
+    assert made["contexts"] == contexts
+    for got in (
+        await gateway.ask("POST", PREFERENCES, json={"name": "Opera", "contexts": [*contexts, "one more"]}),
+        await gateway.ask("PATCH", f"{PREFERENCES}/{made['id']}", json={"contexts": [*contexts, "one more"]}),
+    ):
+        assert "at most 100 items" in fields(got)["contexts"]
+
+
 async def test_a_change_of_the_words_changes_no_answer(gateway: Gateway) -> None:
     made = await preference(gateway, "Drama")
     ana = await gateway.person(f"sms:{ANA}")
