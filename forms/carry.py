@@ -30,8 +30,11 @@ from store.tables import form_versions, profile_addresses, profiles
 
 log = structlog.get_logger("forms")
 
-# What came of it. asked_before: nothing was sent, since the mailbox was asked lately; gone: the form is.
-Outcome = Literal["opted_in", "opted_in_and_asked", "asked", "asked_before", "nothing", "gone"]
+# What came of it. opted_out: a no was kept, and no yes; asked_before: nothing was sent, since the mailbox was asked
+# lately; gone: the form is. Earlier rows say opted_in for opted_out as well.
+Outcome = Literal[
+    "opted_in", "opted_in_and_asked", "opted_out", "opted_out_and_asked", "asked", "asked_before", "nothing", "gone"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +255,10 @@ async def _ask(conn: AsyncConnection, wishes: tuple[Wish, ...], details: Details
 
 
 def _outcome(plan: Plan, asked: bool) -> Outcome:
-    if plan.make is not None or plan.now or plan.tag:
+    kept = [wish.to for wishes in (plan.make or (), *plan.now.values()) for wish in wishes]
+    if kept and "yes" not in kept:
+        return "opted_out_and_asked" if asked else "opted_out"
+    if kept or plan.tag:
         return "opted_in_and_asked" if asked else "opted_in"
     if plan.ask is None:
         return "nothing"

@@ -120,6 +120,20 @@ async def test_somebody_known_keeps_every_answer_they_gave_and_gives_those_they_
 
 async def test_an_unconfirmed_form_opens_nothing_for_who_has_said_no(gateway: Gateway) -> None:
     """I9."""
+async def test_where_only_a_no_was_kept_nobody_is_said_to_have_opted_in(gateway: Gateway) -> None:
+    drama, opera = await box(gateway, "Drama"), await box(gateway, "Opera")
+    join = await form(gateway, preferences=[drama, opera])
+    await gateway.person(f"email:{ANA}", consent={"channels": {"email": "yes"}})
+    await send_in(gateway, join, ANA, {drama["id"]: False})
+    await send_in(gateway, join, ANA, {drama["id"]: True, opera["id"]: False})
+    await send_in(gateway, join, BEN, {drama["id"]: False})
+    assert await outcomes(gateway) == ["opted_out", "opted_out_and_asked", "opted_in"]
+    gateway.clock.advance(days=60)
+    gateway.house.tidier.wake()
+    await asyncio.sleep(0.2)
+    assert len(await gateway.rows("submissions")) == 3, "somebody's no rests on it"
+
+
     join = await form(gateway)
     ana = await gateway.person(f"email:{ANA}", consent={"channels": {"email": "no"}})
     ben = await gateway.person(f"email:{BEN}", consent={"channels": {"email": "no"}})
