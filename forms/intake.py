@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
-from sqlalchemy import delete, literal_column, select, update
+from sqlalchemy import delete, func, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forms import submission as submissions_
@@ -52,7 +52,8 @@ _FORGOTTEN_AT_ONCE = 1000
 _IS_PASSING = submissions.c.outcome.in_(
     [literal_column(f"'{one}'") for one in ("asked", "asked_before", "nothing", "gone")]
 )
-_IS_NEW = submissions.c.status == literal_column("'new'")  # a literal, so that SQLite sees that the index serves
+_IS_NEW = submissions.c.status == literal_column("'new'")
+_IS_PARKED = submissions.c.status == literal_column("'parked'")
 
 
 async def receive(desk: Desk, submission: Submission) -> None:
@@ -206,14 +207,25 @@ async def _failed(conn: AsyncConnection, id_: str) -> None:
         log.error("submission.parked", submission=id_)
 
 
+async def counted(conn: AsyncConnection) -> dict[str, int]:
+    """How many are `new`, and how many are `parked`: what was sent in, and is not carried out."""
+    number = select(func.count()).select_from(submissions)
+    return {
+        "new": (await conn.execute(number.where(_IS_NEW))).scalar_one(),
+        "parked": (await conn.execute(number.where(_IS_PARKED))).scalar_one(),
+    }
+
+
 async def forget_old(conn: AsyncConnection, *, now: datetime) -> None:
-    """Forget what nobody's yes or no rests on, as long after as the questions it may have led to."""
-    old = (
-        select(submissions.c.id)
-        .where(_IS_PASSING, submissions.c.done_at < now - FORGOTTEN_AFTER)
-        .order_by(submissions.c.done_at)
-        .limit(_FORGOTTEN_AT_ONCE)
-    )
-    ids = list((await conn.execute(old)).scalars())
-    if ids:
-        await conn.execute(delete(submissions).where(submissions.c.id.in_(ids)))
+    """Forget what nobody's yes or no rests on, as long after as the questions it may have led to; and what could not be
+    carried out, whose personal data nobody would miss."""
+    for is_passing, since in ((_IS_PASSING, submissions.c.done_at), (_IS_PARKED, submissions.c.created_at)):
+        old = (
+            select(submissions.c.id)
+            .where(is_passing, since < now - FORGOTTEN_AFTER)
+            .order_by(since)
+            .limit(_FORGOTTEN_AT_ONCE)
+        )
+        ids = list((await conn.execute(old)).scalars())
+        if ids:
+            await conn.execute(delete(submissions).where(submissions.c.id.in_(ids)))

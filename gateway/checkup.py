@@ -80,7 +80,7 @@ def _bar(length: int) -> Any:
 
 
 async def _of_database(settings: Settings) -> AsyncIterator[Finding]:
-    from gateway.checks import forwards, history, reviews, storage
+    from gateway.checks import forwards, history, reviews, storage, submissions
     from gateway.checks.findings import problem
     from gateway.errors import NotReady
     from gateway.mishaps import why
@@ -96,6 +96,8 @@ async def _of_database(settings: Settings) -> AsyncIterator[Finding]:
                 yield finding
             going_on = {name for name, one in settings.connections.items() if one.forward_to is not None}
             for finding in await forwards.findings(database, going_on=going_on):
+                yield finding
+            for finding in await submissions.findings(database):
                 yield finding
             with _bar(await history.length(database)) as bar:
                 found = await history.findings(database, seconds=LEDGER_SECONDS, told=bar.update)

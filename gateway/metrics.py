@@ -69,6 +69,7 @@ class Metrics:
         self._forwards = gauge(
             "forwards", "Ordinary messages that are not yet where they are read", "connection", "status"
         )
+        self._submissions = gauge("submissions", "Forms that were sent in and are not carried out", "status")
         self._reviews = gauge("reviews_open", "Reviews of what reads like a no that wait for a decision", "channel")
         self._review_age = gauge("review_oldest_seconds", "How long the oldest of them has waited", "channel")
         self._group_items = spread(
@@ -91,11 +92,11 @@ class Metrics:
         """Messages came in and are on disk."""
         self._inbound.labels(connection, channel).inc(count)
 
-    def ended(self, connection: str, outcome: Outcome | Abandoned, seconds: float) -> None:
     def refused(self, reason: str) -> None:
         """A form that was sent in, or a link that was asked for, was not let through."""
         self._refused.labels(reason).inc()
 
+    def ended(self, connection: str, outcome: Outcome | Abandoned, seconds: float) -> None:
         """An attempt ended."""
         self._ends(connection, type(outcome)).inc()
         if not isinstance(outcome, Abandoned):
@@ -140,6 +141,10 @@ class Metrics:
             for status in ("queued", "parked"):
                 self._forwards.labels(connection, status).set(counts.get((connection, status), 0))
 
+    def show_submissions(self, counts: Mapping[str, int]) -> None:
+        for status, count in counts.items():
+            self._submissions.labels(status).set(count)
+
     def show_reviews(self, standing: Mapping[str, Standing], *, now: datetime) -> None:
         for channel in _CHANNELS:
             one = standing.get(channel)
@@ -157,7 +162,15 @@ class Metrics:
         self._database.set(0)
 
     def _forget(self) -> None:
-        for gauge in (self._queued, self._late, self._in_doubt, self._forwards, self._reviews, self._review_age):
+        for gauge in (
+            self._queued,
+            self._late,
+            self._in_doubt,
+            self._forwards,
+            self._submissions,
+            self._reviews,
+            self._review_age,
+        ):
             gauge.clear()
 
 

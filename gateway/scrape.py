@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from consent import tally
+from forms import intake
 from gateway.api.base import authenticated, require_scope
 from gateway.metrics import Metrics
 from gateway.peers import is_local
@@ -60,6 +61,7 @@ class Watch:
             self._behind = behind
             self._metrics.show_database(gains, in_doubt)
             self._metrics.show_forwards(self._house.desk.forwarded, await forwards.counted(conn))
+            self._metrics.show_submissions(await intake.counted(conn))
             self._metrics.show_reviews(await review_list.standing(conn), now=now)
             self._metrics.show_backlog(await backlog.by_connection(conn, self._house.adapters, now=now))
 

@@ -610,11 +610,14 @@ submissions = Table(
     Column("version", Integer, nullable=False),
     Column("status", Key, nullable=False),  # new | done | parked
     Column("body", Json),  # forms.intake.Submission; NULL once it is done
-    Column("outcome", Key),  # of done: see forms.intake
+    Column("outcome", Key),  # of done: see forms.carry
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("created_at", UTCDateTime, nullable=False),
     Column("done_at", UTCDateTime),
     Index("ix_submissions_new", "id", sqlite_where=text("status = 'new'"), postgresql_where=text("status = 'new'")),
+    # What nobody could carry out: it is counted, and forgotten too.
+    Index("ix_submissions_parked", "created_at",
+          sqlite_where=text("status = 'parked'"), postgresql_where=text("status = 'parked'")),
     # What nobody's yes or no rests on: it is forgotten.
     Index("ix_submissions_passing", "done_at",
           sqlite_where=text("outcome IN ('asked', 'asked_before', 'nothing', 'gone')"),

@@ -15,7 +15,9 @@ from structlog.testing import capture_logs
 
 from forms import intake
 from forms.submission import Submission
+from gateway.checks import submissions as submissions_check
 from gateway.providers.sandbox import Sandbox
+from gateway.scrape import WATCH
 from gateway.settings import Settings
 from store.tables import form_versions, submissions
 from tests.flows.forms import WORDS, box, confirm_path, form, outcomes, sandbox, send_in
@@ -118,8 +120,6 @@ async def test_somebody_known_keeps_every_answer_they_gave_and_gives_those_they_
     assert await outcomes(gateway) == ["opted_in"]
 
 
-async def test_an_unconfirmed_form_opens_nothing_for_who_has_said_no(gateway: Gateway) -> None:
-    """I9."""
 async def test_where_only_a_no_was_kept_nobody_is_said_to_have_opted_in(gateway: Gateway) -> None:
     drama, opera = await box(gateway, "Drama"), await box(gateway, "Opera")
     join = await form(gateway, preferences=[drama, opera])
@@ -134,6 +134,8 @@ async def test_where_only_a_no_was_kept_nobody_is_said_to_have_opted_in(gateway:
     assert len(await gateway.rows("submissions")) == 3, "somebody's no rests on it"
 
 
+async def test_an_unconfirmed_form_opens_nothing_for_who_has_said_no(gateway: Gateway) -> None:
+    """I9."""
     join = await form(gateway)
     ana = await gateway.person(f"email:{ANA}", consent={"channels": {"email": "no"}})
     ben = await gateway.person(f"email:{BEN}", consent={"channels": {"email": "no"}})
@@ -222,11 +224,11 @@ async def _all_done(gateway: Gateway) -> bool:
 # --- a crash, an error, another replica -------------------------------------------------------
 
 
-async def left(gateway: Gateway, form_id: str, address: str) -> None:
+async def left(gateway: Gateway, form_id: str, address: str, id_: str = "sub_0") -> None:
     """A submission that was kept, and whose process died then."""
     sent = Submission(form_id, 3, "email", address, {}, at=gateway.clock())
     database = gateway.house.database
-    await database.transact(lambda conn: intake.keep(conn, "sub_0", sent, now=gateway.clock()))
+    await database.transact(lambda conn: intake.keep(conn, id_, sent, now=gateway.clock()))
 
 
 async def test_what_was_kept_before_a_crash_is_carried_out_by_the_next_start(gateway: Gateway) -> None:
@@ -279,6 +281,38 @@ async def test_one_that_always_fails_is_parked_and_holds_up_no_other(gateway: Ga
         ["submission.failed"] * intake.MOST_TRIES + ["submission.parked"]
     )
     assert (await gateway.send("GET", "/readyz")).status == 200
+
+
+async def test_what_was_parked_is_seen_by_operators_until_it_is_forgotten_like_others(gateway: Gateway) -> None:
+    good, bad = await form(gateway), await form(gateway)
+    async with gateway.house.database.write() as conn:
+        await conn.execute(update(form_versions).where(form_versions.c.form_id == bad).values(body={"broken": 1}))
+    await send_in(gateway, good, BEN)
+    [told] = await submissions_check.findings(gateway.house.database)
+    assert (told.level, told.sentence) == ("ok", "none is parked, 0 wait to be carried out")
+    await left(gateway, bad, ANA)
+    for _ in range(intake.MOST_TRIES):
+        gateway.house.intake.wake()
+        await asyncio.sleep(0.1)
+    await gateway.house.intake.stop()
+    await left(gateway, good, "cleo@example.org", "sub_1")
+    [told] = await submissions_check.findings(gateway.house.database)
+    assert told.level == "warn"
+    assert told.sentence.startswith("1 sent in by forms could not be carried out")
+    seen = (await gateway.app[WATCH].page()).decode()
+    assert 'optgate_submissions{status="parked"} 1.0' in seen
+    assert 'optgate_submissions{status="new"} 1.0' in seen
+    gateway.clock.advance(days=36)
+    gateway.house.tidier.wake()
+    await asyncio.sleep(0.2)
+    assert sorted(row["status"] for row in await gateway.rows("submissions")) == ["done", "new", "parked"]
+    gateway.clock.advance(days=2)
+    gateway.house.tidier.wake()
+
+    async def forgotten() -> bool:
+        return sorted(row["status"] for row in await gateway.rows("submissions")) == ["done", "new"]
+
+    await eventually(forgotten)
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"])

@@ -234,7 +234,7 @@ async def test_every_label_is_a_word_of_the_house(gateway: Gateway, settings: Se
     known = {
         "route": patterns | {"unknown"},
         "method": {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "other"},
-        "status": {str(status) for status in range(100, 600)} | {"gone"},
+        "status": {str(status) for status in range(100, 600)} | {"gone", "new", "parked"},
         "connection": set(settings.connections),
         "channel": {"sms", "whatsapp", "email", "voice", "post"},
         "subject": {"sms", "whatsapp", "email", "voice", "post", "everything", "address", "preference"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from alembic import command
@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, bindparam, select, text
 
+from forms import intake
 from inbox import reviews
 from outbox.sources import Source, is_any_due, sources
 from store.engine import Database
@@ -25,6 +26,7 @@ from store.tables import (
     preferences,
     review_messages,
     rules,
+    submissions,
 )
 from store.types import UTCDateTime
 
@@ -248,6 +250,28 @@ async def test_each_review_holds_its_message_after_0006(make_database_url: Make)
         ("msg_2", "rev_2", "en_stop", now),
         ("msg_3", "rev_3", "en_spam", now),
     ]
+    await database.dispose()
+
+
+_SENT_IN_AT_0007 = """INSERT INTO submissions (id, form_id, version, status, body, outcome, tries, created_at, done_at)
+    VALUES ('sub_1', 'frm_1', 1, 'parked', '{"address": "ana@example.org"}', NULL, 3, :now, NULL),
+           ('sub_2', 'frm_1', 1, 'new', '{"address": "ben@example.org"}', NULL, 0, :now, NULL),
+           ('sub_3', 'frm_1', 1, 'done', NULL, 'opted_in', 0, :now, :now)"""
+
+
+async def test_what_was_parked_before_is_counted_and_forgotten_after_0008(make_database_url: Make) -> None:
+    database = Database(make_database_url(migrated=False))
+    await stand_at(database, "0007")
+    now = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    async with database.write() as conn:
+        await conn.execute(text(_SENT_IN_AT_0007).bindparams(bindparam("now", now, type_=UTCDateTime())))
+    await migrate(database)
+    async with database.read() as conn:
+        assert await conn.run_sync(differences) == []
+        assert await intake.counted(conn) == {"new": 1, "parked": 1}
+    await database.transact(lambda conn: intake.forget_old(conn, now=now + timedelta(days=38)))
+    async with database.read() as conn:
+        assert (await conn.execute(select(submissions.c.id).order_by("id"))).scalars().all() == ["sub_2", "sub_3"]
     await database.dispose()
 
 
