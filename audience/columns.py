@@ -81,6 +81,13 @@ class Columns:
     names: tuple[str, ...]
     about: Mapping[str, Subject]  # what stands behind `consent.` → what it is about
 
+    @property
+    def preferences(self) -> dict[str, str]:
+        """Id → name."""
+        return {
+            subject.key: name.partition(".")[2] for name, subject in self.about.items() if subject.kind == "preference"
+        }
+
 
 def understood(names: Sequence[str], preferences: Mapping[str, str]) -> Columns:
     """The columns of a header; `preferences` gives name → id. Raises Unreadable for one that means nothing."""

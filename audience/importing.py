@@ -66,7 +66,7 @@ async def run(
     `dry`: each transaction is undone, so a person whom an earlier row would have made is not there for a later one.
     """
     columns = await understood(database, sheet)
-    work = _Import(database, book, Source(sheet.path.name, sheet.sha256), clock, dry)
+    work = _Import(database, book, Source(sheet.path.name, sheet.sha256), clock, dry, columns.preferences)
     for rows, bad, position in _portions(sheet, columns, book, clock):
         results = bad + (await work.take(rows) if rows else [])
         yield Taken(sorted(results, key=lambda result: result.line), position)
@@ -111,8 +111,18 @@ class _Undone(Exception):
 class _Import:
     """Takes rows, as many as can be taken together in one transaction."""
 
-    def __init__(self, database: Database, book: AddressBook, source: Source, clock: Clock, dry: bool) -> None:
+    def __init__(
+        self,
+        database: Database,
+        book: AddressBook,
+        source: Source,
+        clock: Clock,
+        dry: bool,
+        asked: Mapping[str, str],
+    ) -> None:
+        """`asked`: the preferences that columns are about, id → name."""
         self._database, self._book, self._source, self._clock, self._dry = database, book, source, clock, dry
+        self._asked = asked
 
     async def take(self, rows: Sequence[Row]) -> list[Result]:
         """What became of each; together, or where that fails, one by one."""
@@ -150,11 +160,13 @@ class _Import:
 
     async def _work(self, conn: AsyncConnection, rows: Sequence[Row]) -> tuple[list[Result], frozenset[str]]:
         now = self._clock()
+        there = await preferences.still_there(conn, self._asked)
+        gone = {id_: name for id_, name in self._asked.items() if id_ not in there}
         named = await look_up(conn, rows)
         aims = _distinct([(row, named.target(row)) for row in rows])
         known = sorted({one for _, target in aims for one in target.profile_ids})
         await lock_profiles(conn, known)
-        plans = await planned(conn, aims, named.address_ids, self._source, self._book, now=now)
+        plans = await planned(conn, aims, named.address_ids, self._source, self._book, gone=gone, now=now)
         wanted = [address for plan in plans if plan.draft is not None for address in plan.row.addresses]
         ids = await links.ensure_addresses(conn, wanted, now=now, lock=False)
         await lock_their_addresses(conn, known, also=ids.values())

@@ -60,9 +60,13 @@ async def planned(
     source: Source,
     book: AddressBook,
     *,
+    gone: Mapping[str, str],
     now: datetime,
 ) -> list[Plan]:
-    """A plan for each row; the caller holds the profiles that they mean. `address_ids` are those known, by hash."""
+    """A plan for each row; the caller holds the profiles that they mean. `address_ids` are those known, by hash.
+
+    `gone`: preferences that were deleted since the first row was read, id → name.
+    """
     known = sorted({one for _, target in aims for one in target.profile_ids})
     found = {profile.id: profile for profile in await records.read(conn, known)}
     if len(found) != len(known):
@@ -73,7 +77,7 @@ async def planned(
     preference_links = await reading.linked_preferences(conn)
     plans: list[Plan] = []
     for given, target in aims:
-        row = with_address_ids(given, address_ids)
+        row, missing = _without_gone(with_address_ids(given, address_ids), gone)
         if target.is_ambiguous:
             row = replace(row, answers=tuple(answer for answer in row.answers if answer.to == "no"))
         answers = {
@@ -92,6 +96,9 @@ async def planned(
             plans.append(_without_its_yes(row, target, profile, new, refusal.why, _why(refusal)))
         elif any(answer.to == "yes" and not answer.is_shown for answer in new):
             plans.append(_without_its_yes(row, target, profile, new, "needs_evidence", _UNSHOWN))
+        elif missing:
+            why = f"consent.preference.{missing[0]}: the preference was deleted meanwhile"
+            plans.append(_without_its_yes(row, target, profile, new, "preference_gone", why))
         else:
             draft = _new(row) if profile is None else _changed(row, profile, book)
             plans.append(Plan(row, target, draft, answers))
@@ -115,6 +122,13 @@ def _as_it_will_be(person: Person, row: Row, ids: Mapping[str, str]) -> Person:
     own = {ids.get(address.hash, address.hash): address.channel for address in row.addresses}
     addresses = dict(person.addresses) | own
     return replace(person, addresses=tuple(addresses.items()), channels={**person.channels, **addresses})
+
+
+def _without_gone(row: Row, gone: Mapping[str, str]) -> tuple[Row, list[str]]:
+    """The row without what it says of preferences that are gone, and their names."""
+    is_gone = [answer for answer in row.answers if answer.subject.kind == "preference" and answer.subject.key in gone]
+    left = tuple(answer for answer in row.answers if answer not in is_gone)
+    return replace(row, answers=left), [gone[answer.subject.key] for answer in is_gone]
 
 
 # --- who is refused ----------------------------------------------------------------------------

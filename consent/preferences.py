@@ -154,6 +154,14 @@ async def by_names(conn: AsyncConnection, names: Collection[str], *, hold: bool 
     return {row.name: row.id for row in await conn.execute(statement)}
 
 
+async def still_there(conn: AsyncConnection, ids: Collection[str]) -> set[str]:
+    """Those of them that exist; none of these is deleted before the transaction ends."""
+    if not ids:
+        return set()
+    found = select(preferences.c.id).where(preferences.c.id.in_(set(ids))).order_by(preferences.c.id)
+    return set((await conn.execute(found.with_for_update(read=True, key_share=True))).scalars())
+
+
 async def require(conn: AsyncConnection, name: str, *, hold: bool = False) -> str:
     """The id of the preference with this name; raises UnknownPreference. `hold` as in `by_names`."""
     found = await by_names(conn, [name], hold=hold)

@@ -206,6 +206,36 @@ async def test_who_is_known_is_changed_and_who_is_not_is_made(database: Database
     assert (await profile(database, done[5].profile_id)).first_name == "Eva"
 
 
+async def test_a_preference_that_is_deleted_meanwhile_fails_the_rows_that_name_it_and_no_others(
+    database: Database, tmp_path: Path
+) -> None:
+    ana = await add_person(database, ANA)
+    await text_in(database, ANA, "yes", now=NOON)
+    drama = await database.transact(lambda conn: preferences.create(conn, name="Drama", now=NOON))
+    before = "".join(f"crm-{n},,,,\n" for n in range(importing.ROWS))
+    after = (
+        "crm-50,,,yes,at the desk\n"  # of somebody new
+        "crm-51,,,,\n"  # says nothing of it
+        ",+14155550123,no,yes,at the desk\n"  # of somebody known, who says no besides
+    )
+    file = tmp_path / "people.csv"
+    file.write_text("external_id,sms,consent.sms,consent.preference.Drama,how\n" + before + after)
+    done: list[Result] = []
+    async for taken in importing.run(database, spreadsheet.inspect(file), BOOK, clock=lambda: later(60)):
+        if not done:
+            await database.transact(lambda conn: preferences.remove(conn, drama))
+        done += taken.results
+    assert outcomes(done) == ["created"] * importing.ROWS + ["preference_gone", "created", "preference_gone"]
+    told = "consent.preference.Drama: the preference was deleted meanwhile; "
+    assert done[-3].reason == told + "nothing of the row was taken"
+    assert done[-1].reason == told + "its no was taken, and nothing else"
+    assert (await states(database, ana))["sms"] == "no"
+    async with database.read() as conn:
+        about_it = select(consent_events.c.id).where(consent_events.c.subject_key == drama.id)
+        assert (await conn.execute(about_it)).all() == []
+        assert [str(finding) async for finding in proof.verify(conn)] == []
+
+
 async def test_a_row_that_leads_to_several_people_is_refused_and_yet_its_no_is_taken_for_each(
     database: Database, import_: Import
 ) -> None:
