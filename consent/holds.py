@@ -150,12 +150,20 @@ async def suppress_leaving(
     await touch(conn, address_ids)
 
 
-async def suppress_unheld(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
-    """Keep a no that was said of these addresses on those that no profile has."""
+async def suppress_unheld(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> frozenset[str]:
+    """Keep a no that was said of these addresses on those that no profile has; returns those on which none stood."""
     held = exists(select(1).where(profile_addresses.c.address_id == addresses.c.id))
-    await conn.execute(
-        update(addresses).where(addresses.c.id.in_(set(address_ids)), _is_older(now), ~held).values(suppressed_at=now)
-    )
+    unheld = update(addresses).where(addresses.c.id.in_(set(address_ids)), ~held).values(suppressed_at=now)
+    first = await conn.execute(unheld.where(addresses.c.suppressed_at.is_(None)).returning(addresses.c.id))
+    found = frozenset(first.scalars())
+    await conn.execute(unheld.where(addresses.c.suppressed_at < now))
+    return found
+
+
+async def take_back_unheld(conn: AsyncConnection, address_id: str, *, left_at: datetime) -> None:
+    """Take back the no that `suppress_unheld` has left on an address at that time, unless one was said since."""
+    own = addresses.c.id == address_id, addresses.c.suppressed_at == left_at
+    await conn.execute(update(addresses).where(*own).values(suppressed_at=None))
 
 
 def _is_older(now: datetime) -> ColumnElement[bool]:

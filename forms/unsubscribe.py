@@ -73,35 +73,38 @@ async def do(request: web.Request) -> web.Response:
     if _is_one_click(body):
         await _stop(desk, Said(found.address_id, found.channel, "one_click", who_asks(request, desk)))
         return web.Response(text="Done\n")  # a mail program has asked: nobody reads it
-    change_id = await _pressed(desk, found, who_asks(request, desk), _field(body, "press"))
+    change_id, left_at = await _pressed(desk, found, who_asks(request, desk), _field(body, "press"))
     return page(
         request,
         "unsubscribed.html",
         await _locale(desk, found),
         channel=found.channel,
         topic=await _text_of(desk, found.preference_id),
-        offers={act: _signed(desk, act, change_id, found) for act in get_args(Act)},
+        offers={act: _signed(desk, act, change_id, found, left_at) for act in get_args(Act)},
     )
 
 
-async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str) -> str:
-    """Opt out by the button; returns the change. Pressed twice on one page it is one change: else the second, which
-    turns nothing, were all that could be taken back."""
+async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str) -> tuple[str, datetime | None]:
+    """Opt out by the button; returns the change, and when it left a no on an address that nobody has.
+
+    Pressed twice on one page it is one change: else the second, which turns nothing, were all that could be taken back.
+    """
     shown = _read(desk, press, now=desk.clock())
     change_id = shown.change_id if shown is not None and (shown.act, shown.of) == ("press", found) else new_id("chg")
 
-    async def work(conn: AsyncConnection) -> tuple[str, frozenset[str]]:
+    async def work(conn: AsyncConnection) -> tuple[str, word.Recorded, datetime]:
         await lock_names(conn, [change_id])  # of two presses at once the second finds what the first has done
+        now = desk.clock()
         standing = await word.standing(conn, change_id, address_id=found.address_id, channel=found.channel)
         if standing:
-            return change_id, standing
+            return change_id, word.Recorded(standing), now
         chosen = change_id if standing is None else new_id("chg")
         said = Said(found.address_id, found.channel, "unsubscribe_link", how, change_id=chosen)
-        return chosen, await word.record(conn, [said], now=desk.clock())
+        return chosen, await word.record_whole(conn, [said], now=now), now
 
-    chosen, closed = await desk.database.transact(work)
-    await heed.settle(desk.database, closed)
-    return chosen
+    chosen, recorded, at = await desk.database.transact(work)
+    await heed.settle(desk.database, recorded.closed)
+    return chosen, at if recorded.left else None
 
 
 async def _stop(desk: Desk, said: Said) -> None:
@@ -163,7 +166,9 @@ async def _carry_out(
         said = Said(address_id, channel, "unsubscribe_link", how, change_id=change_id, everywhere=True)
         return await word.record(conn, [said], now=now)
     instead = [Wish(Subject("preference", preference_id), "no")] if offer.act == "topic" and preference_id else []
-    heeded = await undo.take_back(conn, offer.change_id, address_id=address_id, how=how, instead=instead, now=now)
+    heeded = await undo.take_back(
+        conn, offer.change_id, address_id=address_id, how=how, instead=instead, left_at=offer.left_at, now=now
+    )
     return heeded.closed
 
 
@@ -177,11 +182,15 @@ class _Offer:
     act: Act | Literal["press"]
     change_id: str
     of: OptOut
+    left_at: datetime | None = None  # as of _pressed
 
 
-def _signed(desk: Desk, act: Act | Literal["press"], change_id: str, of: OptOut) -> str:
+def _signed(
+    desk: Desk, act: Act | Literal["press"], change_id: str, of: OptOut, left_at: datetime | None = None
+) -> str:
     until = int((desk.clock() + _OFFERED_FOR).timestamp())
-    return desk.signed.sign_list(["unsubscribe", act, change_id, until, *of])
+    left = [left_at.isoformat()] if left_at is not None else []
+    return desk.signed.sign_list(["unsubscribe", act, change_id, until, *of, *left])
 
 
 def _read(desk: Desk, token: str, *, now: datetime) -> _Offer | None:
@@ -189,8 +198,10 @@ def _read(desk: Desk, token: str, *, now: datetime) -> _Offer | None:
     said = desk.signed.read_list(token)
     if said is None or said[0] != "unsubscribe":  # signed for something else
         return None
-    _, act, change_id, until, *of = said
-    return _Offer(act, change_id, OptOut(*of)) if now <= datetime.fromtimestamp(until, UTC) else None
+    _, act, change_id, until, address_id, channel, preference_id, *left = said
+    left_at = datetime.fromisoformat(left[0]) if left else None
+    offer = _Offer(act, change_id, OptOut(address_id, channel, preference_id), left_at)
+    return offer if now <= datetime.fromtimestamp(until, UTC) else None
 
 
 # --- whom the page speaks to -------------------------------------------------------------------

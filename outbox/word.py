@@ -46,14 +46,27 @@ def by_provider(
     return Said(address_id, channel, "provider", evidence, with_address=with_address)
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What has come of it, by address: what it closes, and where nobody has the address and no no stood yet."""
+
+    closed: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+
+
 async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) -> frozenset[str]:
     """Record the word for everyone who has the address, on its channel; returns the addresses that this closes.
 
     Where nobody has the address a no stays with the address itself, for whoever has it next. Raises
     store.engine.Raced when somebody was given an address before its row was locked.
     """
+    return (await record_whole(conn, said, now=now)).closed
+
+
+async def record_whole(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) -> Recorded:
+    """The same, and all that has come of it."""
     if not said:
-        return frozenset()
+        return Recorded()
     ids = {one.address_id for one in said}
     people = await holders(conn, ids)
     changes = [
@@ -72,12 +85,12 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         for profile_id in people.get(one.address_id, ())
     ]
     heeded = await heed.record(conn, changes, now=now)
-    await holds.suppress_unheld(conn, {one.address_id for one in said if one.to == "no"}, now=now)
+    left = await holds.suppress_unheld(conn, {one.address_id for one in said if one.to == "no"}, now=now)
     if conn.dialect.name == "postgresql":
         again = await holders(conn, ids)
         if any(not set(again.get(id_, ())) <= set(people.get(id_, ())) for id_ in ids):
             raise Raced("an address was given to somebody before it was locked")
-    return heeded.closed
+    return Recorded(heeded.closed, left)
 
 
 async def standing(conn: AsyncConnection, change_id: str, *, address_id: str, channel: str) -> frozenset[str] | None:

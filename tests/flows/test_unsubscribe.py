@@ -310,6 +310,65 @@ async def test_what_was_said_since_is_not_taken_back(gateway: Gateway) -> None:
     assert await state(gateway, ana, "email") == "no"
 
 
+async def test_a_no_on_an_address_that_nobody_has_any_more_is_taken_back_as_well(gateway: Gateway) -> None:
+    path = await gone_before_the_link_was_used(gateway)
+    done = await pressed(gateway, path)
+    assert await verdict_of_somebody_new(gateway) == "opted_out_address"
+    assert (await take(gateway, offers(done)[UNDO])).status == 200
+    assert await verdict_of_somebody_new(gateway) == "opted_in"
+    assert await verify(gateway.house.database) == []
+
+
+@pytest.mark.parametrize("between", ["one click", "pressed again", "only the topic", "everything"])
+async def test_of_an_address_that_nobody_has_no_other_no_is_taken_back(gateway: Gateway, between: str) -> None:
+    path = await gone_before_the_link_was_used(gateway, "Drama")
+    done = await pressed(gateway, path)
+    if between == "one click":
+        await gateway.send("POST", path, data=b"List-Unsubscribe=One-Click", headers=FORM)
+    elif between == "pressed again":
+        done = await pressed(gateway, path)
+    elif between == "everything":
+        done = await take(gateway, offers(done)[ALL])
+    words = {"only the topic": TOPIC, "everything": LAST}.get(between, UNDO)
+    assert (await take(gateway, offers(done)[words])).status == 200
+    assert await verdict_of_somebody_new(gateway) == "opted_out_address"
+
+
+async def test_a_no_that_was_left_at_an_address_before_the_link_was_used_stays(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    path = await link_about(gateway)
+    await gateway.say(ana, channels={"email": "no"}, by={"kind": "customer"})
+    await gateway.api("DELETE", f"/v1/profiles/{ana}", status=204)
+    await take(gateway, offers(await pressed(gateway, path))[UNDO])
+    assert await verdict_of_somebody_new(gateway) == "opted_out_address"
+
+
+async def test_what_somebody_leaves_behind_who_is_deleted_meanwhile_stays(gateway: Gateway) -> None:
+    """Their yes went with them, and a no that left with its person stays until a word lifts it."""
+    ana = await reader(gateway)
+    done = await pressed(gateway, await link_about(gateway))
+    await gateway.api("DELETE", f"/v1/profiles/{ana}", status=204)
+    assert (await take(gateway, offers(done)[UNDO])).status == 200
+    assert await verdict_of_somebody_new(gateway) == "opted_out_address"
+    assert await verify(gateway.house.database) == []
+
+
+async def gone_before_the_link_was_used(gateway: Gateway, topic: str | None = None) -> str:
+    """The path of the link in a message to somebody who was deleted since."""
+    ana = await reader(gateway)
+    path = await link_about(gateway, topic)
+    await gateway.api("DELETE", f"/v1/profiles/{ana}", status=204)
+    return path
+
+
+async def verdict_of_somebody_new(gateway: Gateway) -> str:
+    """What it is for who is given the address now and said yes; they are gone again without a no of theirs."""
+    new = await gateway.person(f"email:{MAIL}", consent={"channels": {"email": "yes"}})
+    found = await gateway.verdict(new["id"], "email")
+    await gateway.api("DELETE", f"/v1/profiles/{new['id']}", status=204)
+    return found
+
+
 async def test_everyone_with_the_address_is_as_before_each_by_themselves(gateway: Gateway) -> None:
     ana = await reader(gateway)
     partner = str((await gateway.person(f"email:{MAIL}"))["id"])
