@@ -244,7 +244,7 @@ def _by_link(flag: Flag) -> bool:
 
 def _opens_channel(change: Change, preference: Subject, channel: str, flags: Mapping[Subject, Flag]) -> bool:
     """Whether a yes to a linked preference turns its channel: by the person, staff, or on evidence; by no machine."""
-    if change.opens_only not in (None, channel):
+    if change.opens_only is not None and channel not in change.opens_only:
         return False
     said = any(wish.subject == preference and wish.to == "yes" for wish in change.wishes)
     took = (flag := flags.get(preference)) is not None and flag.change_id == change.change_id

@@ -66,7 +66,9 @@ class Change:
     by_agent: bool = False  # a member of staff did, who acts by this door
     evidence: Mapping[str, object] = field(default_factory=dict)
     beside: tuple[Wish, ...] = ()  # what the same source says in other changes: no effect of this one touches it
-    opens_only: str | None = None  # the one channel that a linked preference may open; None: whichever it is linked to
+    opens_only: frozenset[str] | None = (
+        None  # channels that a linked preference may open; None: whichever it is linked to
+    )
     undoes: str | None = None  # the change that its own author takes back by it: nothing follows from it
 
     @property

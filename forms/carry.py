@@ -84,7 +84,7 @@ class _Case:
                 received_at=self.sent.at,
                 evidence=evidence,
                 beside=tuple(wish for wish in said if wish not in wishes),
-                opens_only=self.form.channel,
+                opens_only=frozenset({self.form.channel}),
             )
             for profile_id, wishes in sorted(of.items())
         ]

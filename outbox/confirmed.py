@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import reading
 from consent.states import EVERYTHING, Change, Flags, Subject, Wish, state_of
 from outbox import heed, people
-from outbox.confirmations import BY_TEXT, Details, Question, find
+from outbox.confirmations import Details, Question, find
 from profiles import links, records
 from profiles.addresses import Address
 from profiles.links import holders
@@ -120,15 +120,10 @@ async def _changes(
             actor="customer",
             address_id=found.address_id,
             evidence=evidence | {"confirmed": dict(how)},
-            opens_only=_opens_only(found),
+            opens_only=frozenset({found.channel}),  # a word from an address opens no other channel by a link
         )
         for id_ in ids
     ]
-
-
-def _opens_only(found: Question) -> str | None:
-    """A form's question by text speaks of its own channel alone, so a YES to it opens no other by a link."""
-    return found.channel if found.channel in BY_TEXT and found.form_id is not None else None
 
 
 async def _nobodys(conn: AsyncConnection, found: Question) -> Address | None:

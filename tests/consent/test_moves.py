@@ -362,9 +362,9 @@ def test_what_a_change_names_itself_a_link_never_touches() -> None:
 
 
 def test_a_link_opens_no_other_channel_than_the_one_that_a_change_may_open() -> None:
-    for only, opened in ((None, "yes"), ("email", "yes"), ("sms", "not_asked")):
+    for only, opened in ((None, "yes"), ({"email", "post"}, "yes"), ({"sms"}, "not_asked"), ((), "not_asked")):
         story = linked()
-        story.says({DRAMA: "yes"}, source="form", opens_only=only)
+        story.says({DRAMA: "yes"}, source="form", opens_only=frozenset(only) if only is not None else None)
         assert story["email"] == opened
         assert story[DRAMA] == "yes"
 
