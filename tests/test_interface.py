@@ -18,8 +18,9 @@ def known_tests() -> set[str]:
 
 
 def test_every_sentence_of_the_seeds_names_a_test_of_its_own() -> None:
-    lines = [line for line in (TESTS.parent / "docs/seeds.md").read_text().splitlines() if line.startswith("- ")]
+    lines = re.findall(r"^\d+\. .*", (TESTS.parent / "docs/seeds.md").read_text(), re.MULTILINE)
     assert len(lines) > 40
+    assert [int(line.partition(".")[0]) for line in lines] == list(range(1, len(lines) + 1))
     named = [re.findall(r" → `(test_\w+)`$", line) for line in lines]
     assert all(len(found) == 1 for found in named), lines
     tests = [found[0] for found in named]
