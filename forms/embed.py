@@ -35,10 +35,13 @@ def snippet(public_url: str, form_id: str, shown: Shown) -> str:
     """The HTML that shows the form on a page of one of its allowed origins, also where a tag manager puts it in late.
 
     `referrerpolicy`: the page that shows the form is part of the proof, and browsers tell its site alone unless asked.
+    `color-scheme`: a browser hands the frame's own to what is in it, and the reader's where the frame has none; a page
+    that declares none is light. Where it declares one, the script lets the frame have that.
     """
     title = shown.headline or shown.button_text
     return (
-        f'<iframe src="{escape(url_of(public_url, form_id))}" title="{escape(title)}" style="width:100%;border:0"'
-        f' height="{_HEIGHT}" loading="lazy" referrerpolicy="no-referrer-when-downgrade" data-optgate></iframe>'
+        f'<iframe src="{escape(url_of(public_url, form_id))}" title="{escape(title)}"'
+        f' style="width:100%;border:0;color-scheme:light" height="{_HEIGHT}" loading="lazy"'
+        ' referrerpolicy="no-referrer-when-downgrade" data-optgate></iframe>'
         f'<script src="{escape(public_url)}/embed.js" async></script>'
     )

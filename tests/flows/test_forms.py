@@ -65,8 +65,8 @@ async def test_a_form_is_made_with_what_is_usual_and_shown_whole(gateway: Gatewa
     ]
     assert made["url"] == f"{public_url}/forms/{made['id']}"
     assert made["snippet"] == (
-        f'<iframe src="{made["url"]}" title="Sign me up" style="width:100%;border:0" height="560" loading="lazy"'
-        ' referrerpolicy="no-referrer-when-downgrade" data-optgate></iframe>'
+        f'<iframe src="{made["url"]}" title="Sign me up" style="width:100%;border:0;color-scheme:light"'
+        ' height="560" loading="lazy" referrerpolicy="no-referrer-when-downgrade" data-optgate></iframe>'
         f'<script src="{public_url}/embed.js" async></script>'
     )
     assert made["warnings"] == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,15 +57,22 @@ def look(request: pytest.FixtureRequest) -> Look:
     return found
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@asynccontextmanager
+async def chromium(*options: str) -> AsyncIterator[Browser]:
+    """A browser of its own, started with these options besides."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(NO_CHROMIUM)
     async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=program, args=OPTIONS)
+        browser = await driver.chromium.launch(executable_path=program, args=[*OPTIONS, *options])
         yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
 
 
 class Screen:

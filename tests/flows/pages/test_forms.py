@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Frame, Page, expect
 from gateway.settings import Settings
 from tests.flows.filling import make, preference, sent_in
 from tests.flows.pages import sites
-from tests.flows.pages.conftest import NARROW, NARROW_DARK, WIDE, WIDE_DARK, Look, Screen
+from tests.flows.pages.conftest import NARROW, NARROW_DARK, WIDE, WIDE_DARK, Look, Screen, chromium
 from tests.flows.pages.sites import Site
 from tests.flows.running import Gateway
 
@@ -346,6 +346,65 @@ async def test_a_height_that_is_none_is_not_taken(screen: Screen, gateway: Gatew
     await page.wait_for_timeout(100)
     element = await frame.frame_element()
     assert await element.evaluate("one => one.offsetHeight") == height
+
+
+# As Chromium's settings number them. What playwright emulates is of the whole window, the frames in it included.
+SYSTEMS = {"dark": "--blink-settings=preferredColorScheme=0", "light": "--blink-settings=preferredColorScheme=1"}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+async def test_in_a_frame_a_form_is_light_or_dark_as_the_page_around_it_declares(
+    gateway: Gateway, site: Site, system: str
+) -> None:
+    made = await make(gateway, allowed_origins=[site.origin])
+    papered = await make(gateway, allowed_origins=[site.origin], looks={"paper": "#12303a"})
+    whole = snippet(gateway, made)
+    alone, of_old = whole.partition("<script")[0], whole.replace(";color-scheme:light", "")
+    script_first = whole.partition("</iframe>")[2] + alone
+    assert of_old != whole
+    by_page = {
+        "": "light",
+        "html { color-scheme: light; }": "light",
+        "html { color-scheme: dark; }": "dark",
+        "body { color-scheme: dark; }": "dark",
+        "html { color-scheme: light dark; }": system,
+        '<meta name="color-scheme" content="light">': "light",
+        '<meta name="color-scheme" content="dark">': "dark",
+        '<meta name="color-scheme" content="light dark">': system,
+    }
+    async with chromium(SYSTEMS[system]) as browser:
+        page = await (await browser.new_context(color_scheme="null")).new_page()
+
+        async def shown(html: str, declared: str) -> str:
+            head = declared if declared.startswith("<") else f"<style>{declared}</style>"
+            await page.goto(site.put("/tinted", html, head=head))
+            frame = await frame_of(page, gateway)
+            if "<script" in html:
+                await must_have_its_height(page, frame)
+            return await scheme_of(frame)
+
+        for declared, expected in by_page.items():
+            for html in (whole, of_old, script_first):
+                assert await shown(html, declared) == expected, (declared, html)
+            assert await shown(alone, declared) == "light", "without the script, as the snippet says"
+        assert await shown(whole, "iframe { color-scheme: dark; }") == "dark", "the site's own word for the frame"
+        assert await shown(snippet(gateway, papered), "html { color-scheme: light; }") == "dark", (
+            "a paper is the same by day and by night"
+        )
+        assert await shown(whole, "") == "light"
+        frame = await frame_of(page, gateway)
+        for switched in ("dark", "light"):
+            await page.evaluate("(to) => { document.documentElement.style.colorScheme = to }", switched)
+            await page.wait_for_timeout(100)
+            assert await scheme_of(frame) == switched, "a page with a switch"
+        await page.goto(f"{gateway.url}/forms/{made['id']}")
+        assert await scheme_of(page) == system, "alone it is as its reader prefers"
+
+
+async def scheme_of(page: Page | Frame) -> str:
+    """Whether its paper is light or dark."""
+    paper = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+    return "dark" if max(paper) < 70 else "light"
 
 
 @ONE_LOOK
