@@ -38,7 +38,8 @@ SCREENS = [
 def settings(settings: Settings) -> Settings:
     mail = Settings.model_validate({"connections": {"mail": {"provider": "sandbox", "channel": "email"}}})
     organisation = settings.organisation.model_copy(update={"privacy_url": "https://www.example.org/privacy"})
-    update = {"connections": settings.connections | mail.connections, "organisation": organisation}
+    forms = settings.forms.model_copy(update={"posts_per_form": 1})
+    update = {"connections": settings.connections | mail.connections, "organisation": organisation, "forms": forms}
     return settings.model_copy(update=update)
 
 
@@ -116,6 +117,11 @@ class Tour:
         await self.page.locator("main input[required][type=checkbox]").check()
         await self.press()
         yield "form-sent", 200
+        await self.go(f"/forms/{made['id']}")
+        await self.page.fill("#at-address", "ben@example.net")
+        await self.page.locator("main input[required][type=checkbox]").check()
+        await self.press()
+        yield "form-full", 429
         await self.gateway.api("PATCH", f"/v1/forms/{made['id']}", json={"active": False})
         await self.go(f"/forms/{made['id']}")
         yield "form-closed", 410
