@@ -72,13 +72,18 @@ class Got:
 
 
 class Watch:
-    """The gateway's clock: the time of day, and what we put it ahead by."""
+    """The gateway's clock: the time of day, or one at which it is held, and what we put it ahead by."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self._held: datetime | None = None
 
     def __call__(self) -> datetime:
-        return utcnow() + self.ahead
+        return (self._held or utcnow()) + self.ahead
+
+    def hold(self) -> None:
+        """Stand still from now on, however long things take on a busy machine; it goes on by `advance` alone."""
+        self._held = utcnow()
 
     def advance(self, **by: float) -> None:
         self.ahead += timedelta(**by)
