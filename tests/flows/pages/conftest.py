@@ -1,10 +1,12 @@
 """Pages as people see them: in a real Chromium, wide and narrow, light and dark; and a machine looks for barriers.
 
-Chromium is the system's own: nothing is fetched for a test.
+Chromium is the system's own: nothing is fetched for a test. It starts once for all tests of a worker, each of which
+has a window without a past.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
@@ -57,6 +60,15 @@ def look(request: pytest.FixtureRequest) -> Look:
     return found
 
 
+@pytest.fixture
+def _function_scoped_runner(_session_scoped_runner: asyncio.Runner) -> asyncio.Runner:
+    """Every test here, and whatever it talks to, runs in the loop of the browser that they share.
+
+    pytest-asyncio asks for this fixture by name; by a loop of its own no test could speak to the browser.
+    """
+    return _session_scoped_runner
+
+
 @asynccontextmanager
 async def chromium(*options: str) -> AsyncIterator[Browser]:
     """A browser of its own, started with these options besides."""
@@ -69,7 +81,7 @@ async def chromium(*options: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with chromium() as browser:
         yield browser
