@@ -104,7 +104,7 @@ async def test_what_was_claimed_before_has_begun_or_given_up_when_it_is_settled(
         dispatcher = Dispatcher(database, adapters, policy=policy, clock=utcnow)
         dispatcher.start()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not standin.log:
                     await asyncio.sleep(0.01)
             await turned(database, act, broadcast_id)

@@ -16,7 +16,7 @@ from store.engine import Database
 from tests.channels.requests_as_sent import ACCOUNT, ORIGIN, TOKEN
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 OUR_NUMBER = "+14155550100"
 
 

@@ -40,7 +40,7 @@ async def open_standin(*, delay_seconds: float = 0.0) -> AsyncIterator[StandIn]:
     )
     try:
         assert child.stdout is not None
-        yield StandIn((await asyncio.wait_for(child.stdout.readline(), 20)).decode().strip())
+        yield StandIn((await asyncio.wait_for(child.stdout.readline(), 60)).decode().strip())
     finally:
         child.kill()
         await child.wait()

@@ -30,7 +30,7 @@ class Client:
     async def hear(self) -> str:
         """One reply, of one line or more; "" when there is none and the connection is closed."""
         heard = ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while line := (await self._reader.readline()).decode():
                 heard += line
                 if line[3] == " ":

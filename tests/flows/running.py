@@ -89,7 +89,10 @@ class Watch:
         self.ahead += timedelta(**by)
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], *, seconds: float = 15.0) -> T:
+PATIENCE_SECONDS = 60.0  # with what takes a moment, on a machine that has much else to do
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], *, seconds: float = PATIENCE_SECONDS) -> T:
     """The first answer that is true; asked again and again, for so long at most."""
     until = asyncio.get_running_loop().time() + seconds
     while not (answer := await ask()):
@@ -279,7 +282,7 @@ class Gateway:
         """Make a broadcast and wait until nothing of it is queued or sending; returns it."""
         return await self.all_sent(await self.broadcast(audience, **more))
 
-    async def all_sent(self, broadcast_id: str, *, seconds: float = 15.0) -> dict[str, Any]:
+    async def all_sent(self, broadcast_id: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         async def ended() -> dict[str, Any] | None:
             shown: dict[str, Any] = await self.api("GET", f"/v1/broadcasts/{broadcast_id}")
             counts = shown["counts"]

@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from inbox import forwards as on_their_way
 from inbox.forwards import MOST_TRIES
 from store.tables import forwards
-from tests.flows.running import ANA, BEN, Gateway, changed, eventually
+from tests.flows.running import ANA, BEN, PATIENCE_SECONDS, Gateway, changed, eventually
 from tests.standins.reader import SECRET, Reader
 
 
@@ -43,7 +43,9 @@ def _to_url(url: str) -> dict[str, Any]:
     return {"forward_to": made.forward_to, "forward_secret": made.forward_secret}
 
 
-async def arrived(reader: Reader, number: int = 1, *, seconds: float = 15) -> list[tuple[str, dict[str, Any]]]:
+async def arrived(
+    reader: Reader, number: int = 1, *, seconds: float = PATIENCE_SECONDS
+) -> list[tuple[str, dict[str, Any]]]:
     async def enough() -> bool:
         return len(reader.log) >= number
 

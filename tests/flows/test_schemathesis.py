@@ -23,7 +23,7 @@ CHECKS = ",".join(
 PEOPLE = {"channels": {"sms": "yes"}}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_every_operation_answers_as_its_reference_says(gateway: Gateway, tmp_path: Path) -> None:
     await gateway.api("POST", "/v1/preferences", json={"name": "Drama"})
     for number in (ANA, BEN):

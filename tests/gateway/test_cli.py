@@ -27,7 +27,7 @@ from tests.gateway.warm import Parent
 from tests.test_commands import commands
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 ANA = "+14155550123"
 LIBC = ctypes.CDLL(None)
 

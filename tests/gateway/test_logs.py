@@ -240,7 +240,7 @@ async def test_bytes_that_are_no_http_leave_no_canary(running: Gateway, log_line
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         writer.write_eof()
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 60)
         assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), answer
         writer.close()
         await writer.wait_closed()
@@ -258,7 +258,7 @@ async def test_many_bad_requests_are_one_line(running: Gateway, log_lines: Any) 
     async def bad() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(b"GET /canary-text HTTP/1.1\r\nHost: x\r\nContent-Length: canary-text\r\n\r\n")
-        assert b" 400 Bad Request\r\n" in await asyncio.wait_for(reader.read(), 10)
+        assert b" 400 Bad Request\r\n" in await asyncio.wait_for(reader.read(), 60)
         writer.close()
         await writer.wait_closed()
 
@@ -296,5 +296,5 @@ async def test_a_standard_error_that_is_closed_costs_a_line_and_no_request(
     monkeypatch.setattr(sys, "stderr", closed)
     async with running.house.database.write() as conn:
         await conn.execute(text("DROP TABLE rule_replies" + (" CASCADE" if dialect == "postgresql" else "")))
-    got = await asyncio.wait_for(running.text_in("STOP", NUMBER), 10)
+    got = await asyncio.wait_for(running.text_in("STOP", NUMBER), 60)
     assert got.status in (500, 503)

@@ -118,7 +118,7 @@ async def test_who_stops_gives_back_at_once_what_waits_on_any_connection(databas
     await planned(connection="other")
 
     async def under_way(per_connection: int) -> float:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await tally(database))[1].get("sending") != len(connections) * per_connection:
                 await asyncio.sleep(0.01)
         return time.monotonic()

@@ -42,7 +42,7 @@ class DkimRelay:
         mail = self.folder / "verified.eml"
         mail.write_bytes(content)
         command = [PROGRAM, "-x", str(self.folder / "verify.conf"), "-vvv", "-t", str(mail)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout + done.stderr
 
 
@@ -85,7 +85,7 @@ def _configure(folder: Path, port: int, sign_headers: str) -> None:
 
 
 def _wait_for(port: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

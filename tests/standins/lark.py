@@ -41,7 +41,7 @@ class LarkStandIn:
 
     async def sent_to(self, number: str, text: str = "") -> dict[str, Any]:
         """The message to a number that holds this text, once it has come."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := [one for one in self.log if one["to"] == number and text in one["text"]]):
                 await asyncio.sleep(0.02)
         [message] = found

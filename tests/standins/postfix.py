@@ -61,7 +61,7 @@ class Postfix:
 
     def hand_in(self, sender: str, recipient: str, mail: bytes) -> None:
         """Hand it a mail, as a program would; Postfix has it when this returns."""
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=60) as client:
             assert client.sendmail(sender, [recipient], mail, ["BODY=8BITMIME"]) == {}
 
     @property
@@ -129,7 +129,7 @@ milter_default_action = tempfail
 
 
 def _wait_for(postfix: Postfix) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
             smtplib.SMTP("127.0.0.1", postfix.port, timeout=5).quit()

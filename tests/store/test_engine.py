@@ -71,7 +71,7 @@ async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
         began = time.monotonic()
         async with database.read() as reader:
             assert await current_read(reader) == 1
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 8  # who waits for a writer waits ten seconds
     async with database.read() as reader:
         assert await current_read(reader) == 2
 
@@ -440,7 +440,7 @@ async def test_who_comes_to_a_closed_connection_is_told_so(tmp_path: Path) -> No
         raw = (await connection.get_raw_connection()).driver_connection
         assert raw is not None
         await raw.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises(ValueError, match="no active connection"):
                 await onehop.inside(connection, look)
     await database.dispose()

@@ -34,7 +34,7 @@ from tests.torture.records import JournalReader, Record
 PEOPLE = 100  # a hundred of tests.campaign.seed are of every kind
 A_LIFE_AHEAD = 61.0  # the clock jumps so far from one life to the next: what the dead one held is lost by then
 IMPORTS = 0.1  # of the lives have an import beside them that is to die, too
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 ROUND_SECONDS = 4.0  # an opt-out may wait 1.1 s
 TAIL_SECONDS = 0.4  # for what goes on when the clients are done
 ROUNDS, SHORT_ROUNDS = 4, 3  # until a gateway that does not come to its crash point is killed from outside
