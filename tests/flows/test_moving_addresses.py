@@ -13,6 +13,7 @@ from sqlalchemy import text
 from gateway.verify import verify
 from outbox import people
 from outbox.people import Draft, Wanted
+from store import engine
 from tests.flows.running import ANA, OPTED_OUT, Gateway, Got, eventually, said
 
 NUMBERS = [f"+1415555{number:04d}" for number in range(200, 212)]
@@ -29,8 +30,11 @@ async def deadlocks(gateway: Gateway) -> int:
 
 
 @pytest.mark.timeout(240)
-async def test_texts_and_changes_of_addresses_at_once_are_all_carried_out(gateway: Gateway) -> None:
+async def test_texts_and_changes_of_addresses_at_once_are_all_carried_out(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """360 texts and 240 changes over 12 numbers, which move between 12 people all the while."""
+    monkeypatch.setattr(engine, "_RACING_SECONDS", 30.0)  # two are few where the tests of others have the processor
     seed = random.randrange(10**6)
     print("seed", seed)
     dice = random.Random(seed)
