@@ -198,7 +198,8 @@ async def must_have_its_height(page: Page, frame: Frame) -> int:
         "([one, height]) => one.offsetHeight === height",
         arg=[element, await frame.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")],
     )
-    assert await frame.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    # A frame of another origin is another process, which hears of its size a moment later.
+    await frame.wait_for_function("document.documentElement.scrollHeight <= innerHeight")
     assert await frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
     return int(await element.evaluate("one => one.offsetHeight"))
 
