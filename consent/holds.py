@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -150,20 +151,26 @@ async def suppress_leaving(
     await touch(conn, address_ids)
 
 
-async def suppress_unheld(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> frozenset[str]:
-    """Keep a no that was said of these addresses on those that no profile has; returns those on which none stood."""
+async def suppress_unheld(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
+    """Keep a no that was said of these addresses on those that no profile has."""
     held = exists(select(1).where(profile_addresses.c.address_id == addresses.c.id))
-    unheld = update(addresses).where(addresses.c.id.in_(set(address_ids)), ~held).values(suppressed_at=now)
-    first = await conn.execute(unheld.where(addresses.c.suppressed_at.is_(None)).returning(addresses.c.id))
-    found = frozenset(first.scalars())
-    await conn.execute(unheld.where(addresses.c.suppressed_at < now))
-    return found
+    await conn.execute(
+        update(addresses).where(addresses.c.id.in_(set(address_ids)), _is_older(now), ~held).values(suppressed_at=now)
+    )
 
 
-async def take_back_unheld(conn: AsyncConnection, address_id: str, *, left_at: datetime) -> None:
-    """Take back the no that `suppress_unheld` has left on an address at that time, unless one was said since."""
-    own = addresses.c.id == address_id, addresses.c.suppressed_at == left_at
-    await conn.execute(update(addresses).where(*own).values(suppressed_at=None))
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """What an act has done to an address itself: since when it is suppressed by it, and since when it was before."""
+
+    at: datetime
+    before: datetime | None  # None: it was not
+
+
+async def put_back(conn: AsyncConnection, address_id: str, was: Suppressed) -> None:
+    """Let an address be suppressed as it was before an act that is taken back, unless a no has come since."""
+    own = addresses.c.id == address_id, addresses.c.suppressed_at == was.at
+    await conn.execute(update(addresses).where(*own).values(suppressed_at=was.before))
 
 
 def _is_older(now: datetime) -> ColumnElement[bool]:

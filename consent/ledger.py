@@ -5,7 +5,7 @@ Doors do not call this; they call `outbox.heed.record`, which also stops what is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -93,7 +93,8 @@ async def record(
     ]
     await upsert(conn, consent_states, rows)
     closed = await _mark_addresses(conn, links, lines)
-    await _mark_suppressions(conn, lines, suppressed)
+    undoing = {change.change_id for change in changes if change.undoes is not None}
+    await _mark_suppressions(conn, lines, suppressed, undoing)
     return Recorded(tuple(lines), closed)
 
 
@@ -170,15 +171,20 @@ async def _mark_addresses(
     return frozenset(closed)
 
 
-async def _mark_suppressions(conn: AsyncConnection, lines: Sequence[Line], suppressed: Mapping[str, datetime]) -> None:
-    """Let a word from a suppressed address lift its suppression, or renew it."""
+async def _mark_suppressions(
+    conn: AsyncConnection, lines: Sequence[Line], suppressed: Mapping[str, datetime], undoing: Collection[str]
+) -> None:
+    """Let a word from a suppressed address lift its suppression, or renew it.
+
+    Who takes back an act of their own has said no yes: what others have left there stays.
+    """
     lifting: list[dict[str, Any]] = []
     renewing: list[dict[str, Any]] = []
     for event in (line.event for line in lines):
         if event.address_id is None or event.address_id not in suppressed:
             continue
         word = {"address": event.address_id, "about": event.subject.key}
-        if event.to_state == "yes" and event.personal and not event.superseded:
+        if event.to_state == "yes" and event.personal and not event.superseded and event.change_id not in undoing:
             lifting.append(word | {"said": event.effective_at})
         elif event.to_state == "no":
             renewing.append(word | {"said": event.order_at})

@@ -19,13 +19,14 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
+from consent.holds import Suppressed
 from consent.states import Subject, Wish
 from forms import spending
 from forms.desk import DESK, Desk, page, unknown_link, who_asks
 from forms.posted import begin_of_body, fields_in
 from outbox import heed, undo, word
 from outbox.optout_links import OptOut
-from outbox.word import Said
+from outbox.word import Recorded, Said
 from profiles import records
 from store.ids import new_id
 from store.locks import lock_names
@@ -73,38 +74,37 @@ async def do(request: web.Request) -> web.Response:
     if _is_one_click(body):
         await _stop(desk, Said(found.address_id, found.channel, "one_click", who_asks(request, desk)))
         return web.Response(text="Done\n")  # a mail program has asked: nobody reads it
-    change_id, left_at = await _pressed(desk, found, who_asks(request, desk), _field(body, "press"))
+    change_id, suppressed = await _pressed(desk, found, who_asks(request, desk), _field(body, "press"))
     return page(
         request,
         "unsubscribed.html",
         await _locale(desk, found),
         channel=found.channel,
         topic=await _text_of(desk, found.preference_id),
-        offers={act: _signed(desk, act, change_id, found, left_at) for act in get_args(Act)},
+        offers={act: _signed(desk, act, change_id, found, suppressed) for act in get_args(Act)},
     )
 
 
-async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str) -> tuple[str, datetime | None]:
-    """Opt out by the button; returns the change, and when it left a no on an address that nobody has.
+async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str) -> tuple[str, Suppressed | None]:
+    """Opt out by the button; returns the change, and what it has done to the address itself.
 
     Pressed twice on one page it is one change: else the second, which turns nothing, were all that could be taken back.
     """
     shown = _read(desk, press, now=desk.clock())
     change_id = shown.change_id if shown is not None and (shown.act, shown.of) == ("press", found) else new_id("chg")
 
-    async def work(conn: AsyncConnection) -> tuple[str, word.Recorded, datetime]:
+    async def work(conn: AsyncConnection) -> tuple[str, Recorded]:
         await lock_names(conn, [change_id])  # of two presses at once the second finds what the first has done
-        now = desk.clock()
         standing = await word.standing(conn, change_id, address_id=found.address_id, channel=found.channel)
         if standing:
-            return change_id, word.Recorded(standing), now
+            return change_id, Recorded(standing)
         chosen = change_id if standing is None else new_id("chg")
         said = Said(found.address_id, found.channel, "unsubscribe_link", how, change_id=chosen)
-        return chosen, await word.record_whole(conn, [said], now=now), now
+        return chosen, await word.record_one(conn, said, now=desk.clock())
 
-    chosen, recorded, at = await desk.database.transact(work)
+    chosen, recorded = await desk.database.transact(work)
     await heed.settle(desk.database, recorded.closed)
-    return chosen, at if recorded.left else None
+    return chosen, recorded.suppressed
 
 
 async def _stop(desk: Desk, said: Said) -> None:
@@ -144,32 +144,31 @@ async def then(request: web.Request) -> web.Response:
     locale, topic = await _locale(desk, offer.of), await _text_of(desk, offer.of.preference_id)
     new_change = new_id("chg")
 
-    async def work(conn: AsyncConnection) -> frozenset[str] | None:
+    async def work(conn: AsyncConnection) -> Recorded | None:
         if not await spending.spend(conn, f"{act} {offer.change_id}", until=now + 2 * _OFFERED_FOR):
             return None
         return await _carry_out(conn, offer, new_change, how, now)
 
-    closed = await desk.database.transact(work)
-    if closed is None:
+    recorded = await desk.database.transact(work)
+    if recorded is None:
         return page(request, "offer_over.html", locale, status=410)
-    await heed.settle(desk.database, closed)
-    undo_ = _signed(desk, "undo", new_change, offer.of) if act == "everything" else None
+    await heed.settle(desk.database, recorded.closed)
+    undo_ = _signed(desk, "undo", new_change, offer.of, recorded.suppressed) if act == "everything" else None
     return page(request, _DONE[act], locale, channel=offer.of.channel, topic=topic, undo=undo_)
 
 
 async def _carry_out(
     conn: AsyncConnection, offer: _Offer, change_id: str, how: Mapping[str, Any], now: datetime
-) -> frozenset[str]:
-    """Returns the addresses that it closes."""
+) -> Recorded:
     address_id, channel, preference_id = offer.of
     if offer.act == "everything":
         said = Said(address_id, channel, "unsubscribe_link", how, change_id=change_id, everywhere=True)
-        return await word.record(conn, [said], now=now)
+        return await word.record_one(conn, said, now=now)
     instead = [Wish(Subject("preference", preference_id), "no")] if offer.act == "topic" and preference_id else []
     heeded = await undo.take_back(
-        conn, offer.change_id, address_id=address_id, how=how, instead=instead, left_at=offer.left_at, now=now
+        conn, offer.change_id, address_id=address_id, how=how, instead=instead, suppressed=offer.suppressed, now=now
     )
-    return heeded.closed
+    return Recorded(heeded.closed)
 
 
 # --- what is signed ----------------------------------------------------------------------------
@@ -182,15 +181,16 @@ class _Offer:
     act: Act | Literal["press"]
     change_id: str
     of: OptOut
-    left_at: datetime | None = None  # as of _pressed
+    suppressed: Suppressed | None = None  # what the change has done to the address itself
 
 
 def _signed(
-    desk: Desk, act: Act | Literal["press"], change_id: str, of: OptOut, left_at: datetime | None = None
+    desk: Desk, act: Act | Literal["press"], change_id: str, of: OptOut, suppressed: Suppressed | None = None
 ) -> str:
     until = int((desk.clock() + _OFFERED_FOR).timestamp())
-    left = [left_at.isoformat()] if left_at is not None else []
-    return desk.signed.sign_list(["unsubscribe", act, change_id, until, *of, *left])
+    times = (suppressed.at, suppressed.before) if suppressed is not None else (None, None)
+    done = [at.isoformat() if at is not None else None for at in times]
+    return desk.signed.sign_list(["unsubscribe", act, change_id, until, *of, *done])
 
 
 def _read(desk: Desk, token: str, *, now: datetime) -> _Offer | None:
@@ -198,10 +198,11 @@ def _read(desk: Desk, token: str, *, now: datetime) -> _Offer | None:
     said = desk.signed.read_list(token)
     if said is None or said[0] != "unsubscribe":  # signed for something else
         return None
-    _, act, change_id, until, address_id, channel, preference_id, *left = said
-    left_at = datetime.fromisoformat(left[0]) if left else None
-    offer = _Offer(act, change_id, OptOut(address_id, channel, preference_id), left_at)
-    return offer if now <= datetime.fromtimestamp(until, UTC) else None
+    _, act, change_id, until, *of, at, before = said
+    if now > datetime.fromtimestamp(until, UTC):
+        return None
+    done = Suppressed(datetime.fromisoformat(at), before and datetime.fromisoformat(before)) if at else None
+    return _Offer(act, change_id, OptOut(*of), done)
 
 
 # --- whom the page speaks to -------------------------------------------------------------------

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds, reading, undo
+from consent.holds import Suppressed
 from consent.states import Change, Event, Wish
 from consent.undo import Having
 from outbox import heed
@@ -36,19 +37,18 @@ async def take_back(
     address_id: str,
     how: Mapping[str, Any],
     instead: Sequence[Wish] = (),
-    left_at: datetime | None = None,
+    suppressed: Suppressed | None = None,
     now: datetime,
 ) -> heed.Heeded:
     """Restore what a change turned, for everyone who has the address it came from, where nothing was said since.
 
-    `instead`: what they say no to in its place. `how`: what is known of whoever does it. `left_at`: when it left a no
-    on the address itself, which nobody had. What was left behind by somebody who had it is not taken back: their yes
-    went with them.
+    `instead`: what they say no to in its place. `how`: what is known of whoever does it. `suppressed`: what it has
+    done to the address itself. What somebody left there before it, or since, stays.
     """
     people = (await holders(conn, [address_id])).get(address_id, [])
     held = await lock_people(conn, people, also=[address_id])
-    if left_at is not None and (people or not instead):  # a no in its place is kept with somebody, or is this one
-        await holds.take_back_unheld(conn, address_id, left_at=left_at)
+    if suppressed is not None and (people or not instead):  # a no in its place is kept with somebody, or is this one
+        await holds.put_back(conn, address_id, suppressed)
     known = await reading.people(conn, held, suppressed={})
     history = await _histories(conn, people)
     having, made = await _having(conn, people), await _made(conn, people)

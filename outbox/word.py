@@ -10,12 +10,14 @@ from typing import Literal
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds
+from consent import holds, reading
+from consent.holds import Suppressed
 from consent.states import CHANNELS, Change, Subject, Wish
 from outbox import heed
 from profiles.links import holders
 from store.engine import Raced
 from store.ids import new_id
+from store.locks import lock_people
 from store.tables import consent_events, consent_states, profile_addresses
 
 
@@ -46,27 +48,14 @@ def by_provider(
     return Said(address_id, channel, "provider", evidence, with_address=with_address)
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What has come of it, by address: what it closes, and where nobody has the address and no no stood yet."""
-
-    closed: frozenset[str] = frozenset()
-    left: frozenset[str] = frozenset()
-
-
 async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) -> frozenset[str]:
     """Record the word for everyone who has the address, on its channel; returns the addresses that this closes.
 
     Where nobody has the address a no stays with the address itself, for whoever has it next. Raises
     store.engine.Raced when somebody was given an address before its row was locked.
     """
-    return (await record_whole(conn, said, now=now)).closed
-
-
-async def record_whole(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) -> Recorded:
-    """The same, and all that has come of it."""
     if not said:
-        return Recorded()
+        return frozenset()
     ids = {one.address_id for one in said}
     people = await holders(conn, ids)
     changes = [
@@ -85,12 +74,30 @@ async def record_whole(conn: AsyncConnection, said: Sequence[Said], *, now: date
         for profile_id in people.get(one.address_id, ())
     ]
     heeded = await heed.record(conn, changes, now=now)
-    left = await holds.suppress_unheld(conn, {one.address_id for one in said if one.to == "no"}, now=now)
+    await holds.suppress_unheld(conn, {one.address_id for one in said if one.to == "no"}, now=now)
     if conn.dialect.name == "postgresql":
         again = await holders(conn, ids)
         if any(not set(again.get(id_, ())) <= set(people.get(id_, ())) for id_ in ids):
             raise Raced("an address was given to somebody before it was locked")
-    return Recorded(heeded.closed, left)
+    return heeded.closed
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What has come of a word: the addresses that it closes, and what it has done to its own; None: nothing."""
+
+    closed: frozenset[str]
+    suppressed: Suppressed | None = None
+
+
+async def record_one(conn: AsyncConnection, said: Said, *, now: datetime) -> Recorded:
+    """Record one word, and note what is needed to take it back."""
+    people = (await holders(conn, [said.address_id])).get(said.address_id, [])
+    await lock_people(conn, people, also=[said.address_id])
+    before = (await reading.suppressed(conn, [said.address_id])).get(said.address_id)
+    closed = await record(conn, [said], now=now)
+    at = (await reading.suppressed(conn, [said.address_id])).get(said.address_id)
+    return Recorded(closed, Suppressed(at, before) if at is not None and at != before else None)
 
 
 async def standing(conn: AsyncConnection, change_id: str, *, address_id: str, channel: str) -> frozenset[str] | None:

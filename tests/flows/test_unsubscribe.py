@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -341,6 +342,36 @@ async def test_a_no_that_was_left_at_an_address_before_the_link_was_used_stays(g
     await gateway.api("DELETE", f"/v1/profiles/{ana}", status=204)
     await take(gateway, offers(await pressed(gateway, path))[UNDO])
     assert await verdict_of_somebody_new(gateway) == "opted_out_address"
+
+
+async def test_to_take_it_back_lifts_no_no_that_somebody_else_has_left_at_the_address(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    ben = await gateway.person(f"email:{MAIL}", consent={"channels": {"email": "no"}, "by": {"kind": "customer"}})
+    path = await link_about(gateway, "Drama")
+    await gateway.api("DELETE", f"/v1/profiles/{ben['id']}", status=204)
+    left, before = await suppressed_at(gateway), await states(gateway, ana)
+    for button in (UNDO, TOPIC):
+        gateway.clock.advance(seconds=2)
+        done = await pressed(gateway, path)
+        assert await suppressed_at(gateway) != left
+        gateway.clock.advance(seconds=2)
+        assert (await take(gateway, offers(done)[button])).status == 200
+        assert await gateway.verdict(ana, "email") == "opted_out_address"
+        assert await suppressed_at(gateway) == left, "it is as old as it was"
+    assert await states(gateway, ana) == before | {"Drama": "no"}
+    done = await pressed(gateway, path)
+    gateway.clock.advance(seconds=2)
+    stopped = await take(gateway, offers(done)[ALL])
+    for token in (offers(stopped)[LAST], offers(done)[UNDO]):
+        assert (await take(gateway, token)).status == 200
+    assert await suppressed_at(gateway) == left
+    assert await verify(gateway.house.database) == []
+
+
+async def suppressed_at(gateway: Gateway) -> datetime | None:
+    [found] = [row["suppressed_at"] for row in await gateway.rows("addresses") if row["value"] == MAIL]
+    assert found is None or isinstance(found, datetime)
+    return found
 
 
 async def test_what_somebody_leaves_behind_who_is_deleted_meanwhile_stays(gateway: Gateway) -> None:
