@@ -92,15 +92,17 @@ def _carried(flags: Flags, old: str, found: Question) -> tuple[Wish, ...]:
 
 
 async def _whose(conn: AsyncConnection, found: Question) -> list[str]:
-    """Those it is about: everyone who has the address, or the one who asked, whoever that one has become."""
-    having = (await holders(conn, [found.address_id])).get(found.address_id, [])
+    """Those it is about: everyone who has the address, or the one who asked, whoever that one has become.
+
+    Who has lost the address since is not who reads what goes there; and what was asked by a mailbox that was to be
+    replaced ends with it: somebody else may have read it, which is why it is gone.
+    """
+    asked_by = found.details.replaces or found.address_id
+    having = (await holders(conn, [asked_by])).get(asked_by, [])
     if found.profile_id is None:
         return having
-    for one in (found.profile_id, await merged_into(conn, found.profile_id)):
-        # Who has lost the address since is not who reads what goes there.
-        if one is not None and (one in having or (found.details.replaces and await records.exists(conn, one))):
-            return [one]
-    return []
+    those = (found.profile_id, await merged_into(conn, found.profile_id))
+    return [one for one in those if one is not None and one in having][:1]
 
 
 async def _changes(

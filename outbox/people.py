@@ -87,12 +87,10 @@ async def change(
 
 
 async def replace_address(conn: AsyncConnection, profile_id: str, old: str, new: str, *, now: datetime) -> heed.Heeded:
-    """Let an address, by id, take the place of another of a profile's; where that is gone it is one more."""
+    """Let an address, by id, take the place of another of a profile's."""
     held = (await links.held_by(conn, [profile_id]))[profile_id]
     known = await links.by_ids(conn, [new, *(one.address_id for one in held)])
     places = [(new if one.address_id == old else one.address_id, one.primary) for one in held]
-    if new not in {place for place, _ in places}:
-        places.append((new, False))
     wanted = [Wanted(known[id_], first) for id_, first in places]
     return await change(conn, profile_id, Draft(addresses=wanted), now=now)
 

@@ -80,11 +80,6 @@ async def by_external_ids(conn: AsyncConnection, external_ids: Collection[str]) 
     return {row.external_id: row.id for row in await rows_by(conn, statement, external_ids)}
 
 
-async def exists(conn: AsyncConnection, profile_id: str) -> bool:
-    row = await conn.execute(select(profiles.c.id).where(profiles.c.id == profile_id))
-    return row.scalar_one_or_none() is not None
-
-
 async def locale_at(conn: AsyncConnection, address_id: str) -> str | None:
     """The locale of whoever has the address; of several the first that has told."""
     statement = (

@@ -20,6 +20,7 @@ from tests.flows.running import ANA, BEN, OURS, Gateway, eventually
 from tests.flows.test_intake import statements
 
 DRAMA, OPERA = "I would like to hear about new drama", "I would like to hear about opera"
+SAFE = "ana.safe@example.net"
 
 
 @pytest.fixture
@@ -431,6 +432,34 @@ async def test_a_new_mailbox_that_was_forgotten_since_takes_no_place(gateway: Ga
     await gateway.api("DELETE", f"/v1/profiles/{ben['id']}", status=204)
     assert (await gateway.send("POST", path)).status == 404
     assert BOX in [one["value"] for one in (await gateway.profile(ana["id"]))["addresses"]]
+
+
+async def asked_to_move(gateway: Gateway, ana: dict[str, Any], old: str, new: str) -> str:
+    """Somebody asks on Ana's page that `new` may take the place of `old`; returns the path of the question."""
+    page = await own(gateway, ana)
+    await page.act("address", old=await centre.id_of(gateway, old), new=new)
+    gateway.clock.advance(seconds=5)
+    return link_in(await mail(gateway, address=new), "confirm")
+
+
+async def test_what_a_mailbox_was_asked_for_ends_with_the_mailbox(gateway: Gateway) -> None:
+    """She is told, and says that somebody else reads her mail: staff give her another mailbox."""
+    ana = await person(gateway, consent={"channels": {"email": "yes"}})
+    path = await asked_to_move(gateway, ana, BOX, "thief@example.com")
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": [{"channel": "email", "value": SAFE}]})
+    assert (await gateway.send("POST", path)).status == 404
+    assert [one["value"] for one in (await gateway.profile(ana["id"]))["addresses"]] == [SAFE]
+
+
+async def test_a_mailbox_moves_for_whoever_the_person_has_become(gateway: Gateway) -> None:
+    ana = await person(gateway, consent={"channels": {"email": "yes"}})
+    kept = await gateway.person(f"email:{SAFE}", consent={"channels": {"email": "yes"}})
+    path = await asked_to_move(gateway, ana, BOX, "new@example.com")
+    await gateway.api("POST", f"/v1/profiles/{kept['id']}/merge", json={"from": ana["id"]})
+    assert (await gateway.send("POST", path)).status == 200
+    mailboxes = [one["value"] for one in (await gateway.profile(kept["id"]))["addresses"] if one["channel"] == "email"]
+    assert mailboxes == [SAFE, "new@example.com"]
+    assert await gateway.verdict(kept["id"], "email", address="new@example.com") == "opted_in"
 
 
 async def test_nobody_is_bombed_by_one_page_with_questions_to_new_mailboxes(gateway: Gateway) -> None:
