@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, tuple_
+from sqlalchemy import Row, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent import verdict
 from consent.states import Event, Flag, Flags, Person, Subject, obtained_at
 from store import bulk
 from store.parts import IDS, among, rows_by
-from store.tables import addresses, consent_events, consent_states, evidence, preferences
+from store.tables import addresses, consent_events, consent_states, evidence, preferences, profile_addresses, profiles
 
 _FLAGS = select(consent_states).where(among(consent_states.c.profile_id))
 _SUPPRESSED = select(addresses.c.id, addresses.c.suppressed_at).where(
@@ -98,6 +99,23 @@ async def yes_without_word(
 def _shows_a_word(body: Mapping[str, Any], since: datetime) -> bool:
     obtained = obtained_at(body)
     return obtained is not None and obtained > since and bool(body.get("how"))
+
+
+async def covered(conn: AsyncConnection, profile_id: str) -> dict[str, list[str]]:
+    """Channel → the addresses that its yes covers."""
+    held, said = profile_addresses.c, verdict.state_alias("said")
+    statement = (
+        select(held.channel, held.address_id)
+        .join(profiles, profiles.c.id == held.profile_id)
+        .join(said, verdict.on(said, held.profile_id, "channel", held.channel))
+        .where(held.profile_id == profile_id, said.c.state == literal_column("'yes'"))
+        .where(verdict.covers(held.since, said.c.at, profiles.c.created_at))
+        .order_by(held.position, held.address_id)
+    )
+    found: dict[str, list[str]] = {}
+    for row in await conn.execute(statement):
+        found.setdefault(row.channel, []).append(row.address_id)
+    return found
 
 
 async def channels_of(conn: AsyncConnection, address_ids: Collection[str]) -> dict[str, str]:

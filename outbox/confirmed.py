@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import reading
-from consent.states import EVERYTHING, Change, Flags, Subject, Wish, state_of
+from consent import holds, reading
+from consent.states import Change, Subject, Wish, state_of
 from outbox import heed, people
 from outbox.confirmations import Details, Question, find
 from profiles import links, records
@@ -70,25 +70,28 @@ async def _move(
 ) -> tuple[Question, heed.Heeded]:
     """Let the address take the place of another of the person's; what they got there, they get here."""
     old = found.details.replaces or ""
-    flags = (await reading.flags_of(conn, [profile_id]))[profile_id]
-    said = _carried(flags, old, found)
+    said = await _carried(conn, profile_id, old, found)
     moved = await people.replace_address(conn, profile_id, old, found.address_id, now=now)
     changes = await _changes(conn, replace(found, wishes=said), [profile_id], how, change_id)
     heeded = await heed.record(conn, changes, now=now)
     return found, heed.Heeded(heeded.lines, heeded.closed | moved.closed)
 
 
-def _carried(flags: Flags, old: str, found: Question) -> tuple[Wish, ...]:
-    """The yes that held at the old address, on the same terms, said anew from the new one: that is not covered yet."""
-    channel, everything = flags.get(Subject("channel", found.channel)), flags.get(EVERYTHING)
-    is_closed = everything is not None and everything.state == "no"
-    if channel is not None and channel.state == "yes" and (channel.opens or not is_closed):
-        return (Wish(Subject("channel", found.channel), "yes", channel.basis, channel.expires_at),)
-    own = flags.get(Subject("address", old))
-    is_shut = is_closed or (channel is not None and channel.state == "no")
-    if own is not None and own.state == "yes" and (own.opens or not is_shut):
-        return (Wish(Subject("address", found.address_id), "yes", own.basis, own.expires_at),)
-    return ()
+async def _carried(conn: AsyncConnection, profile_id: str, old: str, found: Question) -> tuple[Wish, ...]:
+    """The yes by which marketing came to the old address, on its terms, for the new one alone.
+
+    None where none came there: it was closed, or no yes was for it. No other address of theirs gains by it.
+    """
+    if await holds.at_no(conn, [old], by="any"):
+        return ()
+    flags = (await reading.flags_of(conn, [profile_id]))[profile_id]
+    covered = (await reading.covered(conn, profile_id)).get(found.channel, ())
+    theirs = [Subject("address", old), *([Subject("channel", found.channel)] if old in covered else [])]
+    yeses = [flags[one] for one in theirs if state_of(flags, one) == "yes"]
+    longest = max(yeses, key=lambda flag: (flag.expires_at is None, flag.expires_at or flag.at), default=None)
+    if longest is None:
+        return ()
+    return (Wish(Subject("address", found.address_id), "yes", longest.basis, longest.expires_at),)
 
 
 async def _whose(conn: AsyncConnection, found: Question) -> list[str]:

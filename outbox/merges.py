@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import exists, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds, reading, verdict
+from consent import holds, reading
 from consent.merging import Said, Side, merged
 from consent.states import Change
 from outbox import heed
@@ -18,7 +18,7 @@ from store.engine import Raced
 from store.ids import new_id
 from store.locks import lock_people
 from store.parts import IDS, rows_by
-from store.tables import defaults, deliveries, evidence, profile_addresses, profiles
+from store.tables import defaults, deliveries, evidence, profiles
 
 
 class Gone(Exception):
@@ -36,7 +36,7 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
         if profile_id not in found:
             raise Gone(profile_id)
     flags = await reading.flags_of(conn, [into, gone])
-    covered = {profile_id: await _covered(conn, profile_id) for profile_id in (into, gone)}
+    covered = {profile_id: await reading.covered(conn, profile_id) for profile_id in (into, gone)}
     channels = {address_id: channel for links_ in held.values() for address_id, channel in links_}
     said = merged(Side(flags[into], covered[into]), Side(flags[gone], covered[gone]), channels)
     change_id = new_id("chg")
@@ -97,23 +97,6 @@ async def _keep_the_stricter_default(
         yes[row.id].add(row.channel)
     if yes[into] - (yes[gone] - alone):
         await records.change(conn, into, {"defaults_version": 0}, now=now)
-
-
-async def _covered(conn: AsyncConnection, profile_id: str) -> dict[str, list[str]]:
-    """Channel → the addresses that its yes covers."""
-    held, said = profile_addresses.c, verdict.state_alias("said")
-    statement = (
-        select(held.channel, held.address_id)
-        .join(profiles, profiles.c.id == held.profile_id)
-        .join(said, verdict.on(said, held.profile_id, "channel", held.channel))
-        .where(held.profile_id == profile_id, said.c.state == literal_column("'yes'"))
-        .where(verdict.covers(held.since, said.c.at, profiles.c.created_at))
-        .order_by(held.position, held.address_id)
-    )
-    found: dict[str, list[str]] = {}
-    for row in await conn.execute(statement):
-        found.setdefault(row.channel, []).append(row.address_id)
-    return found
 
 
 async def _carry_over(

@@ -442,6 +442,66 @@ async def asked_to_move(gateway: Gateway, ana: dict[str, Any], old: str, new: st
     return link_in(await mail(gateway, address=new), "confirm")
 
 
+WORK, NEW = "work@example.net", "new@example.com"
+
+
+async def given_work_since(gateway: Gateway) -> dict[str, Any]:
+    """Somebody who was given a second mailbox after their yes to e-mail, which does not cover it."""
+    ana = await person(gateway, consent={"channels": {"email": "yes"}})
+    gateway.clock.advance(hours=1)
+    both = [{"channel": "email", "value": BOX, "primary": True}, {"channel": "email", "value": WORK}]
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": both})
+    assert await gateway.verdict(ana["id"], "email", address=WORK) == "not_opted_in"
+    gateway.clock.advance(hours=1)
+    return ana
+
+
+async def test_a_move_carries_the_yes_to_the_new_mailbox_and_to_no_other(gateway: Gateway) -> None:
+    ana = await given_work_since(gateway)
+    assert (await gateway.send("POST", await asked_to_move(gateway, ana, BOX, NEW))).status == 200
+    assert await gateway.verdict(ana["id"], "email", address=NEW) == "opted_in"
+    assert await gateway.verdict(ana["id"], "email", address=WORK) == "not_opted_in"
+
+
+async def test_a_move_of_a_mailbox_that_no_yes_was_for_makes_none(gateway: Gateway) -> None:
+    ana = await given_work_since(gateway)
+    assert (await gateway.send("POST", await asked_to_move(gateway, ana, WORK, NEW))).status == 200
+    assert await gateway.verdict(ana["id"], "email", address=NEW) == "not_opted_in"
+    assert await gateway.verdict(ana["id"], "email", address=BOX) == "opted_in"
+
+
+@pytest.mark.parametrize("by", ["the person", "somebody who is gone"])
+async def test_a_move_of_a_mailbox_that_is_at_no_opens_nothing_at_the_new_one(gateway: Gateway, by: str) -> None:
+    if by == "somebody who is gone":
+        ben = await gateway.person(f"email:{WORK}", consent={"channels": {"email": "no"}, "by": {"kind": "customer"}})
+        await gateway.api("DELETE", f"/v1/profiles/{ben['id']}", status=204)
+    ana = await person(gateway)
+    both = [{"channel": "email", "value": BOX, "primary": True}, {"channel": "email", "value": WORK}]
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": both})
+    gateway.clock.advance(hours=1)
+    no = {"addresses": {f"email:{WORK}": "no"}} if by == "the person" else {}
+    await gateway.say(ana["id"], channels={"email": "yes"}, **no, by={"kind": "customer"})
+    assert await gateway.verdict(ana["id"], "email", address=WORK) == "opted_out_address"
+    gateway.clock.advance(hours=1)
+    assert (await gateway.send("POST", await asked_to_move(gateway, ana, WORK, NEW))).status == 200
+    assert await gateway.verdict(ana["id"], "email", address=NEW) == "not_opted_in"
+
+
+async def test_a_move_carries_the_yes_on_its_terms_also_from_a_mailbox_that_is_dead(gateway: Gateway) -> None:
+    ana = await person(gateway)
+    ends = (gateway.clock() + timedelta(days=9)).isoformat()
+    await gateway.say(ana["id"], channels={"email": "yes"}, basis="implied", expires_at=ends)
+    path = await asked_to_move(gateway, ana, BOX, NEW)
+    await gateway.api("POST", "/v1/dispositions", json={"name": "Bounced", "changes": [], "undeliverable": True})
+    said = {"disposition": "Bounced", "channel": "email", "address": BOX, "by": "sadie"}
+    await gateway.api("POST", f"/v1/profiles/{ana['id']}/interactions", json=said)
+    assert (await gateway.send("POST", path)).status == 200
+    assert await gateway.verdict(ana["id"], "email", address=NEW) == "opted_in"
+    assert (await gateway.history(ana["id"]))[0]["basis"] == "implied"
+    gateway.clock.advance(days=10)
+    assert await gateway.verdict(ana["id"], "email", address=NEW) == "consent_expired"
+
+
 async def test_what_a_mailbox_was_asked_for_ends_with_the_mailbox(gateway: Gateway) -> None:
     """She is told, and says that somebody else reads her mail: staff give her another mailbox."""
     ana = await person(gateway, consent={"channels": {"email": "yes"}})
