@@ -21,7 +21,7 @@ from channels.values import Inbound
 from consent import holds, reading
 from consent.states import Change, Event, Subject, Wish
 from inbox.identity import Sender
-from outbox import heed
+from outbox import heed, word
 from profiles.links import holders
 from rules.mail import own_subject
 from rules.phrases import reads_like_no
@@ -332,7 +332,7 @@ async def _opt_out(conn: AsyncConnection, review: _Held, decided: Mapping[str, A
         for profile_id in sorted(review.people)
     ]
     heeded = await heed.record(conn, changes, now=now, held=review.people)
-    await holds.suppress_unheld(conn, [review.address_id], now=now)
+    await word.leave(conn, [review.address_id], now=now)
     return heeded.closed
 
 

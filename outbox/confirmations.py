@@ -2,8 +2,8 @@
 
 It stands apart from the states: until the link in the question is confirmed, by a POST, or the question by text is
 answered with a YES, nothing has changed. The token in the link names the question and nothing else; where the question
-has expired, it is asked for again. A no that was said since it was asked for takes it back: whoever, or whatever, comes
-upon the old link opens nothing with it. `confirmed` does what was asked for.
+has expired, it is asked for again. A no that was said since it was asked for takes it back, for good: whoever, or
+whatever, comes upon the old link opens nothing with it. `confirmed` does what was asked for.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from sqlalchemy import delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import EVERYTHING, Subject, Wish
+from consent.states import EVERYTHING, Subject, Wish, upwards
 from content.letters import DAYS
 from outbox.signed import Signed
 from profiles import links
+from profiles.links import holders
+from profiles.merges import family, merged_into
 from store import bulk
 from store.ids import new_id
 from store.locks import lock_addresses, lock_names
 from store.parts import among
-from store.tables import addresses, confirmations, consent_states, profile_addresses
+from store.tables import addresses, confirmations, consent_events
 
 GOOD_FOR = timedelta(days=DAYS)
 ONCE_IN = timedelta(hours=24)  # at most one question to a mailbox
@@ -34,6 +36,7 @@ ONCE_IN_AT_NO = timedelta(days=30)  # to whom has said no
 BY_TEXT = ("sms", "whatsapp")  # where a question is answered by a YES, so that one can be open at a time
 FORGOTTEN_AFTER = ONCE_IN_AT_NO + GOOD_FOR
 _AT_ONCE = 500
+_TICK = timedelta(seconds=1)  # of the coarsest clock: a no of the same second stands at its end
 
 _PENDING = (
     select(confirmations.c.id, confirmations.c.address_id, confirmations.c.asked_at)
@@ -103,6 +106,7 @@ class Wanted:
     form_id: str | None = None
     same_as: str | None = None  # profiles.addresses.AddressBook.same_as
     at_no: bool = False  # whoever has the address has said no
+    change_id: str | None = None  # of the act that asks: what that act itself says no to takes nothing back
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ async def ask(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime)
                 "form_id": one.form_id,
                 "same_as": one.same_as,
                 "at_no": one.at_no,
-                "evidence": dict(one.evidence),
+                "evidence": {**one.evidence, **({"change_id": one.change_id} if one.change_id is not None else {})},
                 "asked_at": one.at,
                 "expires_at": now + GOOD_FOR,
             }
@@ -218,6 +222,20 @@ async def _end_open(conn: AsyncConnection, address_ids: Collection[str], now: da
         )
 
 
+async def end_left(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
+    """Take back what was asked at these addresses before a no was left there, which no history here may hold.
+
+    The caller holds the address rows.
+    """
+    left_at = select(addresses.c.suppressed_at).where(addresses.c.id == confirmations.c.address_id).scalar_subquery()
+    await conn.execute(
+        update(confirmations)
+        .where(confirmations.c.address_id.in_(sorted(address_ids)), confirmations.c.expires_at > now)
+        .where(confirmations.c.asked_at <= left_at)
+        .values(expires_at=now)
+    )
+
+
 async def pending(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> dict[str, Question]:
     """The open question of each address that has one; of several the latest."""
     found: dict[str, Question] = {}
@@ -250,23 +268,35 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
 
 
 async def _is_taken_back(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> bool:
-    """Whether anybody it concerns has said no since, to any of this, to what it would bring along by a link, or to
-    more, or has left a no at the address."""
-    state = consent_states.c
-    of_it = {EVERYTHING, Subject("channel", row.channel), Subject("address", row.address_id)}
-    of_it |= (asked := {wish.subject for wish in wishes if wish.to == "yes"})
-    if any(one.kind == "preference" for one in asked):
-        linked = await reading.linked_preferences(conn)
-        of_it |= {Subject("channel", linked[one.key]) for one in asked if one.key in linked}
-    have_it = select(profile_addresses.c.profile_id).where(profile_addresses.c.address_id == row.address_id)
-    said = select(state.profile_id).where(
-        or_(state.profile_id.in_(have_it), state.profile_id == row.profile_id),
-        tuple_(state.kind, state.key).in_([(one.kind, one.key) for one in of_it]),
-        state.state == "no",
-        state.order_at >= row.asked_at,
+    """Whether anybody it concerns has said no since, to any of this or to more, whatever was said after that."""
+    event = consent_events.c
+    said = select(consent_events).where(
+        or_(event.profile_id.in_(await _concerned(conn, row)), event.address_id == row.address_id),
+        tuple_(event.subject_kind, event.subject_key).in_(await _of_it(conn, row, wishes)),
+        event.to_state == "no",
+        event.at >= row.asked_at - _TICK,
     )
-    left = select(addresses.c.id).where(addresses.c.id == row.address_id, addresses.c.suppressed_at >= row.asked_at)
-    return any([(await conn.execute(one.limit(1))).first() is not None for one in (said, left)])
+    noes = [reading.event_from(one) for one in await conn.execute(said)]
+    own_act = row.evidence.get("change_id")
+    return any(no.order_at >= row.asked_at and no.change_id != own_act for no in noes)
+
+
+async def _concerned(conn: AsyncConnection, row: Any) -> set[str]:
+    """Whoever has the address and whoever asked, with all whom they have become, or who have become them."""
+    those = set((await holders(conn, [row.address_id])).get(row.address_id, []))
+    if row.profile_id is not None:
+        those |= {row.profile_id, await merged_into(conn, row.profile_id) or row.profile_id}
+    return {one for each in those for one in await family(conn, each)}
+
+
+async def _of_it(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> list[Subject]:
+    """What it would open: what is asked for, what that brings along by a link, and all that those stand under."""
+    asked = {wish.subject for wish in wishes if wish.to == "yes"}
+    linked = await reading.linked_preferences(conn) if any(one.kind == "preference" for one in asked) else {}
+    asked |= {Subject("channel", linked[one.key]) for one in asked if one.key in linked}
+    asked |= {Subject("channel", row.channel), Subject("address", row.address_id)}
+    channels = await reading.channels_of(conn, {one.key for one in asked if one.kind == "address"})
+    return sorted({EVERYTHING, *(subject for one in asked for subject in upwards(one, channels))})
 
 
 # --- forgotten --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import defaults, holds
-from outbox import heed
+from outbox import confirmations, heed
 from profiles import links, records
 from profiles.addresses import Address
 from store.engine import Raced
@@ -120,18 +120,24 @@ async def add_address(
 async def leave_behind(conn: AsyncConnection, profile_id: str, address_ids: Collection[str], *, now: datetime) -> None:
     """As when these addresses left the profile, after more was said in the same transaction: a no stays with them."""
     if address_ids:
-        await holds.suppress_leaving(conn, profile_id, address_ids, now=now)
+        await _leave(conn, profile_id, address_ids, now=now)
 
 
 async def remove(conn: AsyncConnection, profile_id: str, *, now: datetime) -> heed.Heeded:
     """Delete a profile. Its history stays; every no it had said stays on its addresses."""
     held = await lock_people(conn, [profile_id])
     address_ids = [address_id for address_id, _ in held[profile_id]]
-    await holds.suppress_leaving(conn, profile_id, address_ids, now=now)
+    await _leave(conn, profile_id, address_ids, now=now)
     await links.take(conn, profile_id, address_ids)
     await heed.skip_queued(conn, address_ids, now=now)
     await records.remove(conn, profile_id)
     return heed.Heeded(closed=frozenset(address_ids))
+
+
+async def _leave(conn: AsyncConnection, profile_id: str, address_ids: Collection[str], *, now: datetime) -> None:
+    """Keep the person's no on addresses that are about to leave them; it takes back what is asked there."""
+    await holds.suppress_leaving(conn, profile_id, address_ids, now=now)
+    await confirmations.end_left(conn, address_ids, now=now)
 
 
 async def _external_id_is_free(conn: AsyncConnection, draft: Draft, profile_id: str) -> None:
@@ -158,7 +164,7 @@ async def _arrange(
     new = [replace(link, since=since) for link in placed if link.address_id not in held]
     gone = sorted(set(held) - {link.address_id for link in placed})
     if gone:
-        await holds.suppress_leaving(conn, profile_id, gone, now=now)
+        await _leave(conn, profile_id, gone, now=now)
         await links.take(conn, profile_id, gone)
     await links.give(conn, new, now=now)
     for link in placed:

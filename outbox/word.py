@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import holds, reading
 from consent.holds import Suppressed
 from consent.states import CHANNELS, Change, Subject, Wish
-from outbox import heed
+from outbox import confirmations, heed
 from profiles.links import holders
 from store.engine import Raced
 from store.ids import new_id
@@ -74,12 +74,20 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         for profile_id in people.get(one.address_id, ())
     ]
     heeded = await heed.record(conn, changes, now=now)
-    await holds.suppress_unheld(conn, {one.address_id for one in said if one.to == "no"}, now=now)
+    await leave(conn, {one.address_id for one in said if one.to == "no"}, now=now)
     if conn.dialect.name == "postgresql":
         again = await holders(conn, ids)
         if any(not set(again.get(id_, ())) <= set(people.get(id_, ())) for id_ in ids):
             raise Raced("an address was given to somebody before it was locked")
     return heeded.closed
+
+
+async def leave(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
+    """Keep a no on those of the addresses that nobody has; it takes back what is asked there."""
+    if not address_ids:
+        return
+    await holds.suppress_unheld(conn, address_ids, now=now)
+    await confirmations.end_left(conn, address_ids, now=now)
 
 
 @dataclass(frozen=True, slots=True)

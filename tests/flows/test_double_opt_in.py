@@ -182,6 +182,52 @@ async def test_a_no_since_takes_a_question_to_nobody_back(gateway: Gateway) -> N
     assert await gateway.whose(f"email:{ANA}") == []
 
 
+async def test_a_no_at_an_address_that_nobody_has_takes_its_question_back_for_good(gateway: Gateway) -> None:
+    drama = await box(gateway, "Drama")
+    await send_in(gateway, await form(gateway, confirm="double", preferences=[drama]), ANA, {drama["id"]: True})
+    first = await confirm_path(gateway, ANA)
+    [address] = await gateway.rows("addresses")
+    link = gateway.house.links(address["id"], "email")
+    await press(gateway, link[link.index("/unsubscribe") :])
+    gateway.clock.advance(days=1, minutes=1)
+    await send_in(gateway, await form(gateway, confirm="double"), ANA)
+    await press(gateway, await confirm_path(gateway, ANA, 2))
+    [ana] = await gateway.whose(f"email:{ANA}")
+    assert await gateway.verdict(ana["id"], "email") == "opted_in"
+    await press(gateway, first, status=410)
+    assert await gateway.verdict(ana["id"], "email", preference="Drama") == "preference_not_asked"
+
+
+async def test_a_no_of_somebody_who_is_gone_takes_a_question_back(gateway: Gateway) -> None:
+    drama = await box(gateway, "Drama")
+    ana = await gateway.person(f"email:{ANA}", consent={"channels": {"email": "yes"}})
+    ben = await gateway.person(f"email:{ANA}", consent={"channels": {"email": "yes"}})
+    join = await form(gateway, confirm="double", preferences=[drama])
+    await send_in(gateway, join, ANA, {drama["id"]: True})
+    path = await confirm_path(gateway, ANA)
+    gateway.clock.advance(minutes=1)
+    await gateway.say(ben["id"], **NO)
+    await gateway.api("DELETE", f"/v1/profiles/{ben['id']}", status=204)
+    await press(gateway, path, status=410)
+    assert await gateway.verdict(ana["id"], "email") == "opted_out_address"
+
+
+async def test_a_no_since_takes_a_question_back_for_good_whatever_is_said_after_it(gateway: Gateway) -> None:
+    drama = await box(gateway, "Drama")
+    ana = await gateway.person(f"email:{ANA}", consent={"channels": {"email": "yes"}})
+    join = await form(gateway, confirm="double", preferences=[drama])
+    await send_in(gateway, join, ANA, {drama["id"]: True})
+    path = await confirm_path(gateway, ANA)
+    gateway.clock.advance(minutes=1)
+    await gateway.say(ana["id"], everything="no", by={"kind": "customer"})
+    gateway.clock.advance(minutes=1)
+    again = {"obtained_at": gateway.clock().isoformat(), "how": "at the desk"}
+    await gateway.say(ana["id"], everything="yes", by={"kind": "customer"}, evidence=again)
+    for method in ("GET", "POST"):
+        assert (await gateway.ask(method, path)).status == 410
+    assert await gateway.verdict(ana["id"], "email", preference="Drama") == "preference_not_asked"
+
+
 async def test_a_no_to_the_channel_of_a_linked_preference_takes_its_question_back(gateway: Gateway) -> None:
     drama = await box(gateway, "Drama", linked_channel="voice")
     join = await form(gateway, confirm="double", preferences=[drama])
@@ -404,6 +450,20 @@ async def test_without_a_question_yes_is_an_ordinary_message(gateway: Gateway, t
     assert (await gateway.text_in("YES", ANAS_NUMBER)).body == SILENCE
     [ana] = await gateway.whose(f"sms:{ANAS_NUMBER}")
     assert len(await gateway.history(ana["id"])) == 1
+
+
+async def test_a_stop_takes_a_question_back_for_good(gateway: Gateway, twilio: TwilioStandIn) -> None:
+    drama = await box(gateway, "Drama")
+    join = await form(gateway, "sms", confirm="double", preferences=[drama])
+    await send_in(gateway, join, ANAS_NUMBER, {drama["id"]: True})
+    await eventually(lambda: _accepted(twilio, ANAS_NUMBER))
+    for word in ("STOP", "START"):
+        gateway.clock.advance(minutes=1)
+        await gateway.text_in(word, ANAS_NUMBER)
+    gateway.clock.advance(minutes=1)
+    assert (await gateway.text_in("YES", ANAS_NUMBER)).body == SILENCE
+    [ana] = await gateway.whose(f"sms:{ANAS_NUMBER}")
+    assert await gateway.verdict(ana["id"], "sms", preference="Drama") == "preference_not_asked"
 
 
 @pytest.mark.parametrize("word", ["yes but not now", "yesterday", "no", "yes stop", "YES 2"])

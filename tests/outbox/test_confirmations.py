@@ -1,0 +1,70 @@
+"""What takes a question back: any no since it was asked, whatever came after it; but not the act that asks."""
+
+from __future__ import annotations
+
+import pytest
+
+from consent.states import Wish
+from outbox import confirmations
+from outbox.confirmations import Wanted
+from store.engine import Database
+from tests.acts import NOON, about, add_person, address_id, later, say
+
+MAILBOX, NUMBER, SECOND = "email:ana@example.org", "voice:+14155550123", "voice:+14155550124"
+
+
+async def asked(database: Database, ana: str, *names: str, change_id: str | None = None) -> str:
+    """Asked at the mailbox whether it is yes to these."""
+    wishes = tuple(Wish(about(name), "yes") for name in names)
+    at = await address_id(database, MAILBOX)
+    wanted = Wanted(at, "email", wishes, {"asked": True}, NOON, profile_id=ana, change_id=change_id)
+    [id_] = await database.transact(lambda conn: confirmations.ask(conn, [wanted], now=NOON))
+    assert id_ is not None
+    return id_
+
+
+async def is_open(database: Database, id_: str) -> bool:
+    async with database.read() as conn:
+        found = await confirmations.find(conn, id_, now=later(60))
+    assert found is not None
+    return found.is_open
+
+
+@pytest.mark.parametrize("to", ["everything", "email", "voice", f"address:{SECOND}", f"address:{MAILBOX}"])
+async def test_a_no_since_takes_a_question_about_an_address_back_for_good(database: Database, to: str) -> None:
+    ana = await add_person(database, MAILBOX, NUMBER, SECOND)
+    kind, _, tagged = to.partition(":")
+    to = f"address:{await address_id(database, tagged)}" if kind == "address" else to
+    id_ = await asked(database, ana, f"address:{await address_id(database, SECOND)}")
+    assert await is_open(database, id_)
+    await say(database, ana, {to: "no"}, now=later(1))
+    assert not await is_open(database, id_)
+    await say(database, ana, {to: "yes"}, now=later(2))
+    assert not await is_open(database, id_)
+
+
+@pytest.mark.parametrize("to", ["sms", "whatsapp", "post"])
+async def test_a_no_to_what_is_not_asked_takes_nothing_back(database: Database, to: str) -> None:
+    ana = await add_person(database, MAILBOX, NUMBER, SECOND)
+    id_ = await asked(database, ana, "voice")
+    await say(database, ana, {to: "no", f"address:{await address_id(database, NUMBER)}": "no"}, now=later(1))
+    assert await is_open(database, id_)
+
+
+async def test_a_no_that_was_said_before_takes_nothing_back_however_late_it_is_told(database: Database) -> None:
+    ana = await add_person(database, MAILBOX)
+    id_ = await asked(database, ana, "email")
+    await say(database, ana, {"email": "no"}, now=later(3), said_at=later(-60))
+    assert await is_open(database, id_)
+    await say(database, ana, {"email": "no"}, now=later(5), said_at=NOON.replace(microsecond=0))
+    assert not await is_open(database, id_), "told to the second, it may have been said after it"
+
+
+async def test_what_the_very_act_says_no_to_does_not_take_its_question_back(database: Database) -> None:
+    """On one page: texts please, and no more mail."""
+    ana = await add_person(database, MAILBOX)
+    id_ = await asked(database, ana, "sms", change_id="chg_own")
+    await say(database, ana, {"email": "no"}, source="preference_centre", change_id="chg_own", now=NOON)
+    assert await is_open(database, id_)
+    await say(database, ana, {"email": "no"}, source="preference_centre", now=later(1))
+    assert not await is_open(database, id_)
