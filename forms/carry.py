@@ -119,7 +119,7 @@ def evidence_of(form: Shown, sent: Submission) -> dict[str, Any]:
                 "text": box.text,
                 "as": box.shown_as,
                 "answer": sent.answers[box.id],
-                "preselected": box.selected,
+                "preselected": box.selected and not sent.is_filled_in,
                 "untouched": box.id in sent.untouched,
             }
             for box in form.preferences

@@ -1,8 +1,9 @@
 """What keeps machines off the forms: a signed nonce that works once, a field that nobody sees, work, and budgets.
 
-    nonce = hand_out(desk, form_id, version, page_url=…, at=…)     # into the page, as the field `nonce`
-    challenge = ask_for_work(desk, form_id, nonce, at=…)           # into the page, where the form asks for it
-    await admit(desk, request, fields, …)                          # Admitted, or Refused and why
+    nonce = hand_out(desk, seen, at=…)                     # into the page, as the field `nonce`: it says what is shown
+    challenge = ask_for_work(desk, form_id, nonce, at=…)   # into the page, where the form asks for it
+    await admit(desk, request, fields, …)                  # None, or Refused and why
+    seen_by(desk, nonce)                                   # what was shown, as the nonce of the page tells
 
 None of it looks at who is known here: the statements of an answer are the same for everybody's address.
 """
@@ -29,13 +30,18 @@ HONEYPOT = "website"  # nobody sees the field: who fills it in is none
 WORK = "work"  # the field of the solution
 TOO_QUICK, TOO_OLD = timedelta(seconds=3), timedelta(hours=24)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_MOST_OF_A_PAGE = 400  # bytes of the embedding page's URL, so that the nonce fits what Signed reads
+_MOST_OF_A_PAGE = 300  # bytes of the embedding page's URL, so that the nonce fits what Signed reads
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    page_url: str | None  # where the form was shown, if its nonce tells
-    shown_version: int
+class Seen:
+    """What a page has before somebody: the proof is of this, whatever the form shows by the time it is sent in."""
+
+    form_id: str
+    version: int
+    page_url: str | None = None  # that it stands on, where that is known
+    language: str | None = None  # None: of a page from before its nonce said so
+    is_filled_in: bool = False  # with the answers of whoever came by their own link
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Refused:
 
     why: Literal["again", "quiet", "work", "full"]
     reason: str  # for operators: honeypot, nonce, work, or the budget
-    nonce: str = ""  # to show it again with, where the one that came was ours
+    keeps_nonce: bool = False  # the one that came may come again
     over: Over | None = None
 
 
@@ -57,16 +63,23 @@ class Refused:
 class _Nonce:
     """What a nonce says."""
 
-    form_id: str
-    version: int
+    seen: Seen
     made_at: datetime  # to the millisecond
-    page_url: str | None
 
 
-def hand_out(desk: Desk, form_id: str, version: int, *, page_url: str | None, at: datetime) -> str:
+def hand_out(desk: Desk, seen: Seen, *, at: datetime) -> str:
     """The nonce of a page that is shown now."""
-    page = page_url and page_url.encode("utf-8", "replace")[:_MOST_OF_A_PAGE].decode("utf-8", "ignore")
-    return desk.signed.sign_list(["form", form_id, version, int(at.timestamp() * 1000), token_urlsafe(9), page])
+    page = seen.page_url and seen.page_url.encode("utf-8", "replace")[:_MOST_OF_A_PAGE].decode("utf-8", "ignore")
+    made = int(at.timestamp() * 1000)
+    told: list[str | int | None]
+    told = ["form", seen.form_id, seen.version, made, token_urlsafe(9), page, seen.language, int(seen.is_filled_in)]
+    return desk.signed.sign_list(told)
+
+
+def seen_by(desk: Desk, token: str) -> Seen | None:
+    """What the page of a nonce shows, however old it is; None for what is no nonce of ours."""
+    nonce = _read(desk, token)
+    return nonce.seen if nonce is not None else None
 
 
 def ask_for_work(desk: Desk, form_id: str, nonce: str, *, at: datetime) -> str:
@@ -80,59 +93,56 @@ async def admit(
     fields: Mapping[str, str],
     *,
     form_id: str,
-    version: int,
     channel: str,
     address: str,
     proof_of_work: bool,
     needs_nonce: bool = True,
-) -> Admitted | Refused:
-    """Whether what was sent in is let through; it has spent its nonce and its part of the budgets then.
+) -> Refused | None:
+    """None where what was sent in is let through, its nonce and its part of the budgets spent; else why it is not.
 
     A page of another site's has no nonce (`needs_nonce`). `address`: normalised.
     """
     counted = _counted(desk, request, form_id, channel, address)
-    found = await _admitted(desk, fields, counted, form_id, version, proof_of_work, needs_nonce)
-    if isinstance(found, Refused):
+    found = await _refused(desk, fields, counted, form_id, proof_of_work, needs_nonce)
+    if found is not None:
         desk.on_refused(found.reason)
     return found
 
 
-async def _admitted(
+async def _refused(
     desk: Desk,
     fields: Mapping[str, str],
     counted: Sequence[Budget],
     form_id: str,
-    version: int,
     proof_of_work: bool,
     needs_nonce: bool,
-) -> Admitted | Refused:
+) -> Refused | None:
     now = desk.clock()
     if fields.get(HONEYPOT):
         return Refused("quiet", "honeypot")
     token, nonce = fields.get("nonce", ""), None
     if needs_nonce:
         nonce = _read(desk, token)
-        if nonce is None or nonce.form_id != form_id:
+        if nonce is None or nonce.seen.form_id != form_id:
             return Refused("again", "nonce")
         if now - nonce.made_at < TOO_QUICK:
-            return Refused("again", "nonce", token)  # which is old enough in a moment
+            return Refused("again", "nonce", keeps_nonce=True)  # which is old enough in a moment
         if now - nonce.made_at >= TOO_OLD:
-            return Refused("again", "nonce", _renewed(desk, nonce, version, now))
+            return Refused("again", "nonce")
         if proof_of_work and not _has_worked(desk, fields.get(WORK, ""), form_id, token, now):
-            return Refused("work", "work", token)
+            return Refused("work", "work", keeps_nonce=True)
 
     async def take(conn: AsyncConnection) -> tuple[bool, Over | None]:
         fresh = nonce is None or await spending.spend(conn, token, until=nonce.made_at + TOO_OLD + _HOUR)
         return fresh, await budgets.spend_all(conn, counted, now=now, is_taken=fresh)
 
     fresh, over = await desk.database.transact(take, apart=True)
-    renewed = _renewed(desk, nonce, version, now) if nonce is not None else ""
     if not fresh:
-        return Refused("again", "nonce", renewed)
+        return Refused("again", "nonce")
     if over is not None:
         budgets.note(over)
-        return Refused("full" if over.budget.is_told else "quiet", over.budget.what, renewed, over)
-    return Admitted(None, version) if nonce is None else Admitted(nonce.page_url, nonce.version)
+        return Refused("full" if over.budget.is_told else "quiet", over.budget.what, over=over)
+    return None
 
 
 # --- the nonce ---------------------------------------------------------------------------------
@@ -143,12 +153,10 @@ def _read(desk: Desk, token: str) -> _Nonce | None:
     said = desk.signed.read_list(token)
     if said is None or said[0] != "form":  # signed for something else
         return None
-    _, form_id, version, made, _, page_url = said
-    return _Nonce(form_id, version, datetime.fromtimestamp(made / 1000, UTC), page_url)
-
-
-def _renewed(desk: Desk, nonce: _Nonce, version: int, now: datetime) -> str:
-    return hand_out(desk, nonce.form_id, version, page_url=nonce.page_url, at=now)
+    _, form_id, version, made, _, page_url, *more = said
+    language, is_filled_in = more or (None, 0)  # a page from before they were told
+    seen = Seen(form_id, version, page_url, language, bool(is_filled_in))
+    return _Nonce(seen, datetime.fromtimestamp(made / 1000, UTC))
 
 
 def _about(form_id: str, nonce: str) -> dict[str, str]:

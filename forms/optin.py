@@ -12,9 +12,10 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.terms import Terms
-from content.languages import Language
+from content.languages import Language, choose
 from forms import catalogue, colours, defence, entries, intake, texting
 from forms.catalogue import Shown
+from forms.defence import Seen
 from forms.desk import DESK, Desk, come_again, page, unknown_link, who_asks
 from forms.entries import Entry, Typed
 from forms.look import spoken, text_of
@@ -46,7 +47,8 @@ class Sight:
     is_open: bool = True
     terms: Terms | None = None
     texting: Texting | None = None
-    owner: Owner | None = None
+    owner: Owner | None = None  # who came by a link of their own, however old
+    is_filled_in: bool = False  # with the owner's answers
 
     @property
     def framers(self) -> list[str]:
@@ -55,7 +57,7 @@ class Sight:
 
     @property
     def locale(self) -> str | None:
-        return self.owner.locale if self.owner is not None else None
+        return self.owner.locale if self.owner is not None and self.owner.is_fresh else None
 
 
 # --- what is asked of it -----------------------------------------------------------------------
@@ -67,7 +69,7 @@ async def ask(request: web.Request) -> web.Response:
     sight = await look_at(request, request.match_info["id"])
     if sight is None or not sight.is_open:
         return closed(request, sight)
-    owner = sight.owner
+    owner = sight.owner if sight.is_filled_in else None
     typed = Typed(owner.address, owner.fields, owner.ticked) if owner is not None else _untyped(sight.shown)
     page_url = page_of(request.headers.get("Referer", ""))
     return shown_again(request, sight, typed, nonce=nonce_for(desk, sight, page_url), status=200)
@@ -81,30 +83,30 @@ async def send(request: web.Request) -> web.Response:
     if sight is None or not sight.is_open or not sight.shown.is_typed:
         return closed(request, sight)
     typed = typed_of(sight.shown, given)
+    token = given.one("nonce")[:_MOST_OF_A_NONCE]
     entry = read_entry(desk, sight, typed)
-    nonce = given.one("nonce")[:_MOST_OF_A_NONCE]
     if entry.address is None or entry.wrong:
-        return shown_again(request, sight, typed, wrong=entry.wrong, nonce=nonce or nonce_for(desk, sight, None))
-    admitted = await defence.admit(
+        return shown_again(request, sight, typed, wrong=entry.wrong, nonce=nonce_again(desk, sight, token))
+    why = await defence.admit(
         desk,
         request,
         given.firsts(),
         form_id=sight.form_id,
-        version=sight.version,
         channel=sight.shown.channel,
         address=entry.address.value,
         proof_of_work=sight.shown.proof_of_work,
     )
-    if isinstance(admitted, defence.Refused):
-        if admitted.why == "quiet":
+    if why is not None:
+        if why.why == "quiet":
             await intake.seem_to_receive()
             return thanks(request, sight)
-        return refused(request, sight, typed, admitted)
-    as_shown = await _as_shown(request, sight, admitted.shown_version)
+        return refused(request, sight, typed, why, token=token)
+    seen = defence.seen_by(desk, token) or _seen(sight, None)
+    as_shown = await _as_shown(request, sight, seen)
     entry = read_entry(desk, as_shown, typed_of(as_shown.shown, given))
     if entry.address is None or entry.wrong:  # of a version that asked for more
-        return shown_again(request, sight, typed, note="changed", nonce=nonce_for(desk, sight, admitted.page_url))
-    evidence = {**who_asks(request, desk), "page": admitted.page_url}
+        return shown_again(request, sight, typed, note="changed", nonce=nonce_again(desk, sight, token, is_spent=True))
+    evidence = {**who_asks(request, desk), "page": seen.page_url}
     # Whoever has the address confirms it as well where the form asks for that since the page was shown.
     is_proved = sight.shown.confirm != "double"
     await intake.receive(desk, submission(as_shown, entry, evidence, is_proved=is_proved))
@@ -130,7 +132,8 @@ async def look_at(request: web.Request, form_id: str) -> Sight | None:
         texts = await texting_for(conn, desk, form.shown)
     # Where no number or no rule is left to text to, nothing can be done with a form that takes nothing else.
     is_open = form.active and (form.shown.is_typed or texts is not None)
-    return Sight(form.id, form.version, form.shown, speech, is_open, terms=terms, texting=texts, owner=owner)
+    is_filled_in = owner is not None and owner.is_fresh
+    return Sight(form.id, form.version, form.shown, speech, is_open, terms, texts, owner, is_filled_in)
 
 
 async def texting_for(conn: AsyncConnection, desk: Desk, shown: Shown) -> Texting | None:
@@ -142,22 +145,24 @@ async def texting_for(conn: AsyncConnection, desk: Desk, shown: Shown) -> Textin
     return Texting(shown.channel, carrier.sender, keyword) if keyword is not None else None
 
 
-async def _as_shown(request: web.Request, sight: Sight, version: int) -> Sight:
-    """The form as the page showed it that was sent in."""
-    if version == sight.version:
+async def _as_shown(request: web.Request, sight: Sight, seen: Seen) -> Sight:
+    """The form as the page showed it that was sent in: its version, its language, and with whose answers."""
+    speech = choose(seen.language, sight.speech.code)
+    sight = replace(sight, is_filled_in=seen.is_filled_in)
+    if (seen.version, speech) == (sight.version, sight.speech):
         return sight
     async with request.app[DESK].database.read() as conn:
-        shown = await catalogue.find_version(conn, sight.form_id, version)
+        shown = await catalogue.find_version(conn, sight.form_id, seen.version)
         if shown is None:
             return sight
-        terms = await catalogue.terms_of(conn, shown, sight.speech.code)
-    return replace(sight, version=version, shown=shown, terms=terms)
+        terms = await catalogue.terms_of(conn, shown, speech.code)
+    return replace(sight, version=seen.version, shown=shown, speech=speech, terms=terms)
 
 
 def read_entry(desk: Desk, sight: Sight, typed: Typed) -> Entry:
     entry = entries.read(sight.shown, typed, book=desk.book, countries=desk.countries)
     # Whom the page knows already it preselects nothing for.
-    return replace(entry, untouched=()) if sight.owner is not None else entry
+    return replace(entry, untouched=()) if sight.is_filled_in else entry
 
 
 def submission(sight: Sight, entry: Entry, evidence: Mapping[str, Any], *, is_proved: bool = True) -> intake.Submission:
@@ -177,6 +182,7 @@ def submission(sight: Sight, entry: Entry, evidence: Mapping[str, Any], *, is_pr
         attributes=entry.attributes,
         language=sight.speech.code,
         is_proved=is_proved,
+        is_filled_in=sight.is_filled_in,
         profile_id=owner.profile_id if owner is not None and entry.address.value in owner.addresses else None,
         evidence={**evidence, **shown_terms, "wording": entries.wording(sight.shown, entry, terms)},
     )
@@ -215,12 +221,28 @@ def page_of(referrer: str) -> str | None:
 
 
 def nonce_for(desk: Desk, sight: Sight, page_url: str | None) -> str:
-    return defence.hand_out(desk, sight.form_id, sight.version, page_url=page_url, at=desk.clock())
+    return defence.hand_out(desk, _seen(sight, page_url), at=desk.clock())
 
 
-def in_language(sight: Sight, speech: Language) -> Sight:
+def nonce_again(desk: Desk, sight: Sight, token: str, *, page_url: str | None = None, is_spent: bool = False) -> str:
+    """The nonce of a page that is shown again: the one that came, where it says what is shown now; else a new one.
+
+    `page_url`: that it stands on, if no nonce says.
+    """
+    before = defence.seen_by(desk, token)
+    if before is None or before.form_id != sight.form_id:
+        return nonce_for(desk, sight, page_url)
+    seen = replace(_seen(sight, before.page_url), is_filled_in=before.is_filled_in)
+    return token if seen == before and not is_spent else defence.hand_out(desk, seen, at=desk.clock())
+
+
+def _seen(sight: Sight, page_url: str | None) -> Seen:
+    return Seen(sight.form_id, sight.version, page_url, sight.speech.code, sight.is_filled_in)
+
+
+async def in_language(conn: AsyncConnection, sight: Sight, speech: Language) -> Sight:
     """As it was shown in another language, by whoever showed it."""
-    return replace(sight, speech=speech)
+    return replace(sight, speech=speech, terms=await catalogue.terms_of(conn, sight.shown, speech.code))
 
 
 def _untyped(shown: Shown) -> Typed:
@@ -277,11 +299,16 @@ def refused(
     typed: Typed,
     why: defence.Refused,
     *,
+    token: str = "",
     page_url: str | None = None,
     action: str = "",
 ) -> web.Response:
-    """The form with what was typed, and why it was not let through. `page_url`: that it stands on, if no nonce says."""
-    nonce = why.nonce or nonce_for(request.app[DESK], sight, page_url)
+    """The form with what was typed, and why it was not let through.
+
+    `token`: the nonce that came. `page_url`: that it stands on, if no nonce says.
+    """
+    desk = request.app[DESK]
+    nonce = nonce_again(desk, sight, token, page_url=page_url, is_spent=not why.keeps_nonce)
     status = 429 if why.over is not None else 422
     shown = shown_again(request, sight, typed, note=why.why, nonce=nonce, status=status, action=action)
     return come_again(shown, why.over.wait_seconds) if why.over is not None else shown

@@ -1,6 +1,7 @@
 """Whose form it is: a signed link that the organisation's own system makes for somebody fills the form in.
 
-It does so while it is fresh. An older one, or another form's, shows the form as everybody sees it.
+It does so while it is fresh. An older one shows the form as everybody sees it, and still says whose no it is that comes
+by it; another form's says nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from profiles import merges, records
 @dataclass(frozen=True, slots=True)
 class Owner:
     profile_id: str
+    is_fresh: bool
     address: str  # on the form's channel; empty: they have none
     addresses: frozenset[str]  # all of theirs on it
     fields: Mapping[str, str]  # of the form's
@@ -28,9 +30,9 @@ class Owner:
 
 
 async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) -> Owner | None:
-    """Whom a token names; None for one that is not fresh, not ours, of another form, or of somebody who is gone."""
+    """Whom a token names, however old it is; None for one not ours, of another form, or of somebody who is gone."""
     opened = desk.manage_links.read(token) if token else None
-    if opened is None or opened.form_id != form.id or not opened.is_fresh(desk.clock()):
+    if opened is None or opened.form_id != form.id:
         return None
     profile_id = await merges.merged_into(conn, opened.profile_id) or opened.profile_id
     found = await records.read(conn, [profile_id])
@@ -45,6 +47,7 @@ async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) ->
     values |= {f"attributes.{name}": value for name, value in profile.attributes.items() if isinstance(value, str)}
     return Owner(
         profile_id=profile_id,
+        is_fresh=opened.is_fresh(desk.clock()),
         address=first,
         addresses=frozenset(one.value for one in theirs),
         fields={name: value for name in form.shown.fields if (value := values.get(name))},

@@ -21,6 +21,7 @@ class Submission:
     names: Mapping[str, str] = field(default_factory=dict)  # first_name, last_name
     attributes: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"  # that it was shown in
+    is_filled_in: bool = False  # it showed the person's own answers, and so preselected nothing
     is_proved: bool = True  # it came from our own page; else it is confirmed whatever the form says
     profile_id: str | None = None  # whose own signed link it was filled in by, at an address of theirs
     evidence: Mapping[str, Any] = field(default_factory=dict)  # page, ip, user_agent, wording

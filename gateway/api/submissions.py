@@ -76,7 +76,7 @@ async def create(call: Call) -> web.Response:
     entry = await _entry(call.request, sight, body)
     user_agent = posted.storable(body.user_agent[:500]) if body.user_agent is not None else None
     evidence = {"ip": body.ip, "user_agent": user_agent, "page": optin.page_of(body.page or ""), "by": call.actor}
-    sent = optin.submission(_spoken(sight, body), entry, evidence)
+    sent = optin.submission(await _spoken(call.request, sight, body), entry, evidence)
 
     async def commit(keeping: Callable[[AsyncConnection], Awaitable[None]]) -> web.Response:
         async def work(conn: AsyncConnection) -> Done:
@@ -139,7 +139,8 @@ async def _from_script(request: web.Request, sight: Sight) -> web.Response:
     sight = _open(sight)
     entry = await _entry(request, sight, body)
     page_url = optin.page_of(body.page or str(request.headers.get("Referer", "")))
-    refused = await _take(request, _spoken(sight, body), entry, {defence.HONEYPOT: body.website or ""}, page_url)
+    sight = await _spoken(request, sight, body)
+    refused = await _take(request, sight, entry, {defence.HONEYPOT: body.website or ""}, page_url)
     if refused is not None:
         raise (
             _too_many(refused.over)
@@ -191,20 +192,19 @@ async def _take(
     if entry.address is None or shown.proof_of_work:
         desk.on_refused("work")
         return Refused("work", "work")
-    admitted = await defence.admit(
+    refused = await defence.admit(
         desk,
         request,
         fields,
         form_id=sight.form_id,
-        version=sight.version,
         channel=shown.channel,
         address=entry.address.value,
         proof_of_work=False,
         needs_nonce=False,
     )
-    if isinstance(admitted, Refused):
-        if admitted.why != "quiet":
-            return admitted
+    if refused is not None:
+        if refused.why != "quiet":
+            return refused
         await intake.seem_to_receive()
         return None
     evidence = {**who_asks(request, desk), "page": page_url}
@@ -257,9 +257,11 @@ def _told(entry: Entry, names: dict[str, str], sight: Sight) -> Sequence[dict[st
     return found
 
 
-def _spoken(sight: Sight, body: SubmissionIn) -> Sight:
-    """In the language that the site showed it in."""
-    return optin.in_language(sight, choose(body.language, sight.shown.language, sight.speech.code))
+async def _spoken(request: web.Request, sight: Sight, body: SubmissionIn) -> Sight:
+    """In the language that the site showed it in, and with its terms."""
+    speech = choose(body.language, sight.shown.language, sight.speech.code)
+    async with request.app[DESK].database.read() as conn:
+        return await optin.in_language(conn, sight, speech)
 
 
 ROUTES: Sequence[Route] = (

@@ -95,8 +95,11 @@ async def test_the_page_that_shows_the_form_is_told_by_its_nonce_however_odd_it_
         gateway.clock.advance(seconds=4)
         assert (await press(gateway, path, nonce=nonce, address=ANA)).status == TAKEN
     desk = desk_of(gateway)
-    nonce = defence.hand_out(desk, "frm_1", 7, page_url="https://x.example/" + "ü" * 5000, at=desk.clock())
-    assert desk.signed.read(nonce) is not None
+    for odd in ("ü", '"', "\\"):
+        page, form_id = f"https://x.example/{odd * 5000}", "frm_0198c2f54d1a7c3e9b00d3f1a2b4c5d6"
+        seen = defence.Seen(form_id, 1_000_000, page, "pt", is_filled_in=True)
+        nonce = defence.hand_out(desk, seen, at=desk.clock())
+        assert defence.seen_by(desk, nonce) is not None, odd
 
 
 # --- who is none -------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ import asyncio
 import json
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import event
 
 from content.languages import KNOWN
+from forms.desk import DESK
 from gateway.api.form_wishes import FormIn
 from gateway.settings import Settings
 from outbox.manage_links import Opened
@@ -577,6 +579,64 @@ async def test_what_was_shown_is_what_is_kept_also_when_the_form_has_changed_sin
     assert row["version"] == 1
 
 
+async def proof(gateway: Gateway) -> dict[str, Any]:
+    """The evidence of the newest line of Ana's history."""
+    [ana] = await gateway.whose(f"email:{MAIL}")
+    return dict((await gateway.history(ana["id"]))[0]["evidence"])
+
+
+async def in_two_languages(gateway: Gateway) -> None:
+    texts = {"en": {"text": "English terms"}, "fr": {"text": "Conditions"}}
+    await gateway.api("PUT", "/v1/settings/terms", json={"texts": texts})
+
+
+async def test_the_proof_holds_the_language_and_the_terms_that_were_shown(gateway: Gateway) -> None:
+    await in_two_languages(gateway)
+    made = await make(gateway, confirm="none")
+    seen = await look(gateway, made["id"], **{"Accept-Language": "en"})
+    assert "English terms" in seen.words
+    await gateway.api("PATCH", f"/v1/forms/{made['id']}", json={"language": "fr"})
+    await send(gateway, made["id"], seen, MAIL)
+    kept = await proof(gateway)
+    assert (kept["version"], kept["language"], kept["terms_language"]) == (1, "en", "en")
+    assert "English terms" in kept["wording"]
+
+
+async def test_the_proof_of_a_page_that_was_shown_again_is_of_what_it_showed_then(gateway: Gateway) -> None:
+    await in_two_languages(gateway)
+    made = await make(gateway, confirm="none")
+    seen = await look(gateway, made["id"])
+    await gateway.api("PATCH", f"/v1/forms/{made['id']}", json={"language": "fr"})
+    again = await send(gateway, made["id"], seen, "ana")
+    assert (again.status, "Conditions" in again.words) == (422, True)
+    assert (await send(gateway, made["id"], again, MAIL)).status == 200
+    kept = await proof(gateway)
+    assert (kept["version"], kept["language"], "Conditions" in kept["wording"]) == (2, "fr", True)
+
+
+async def test_a_page_whose_nonce_does_not_tell_its_language_yet_is_taken(gateway: Gateway) -> None:
+    made = await make(gateway, confirm="none")
+    desk = gateway.app[DESK]
+    told = ["form", made["id"], 1, int(gateway.clock().timestamp() * 1000), "x", PAGE]
+    gateway.clock.advance(seconds=4)
+    body = urlencode({"address": MAIL, "nonce": desk.signed.sign_list(told)}).encode()
+    sent = await gateway.send("POST", f"/forms/{made['id']}", data=body, headers={"Content-Type": URLENCODED})
+    assert (sent.status, (await proof(gateway))["page"]) == (200, PAGE)
+
+
+async def test_on_a_filled_in_form_nothing_was_preselected(gateway: Gateway) -> None:
+    opera = await preference(gateway, "Opera", selected_by_default=True)
+    made = await make(gateway, confirm="none", preferences=[{"name": "Opera"}])
+    ana = await gateway.person(f"email:{MAIL}")
+    query = own(gateway, ana, made["id"])
+    seen = await look(gateway, made["id"], query)
+    assert not seen.field("preference", opera["id"]).is_checked
+    gateway.clock.advance(hours=3)
+    await send(gateway, made["id"], seen, MAIL, ticked=[opera["id"]], query=query)
+    [shown] = (await proof(gateway))["preferences"]
+    assert (shown["answer"], shown["preselected"], shown["untouched"]) == (True, False, False)
+
+
 async def test_a_body_that_is_too_large_or_unreadable_is_refused(gateway: Gateway) -> None:
     made = await make(gateway)
     for body, status in ((b"address=" + b"x" * 70_000, 413), (b"&".join(b"a%d=1" % n for n in range(300)), 400)):
@@ -791,6 +851,12 @@ async def test_a_name_that_no_database_keeps_ticks_nothing(gateway: Gateway) -> 
 # --- filled in by a signed link ---------------------------------------------------------------------
 
 
+def own(gateway: Gateway, person: dict[str, Any], form_id: str) -> str:
+    """The query of somebody's own link to a form."""
+    opened = Opened(person["id"], None, "account", gateway.clock().replace(microsecond=0), None, form_id)
+    return f"?for={gateway.house.manage_links.token(opened)}"
+
+
 async def test_a_signed_link_fills_the_form_in_for_its_person_alone(gateway: Gateway) -> None:
     await preference(gateway, "Drama")
     opera = await preference(gateway, "Opera", selected_by_default=True)
@@ -828,8 +894,7 @@ async def test_what_is_unticked_by_a_signed_link_counts_at_once_and_what_is_tick
     opera = await preference(gateway, "Opera")
     made = await make(gateway, preferences=[{"name": "Drama"}, {"name": "Opera"}])
     ana = await gateway.person(f"email:{MAIL}", consent={"preferences": {"Drama": "yes"}})
-    opened = Opened(ana["id"], None, "account", gateway.clock().replace(microsecond=0), None, made["id"])
-    query = f"?for={gateway.house.manage_links.token(opened)}"
+    query = own(gateway, ana, made["id"])
     seen = await fill(gateway, made["id"], MAIL, ticked=[opera["id"]], query=query)
     assert "What you unticked counts already." in seen.words
     assert await gateway.verdict(ana["id"], "email", preference="Drama") == "preference_no"
