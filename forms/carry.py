@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from outbox import confirmations, heed, people, questions
 from outbox.confirmations import Details, Wanted
 from outbox.heed import Heeded
 from outbox.questions import Asking
-from profiles import links, records
+from profiles import links, merges, records
 from profiles.addresses import Address, AddressBook
 from store.engine import Raced
 from store.ids import new_id
@@ -98,6 +98,8 @@ async def carry_out(conn: AsyncConnection, sent: Submission, office: Office, *, 
     address = office.book.proved(sent.channel, sent.address)
     plain = office.book.plain(address)
     known, held = await _look(conn, address, plain, form, now=now)
+    if sent.profile_id is not None:  # who has become another since it was sent in
+        sent = replace(sent, profile_id=await merges.merged_into(conn, sent.profile_id) or sent.profile_id)
     case = _Case(sent, form, address, known, held, office, now)
     plan = decide(form, sent, known, preselected_counts=office.preselected_counts, now=now)
     heeded = await _let_stand(conn, plan, case)

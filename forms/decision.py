@@ -66,6 +66,8 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
     ignores = form.existing == "ignore"
     comes = {holder.profile_id: _comes(holder, wishes, known, now) for holder in known.holders}
     declined = _declined(sent, comes)
+    if sent.noes_alone:
+        return Plan(now=declined)
     if known.at_no and (ignores or form.channel in BY_TEXT):
         return Plan(now=declined)  # by text nobody is asked in spite of a no: the form tells them to text START
     if not known.holders:

@@ -97,11 +97,16 @@ async def admit(
     address: str,
     proof_of_work: bool,
     needs_nonce: bool = True,
+    is_owner: bool = False,
 ) -> Refused | None:
     """None where what was sent in is let through, its nonce and its part of the budgets spent; else why it is not.
 
-    A page of another site's has no nonce (`needs_nonce`). `address`: normalised.
+    A page of another site's has no nonce (`needs_nonce`). `address`: normalised. `is_owner`: somebody came by their own
+    link, and is no machine whatever their browser has filled in.
     """
+    if fields.get(HONEYPOT) and not is_owner:
+        desk.on_refused("honeypot")
+        return Refused("quiet", "honeypot")
     counted = _counted(desk, request, form_id, channel, address)
     found = await _refused(desk, fields, counted, form_id, proof_of_work, needs_nonce)
     if found is not None:
@@ -118,8 +123,6 @@ async def _refused(
     needs_nonce: bool,
 ) -> Refused | None:
     now = desk.clock()
-    if fields.get(HONEYPOT):
-        return Refused("quiet", "honeypot")
     token, nonce = fields.get("nonce", ""), None
     if needs_nonce:
         nonce = _read(desk, token)

@@ -95,12 +95,10 @@ async def send(request: web.Request) -> web.Response:
         channel=sight.shown.channel,
         address=entry.address.value,
         proof_of_work=sight.shown.proof_of_work,
+        is_owner=_is_own(sight, entry),
     )
-    if why is not None:
-        if why.why == "quiet":
-            await intake.seem_to_receive()
-            return thanks(request, sight)
-        return refused(request, sight, typed, why, token=token)
+    if why is not None and why.over is None:
+        return await _turned_away(request, sight, typed, why, token)
     seen = defence.seen_by(desk, token) or _seen(sight, None)
     as_shown = await _as_shown(request, sight, seen)
     entry = read_entry(desk, as_shown, typed_of(as_shown.shown, given))
@@ -108,9 +106,30 @@ async def send(request: web.Request) -> web.Response:
         return shown_again(request, sight, typed, note="changed", nonce=nonce_again(desk, sight, token, is_spent=True))
     evidence = {**who_asks(request, desk), "page": seen.page_url}
     # Whoever has the address confirms it as well where the form asks for that since the page was shown.
-    is_proved = sight.shown.confirm != "double"
-    await intake.receive(desk, submission(as_shown, entry, evidence, is_proved=is_proved))
-    return thanks(request, sight)
+    sent = submission(as_shown, entry, evidence, is_proved=sight.shown.confirm != "double")
+    is_declined = sent.profile_id is not None and not all(entry.answers.values())
+    if why is not None:  # a budget is spent: a no of one's own goes past all of them
+        if is_declined:
+            await intake.receive(desk, replace(sent, noes_alone=True))
+        return await _turned_away(request, sight, typed, why, token, is_declined=is_declined)
+    await intake.receive(desk, sent)
+    return thanks(request, sight, is_declined=is_declined)
+
+
+async def _turned_away(
+    request: web.Request, sight: Sight, typed: Typed, why: defence.Refused, token: str, *, is_declined: bool = False
+) -> web.Response:
+    """What is said where it was not let through; `is_declined`: but for what was unticked, which is kept."""
+    if why.why != "quiet":
+        return refused(request, sight, typed, why, token=token, is_declined=is_declined)
+    if not is_declined:
+        await intake.seem_to_receive()
+    return thanks(request, sight, is_declined=is_declined)
+
+
+def _is_own(sight: Sight, entry: Entry) -> bool:
+    """Whether somebody came by a link of their own and typed an address of theirs."""
+    return sight.owner is not None and entry.address is not None and entry.address.hash in sight.owner.addresses
 
 
 # --- the steps, for those who take forms in by other ways as well -----------------------------
@@ -183,7 +202,7 @@ def submission(sight: Sight, entry: Entry, evidence: Mapping[str, Any], *, is_pr
         language=sight.speech.code,
         is_proved=is_proved,
         is_filled_in=sight.is_filled_in,
-        profile_id=owner.profile_id if owner is not None and entry.address.value in owner.addresses else None,
+        profile_id=owner.profile_id if owner is not None and _is_own(sight, entry) else None,
         evidence={**evidence, **shown_terms, "wording": entries.wording(sight.shown, entry, terms)},
     )
 
@@ -263,8 +282,12 @@ def shown_again(
     status: int = 422,
     action: str = "",
     is_sent: bool = True,
+    is_declined: bool = False,
 ) -> web.Response:
-    """The form with what was typed, and what is wrong beside it. `action`: where its page is, seen from here."""
+    """The form with what was typed, and what is wrong beside it.
+
+    `action`: where its page is, seen from here. `is_declined`: what was unticked counts all the same.
+    """
     desk, shown = request.app[DESK], sight.shown
     asks_for_work = shown.proof_of_work and shown.is_typed and bool(nonce)
     kept = {name: value for name in ("lang", "for") if (value := request.query.get(name))}
@@ -279,6 +302,7 @@ def shown_again(
         typed=typed,
         wrong=dict(wrong or {}),
         note=note,
+        is_declined=is_declined,
         nonce_of_form=nonce,
         work=defence.ask_for_work(desk, sight.form_id, nonce, at=desk.clock()) if asks_for_work else None,
         most_tries=MOST,
@@ -302,20 +326,26 @@ def refused(
     token: str = "",
     page_url: str | None = None,
     action: str = "",
+    is_declined: bool = False,
 ) -> web.Response:
-    """The form with what was typed, and why it was not let through.
+    """The form with what was typed, and why it was not let through; `is_declined` as for `shown_again`.
 
     `token`: the nonce that came. `page_url`: that it stands on, if no nonce says.
     """
     desk = request.app[DESK]
     nonce = nonce_again(desk, sight, token, page_url=page_url, is_spent=not why.keeps_nonce)
     status = 429 if why.over is not None else 422
-    shown = shown_again(request, sight, typed, note=why.why, nonce=nonce, status=status, action=action)
+    shown = shown_again(
+        request, sight, typed, note=why.why, nonce=nonce, status=status, action=action, is_declined=is_declined
+    )
     return come_again(shown, why.over.wait_seconds) if why.over is not None else shown
 
 
-def thanks(request: web.Request, sight: Sight) -> web.Response:
-    """What follows when it was sent in, the same for all: the form's words, or where it leads."""
+def thanks(request: web.Request, sight: Sight, *, is_declined: bool = False) -> web.Response:
+    """What follows when it was sent in, the same for all: the form's words, or where it leads.
+
+    `is_declined`: somebody has said no by their own link, at an address of theirs.
+    """
     url = sight.shown.redirect_url
     if url is not None and request.headers.get("Sec-Fetch-Dest") == "document":
         return web.Response(status=303, headers={"Location": url, "Referrer-Policy": "no-referrer"})
@@ -324,7 +354,7 @@ def thanks(request: web.Request, sight: Sight) -> web.Response:
     carrier = request.app[DESK].carrier(sight.shown.channel, sight.shown.connection)
     number = carrier.sender if carrier is not None and texting.has_number(carrier.sender) else None
     spelled = _spelled(number) if number else None
-    return _framed(request, "form_sent.html", sight, url=url, number=spelled, is_own=sight.owner is not None)
+    return _framed(request, "form_sent.html", sight, url=url, number=spelled, is_declined=is_declined)
 
 
 async def preview(conn: AsyncConnection, request: web.Request, shown: Shown) -> web.Response:

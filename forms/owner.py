@@ -22,7 +22,7 @@ class Owner:
     profile_id: str
     is_fresh: bool
     address: str  # on the form's channel; empty: they have none
-    addresses: frozenset[str]  # all of theirs on it
+    addresses: frozenset[str]  # all of theirs on it, by their hashes
     fields: Mapping[str, str]  # of the form's
     ticked: frozenset[str]  # the form's preferences that are yes
     locale: str | None
@@ -49,7 +49,7 @@ async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) ->
         profile_id=profile_id,
         is_fresh=opened.is_fresh(desk.clock()),
         address=first,
-        addresses=frozenset(one.value for one in theirs),
+        addresses=frozenset(desk.book.proved(form.channel, one.value).hash for one in theirs),
         fields={name: value for name in form.shown.fields if (value := values.get(name))},
         ticked=frozenset(
             subject.key for subject, flag in flags.items() if subject.kind == "preference" and flag.state == "yes"

@@ -23,7 +23,8 @@ class Submission:
     language: str = "en"  # that it was shown in
     is_filled_in: bool = False  # it showed the person's own answers, and so preselected nothing
     is_proved: bool = True  # it came from our own page; else it is confirmed whatever the form says
-    profile_id: str | None = None  # whose own signed link it was filled in by, at an address of theirs
+    profile_id: str | None = None  # whose own signed link it was sent in by, however old, at an address of theirs
+    noes_alone: bool = False  # a budget was spent: but for what they decline by that link, it is nothing
     evidence: Mapping[str, Any] = field(default_factory=dict)  # page, ip, user_agent, wording
     at: datetime | None = None
 

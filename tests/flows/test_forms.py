@@ -903,6 +903,88 @@ async def test_what_is_unticked_by_a_signed_link_counts_at_once_and_what_is_tick
     assert (line["source"], line["subject"]["name"], line["to"]) == ("form", "Drama", "no")
 
 
+@pytest.fixture
+async def drama_for_ana(gateway: Gateway) -> dict[str, Any]:
+    """Ana, who gets news of drama by e-mail."""
+    await preference(gateway, "Drama")
+    said = {"channels": {"email": "yes"}, "preferences": {"Drama": "yes"}}
+    return dict(await gateway.person(f"email:{MAIL}", consent=said))
+
+
+async def gets_drama(gateway: Gateway, person: dict[str, Any]) -> bool:
+    return await gateway.verdict(person["id"], "email", preference="Drama") == "opted_in"
+
+
+@pytest.mark.parametrize("typed", [MAIL, "ANA@example.org"])
+async def test_a_no_by_ones_own_link_goes_past_the_budget_that_strangers_have_spent(
+    gateway: Gateway, drama_for_ana: dict[str, Any], typed: str
+) -> None:
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    for place in range(5):
+        await fill(gateway, made["id"], f"ana+{place}@example.org")
+    assert await gets_drama(gateway, drama_for_ana)
+    kept = await sent_in(gateway)
+    ticked = [one["id"] for one in await gateway.rows("preferences")]
+    query = own(gateway, drama_for_ana, made["id"])
+    await fill(gateway, made["id"], MAIL, ticked=ticked, query=query)
+    assert (await sent_in(gateway), await gets_drama(gateway, drama_for_ana)) == (kept, True), "there is no no in it"
+    seen = await fill(gateway, made["id"], typed, query=query)
+    assert (seen.status, "What you unticked counts already." in seen.words) == (200, True)
+    assert not await gets_drama(gateway, drama_for_ana)
+
+
+async def test_where_a_form_is_full_a_no_by_ones_own_link_is_taken_alone_and_told(
+    gateway: Gateway, drama_for_ana: dict[str, Any]
+) -> None:
+    opera = await preference(gateway, "Opera")
+    made = await make(gateway, confirm="none", preferences=[{"name": "Drama"}, {"name": "Opera"}])
+    await gateway.restart(forms=gateway.settings.forms.model_copy(update={"posts_per_form": 1}))
+    await fill(gateway, made["id"], "ben@example.org")
+    query = own(gateway, drama_for_ana, made["id"])
+    seen = await fill(gateway, made["id"], MAIL, ticked=[opera["id"]], query=query)
+    assert (seen.status, "What you unticked counts already." in seen.words) == (429, True)
+    said = (await gateway.profile(drama_for_ana["id"]))["consent"]["preferences"]
+    assert (said["Drama"]["state"], "Opera" in said and said["Opera"]["state"] == "yes") == ("no", False)
+    stranger = await fill(gateway, made["id"], MAIL)
+    assert (stranger.status, "What you unticked counts already." in stranger.words) == (429, False)
+
+
+async def test_what_a_browser_fills_in_unseen_loses_no_no_by_ones_own_link(
+    gateway: Gateway, drama_for_ana: dict[str, Any]
+) -> None:
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    await fill(gateway, made["id"], MAIL, query=own(gateway, drama_for_ana, made["id"]), website="https://a.example")
+    assert not await gets_drama(gateway, drama_for_ana)
+
+
+@pytest.mark.parametrize("existing", ["update", "ignore"])
+@pytest.mark.parametrize("is_open_before", [True, False])
+async def test_a_no_by_ones_own_link_counts_however_old_the_link_is(
+    gateway: Gateway, drama_for_ana: dict[str, Any], existing: str, is_open_before: bool
+) -> None:
+    opera = await preference(gateway, "Opera")
+    made = await make(gateway, existing=existing, preferences=[{"name": "Drama"}, {"name": "Opera"}])
+    query = own(gateway, drama_for_ana, made["id"])
+    seen = await look(gateway, made["id"], query) if is_open_before else None
+    gateway.clock.advance(hours=3)
+    seen = seen or await look(gateway, made["id"], query)
+    assert (MAIL in seen.html) == is_open_before
+    after = await send(gateway, made["id"], seen, MAIL, ticked=[opera["id"]], query=query)
+    assert (after.status, "What you unticked counts already." in after.words) == (200, True)
+    assert not await gets_drama(gateway, drama_for_ana)
+    assert await gateway.verdict(drama_for_ana["id"], "email", preference="Opera") == "preference_not_asked"
+
+
+async def test_that_a_no_counts_already_is_said_where_it_does(gateway: Gateway, drama_for_ana: dict[str, Any]) -> None:
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    query = own(gateway, drama_for_ana, made["id"])
+    ticked = [one["id"] for one in await gateway.rows("preferences")]
+    for address, given in (("ana.new@example.org", []), (MAIL, ticked)):
+        seen = await fill(gateway, made["id"], address, ticked=given, query=query)
+        assert "counts already" not in seen.words, address
+    assert await gets_drama(gateway, drama_for_ana)
+
+
 async def test_a_link_shows_nothing_of_anybody_else(gateway: Gateway) -> None:
     made = await make(gateway, fields=["first_name"])
     ana = await gateway.person(f"email:{MAIL}", first_name="Ana")

@@ -245,6 +245,24 @@ async def test_what_was_kept_before_a_crash_is_carried_out_by_the_next_start(gat
     assert await gateway.verdict(ana["id"], "email") == "opted_in"
 
 
+async def test_a_no_by_ones_own_link_follows_who_became_another_before_it_was_carried_out(gateway: Gateway) -> None:
+    drama = await box(gateway, "Drama")
+    join = await form(gateway, confirm="double", preferences=[drama])
+    gone = await gateway.person(f"email:{ANA}", consent={"preferences": {"Drama": "yes"}})
+    kept = await gateway.person(f"sms:{CLEO}", consent={"preferences": {"Drama": "yes"}})
+    await gateway.house.intake.stop()
+    sent = Submission(join, 3, "email", ANA, {drama["id"]: False}, at=gateway.clock(), profile_id=gone["id"])
+    await gateway.house.database.transact(lambda conn: intake.keep(conn, "sub_0", sent, now=gateway.clock()))
+    await gateway.api("POST", f"/v1/profiles/{kept['id']}/merge", json={"from": gone["id"]})
+    await gateway.restart()
+
+    async def done() -> bool:
+        return {row["status"] for row in await gateway.rows("submissions")} == {"done"}
+
+    await eventually(done)
+    assert (await gateway.profile(kept["id"]))["consent"]["preferences"]["Drama"]["state"] == "no"
+
+
 async def test_a_no_that_came_before_it_was_carried_out_stands(gateway: Gateway) -> None:
     """The submission had to wait, and meanwhile its owner said no."""
     drama = await box(gateway, "Drama")

@@ -182,6 +182,9 @@ def test_a_no_by_a_link_of_ones_own_waits_for_nothing(form: Shown) -> None:
     assert decided(form, known(holder(SAME)), own).ask is None, "nothing is left to ask about"
     assert decided(form, known(holder(SAME), ben), own).now == {ANA: refused}, "another's waits, as a stranger's would"
     assert decided(form, known(ben), own).now == {}, "the address is theirs no more"
+    half = replace(SENT, profile_id=ANA, noes_alone=True)
+    assert decided(form, known(holder({"preference:opera": "yes"})), half) == Plan(now={ANA: (Wish(OPERA, "no"),)})
+    assert decided(form, known(), half) == NOTHING
     texts = form.model_copy(update={"channel": "sms"})
     assert decided(texts, known(holder(SAME), at_no=True), own).now == {ANA: refused}
     assert decided(form, known(holder(SAME)), replace(own, profile_id=None)).now == {}
