@@ -28,6 +28,8 @@ WORDS = {
     "not_mobile": "this is no mobile number",
     "too_long": f"at most {MOST_OF_A_FIELD} characters",
     "tick": "the form can be sent only with it",
+    "statement": "the form shows it without a box, and its button is the yes: show it, and send true when that is"
+    " pressed; who has not said yes to it has not sent the form in",
 }
 
 
@@ -61,9 +63,11 @@ def read(shown: Shown, typed: Typed, *, book: AddressBook, countries: Collection
         wrong["address"] = address
     told = {name: value for name in shown.fields if (value := tidied(typed.fields.get(name, "")))}
     wrong |= {name: "too_long" for name, value in told.items() if len(value) > MOST_OF_A_FIELD}
-    seen = [box for box in shown.boxes if typed.seen is None or box.id in typed.seen or box.shown_as == "statement"]
-    answers = {box.id: box.shown_as == "statement" or box.id in typed.ticked for box in seen}
-    wrong |= {f"preference.{box.id}": "tick" for box in shown.boxes if box.required and not answers.get(box.id)}
+    seen = [box for box in shown.boxes if typed.seen is None or box.id in typed.seen]
+    answers = {box.id: box.id in typed.ticked or (typed.seen is None and _is_statement(box)) for box in seen}
+    missed = [box for box in shown.boxes if not answers.get(box.id)]
+    wrong |= {f"preference.{box.id}": "tick" for box in missed if box.required}
+    wrong |= {f"preference.{box.id}": "statement" for box in missed if _is_statement(box)}
     return Entry(
         address if isinstance(address, Address) else None,
         names={name: value for name, value in told.items() if not name.startswith("attributes.")},
@@ -74,6 +78,10 @@ def read(shown: Shown, typed: Typed, *, book: AddressBook, countries: Collection
         untouched=tuple(box.id for box in seen if box.selected and answers[box.id]),
         wrong=wrong,
     )
+
+
+def _is_statement(box: Box) -> bool:
+    return box.shown_as == "statement"
 
 
 def _address(channel: str, text: str, book: AddressBook, countries: Collection[str]) -> Address | str:
@@ -115,6 +123,6 @@ def wording(shown: Shown, entry: Entry, terms: Terms | None) -> str:
 
 
 def _line(box: Box, entry: Entry) -> str:
-    if box.shown_as == "statement":
+    if _is_statement(box):
         return box.text
     return f"[{'x' if entry.answers[box.id] else ' '}] {box.text}"

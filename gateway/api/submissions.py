@@ -7,6 +7,7 @@ hidden field are as on our own page, and whatever the form says, the address its
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
@@ -43,7 +44,8 @@ class SubmissionIn(Body):
     fields: Annotated[dict[str, Value], Field(max_length=50)] = Field(default_factory=dict)
     """Of the form's `fields`, by their names."""
     preferences: Answers = Field(default_factory=dict)
-    """By name: what was shown, and whether it was ticked. As a list: what was ticked of all that the form shows."""
+    """By name: what was shown, and whether it was ticked; each statement that the form has, with true, since the button
+    is its yes. As a list: what was ticked of all that the form shows, its statements shown and pressed yes to."""
     language: Annotated[str, StringConstraints(max_length=35)] | None = None
     """That it was shown in."""
     page: Annotated[str, StringConstraints(max_length=2000)] | None = None
@@ -68,12 +70,14 @@ async def create(call: Call) -> web.Response:
 
     With a key it is your server that vouches for what the person did, and says where: `page`, `ip`, `user_agent`. A
     page of your own site may post without one, as JSON or as an ordinary form, where its origin is one of the form's
-    `allowed_origins`; then the address must confirm, whatever the form says. The answer is the same for everybody; what
-    is beyond the budget of the form, or of a network, is answered 429.
+    `allowed_origins`; then the address must confirm, whatever the form says. To send it in is the person's yes to the
+    form's channel and to its statements: send nothing where they did not press the button. A true is their yes to the
+    preference, also where the form preselects it. The answer is the same for everybody; what is beyond the budget of
+    the form, or of a network, is answered 429.
     """
     body = call.body(SubmissionIn)
     sight = _open(await optin.look_at(call.request, call.id))
-    entry = await _entry(call.request, sight, body)
+    entry = replace(await _entry(call.request, sight, body), untouched=())  # your server says what the person did
     user_agent = posted.storable(body.user_agent[:500]) if body.user_agent is not None else None
     evidence = {"ip": body.ip, "user_agent": user_agent, "page": optin.page_of(body.page or ""), "by": call.actor}
     sent = optin.submission(await _spoken(call.request, sight, body), entry, evidence)
@@ -242,16 +246,17 @@ async def _entry(request: web.Request, sight: Sight, body: SubmissionIn) -> Entr
     typed = Typed(body.address, body.fields, ticked, seen)
     entry = optin.read_entry(request.app[DESK], sight, typed)
     if entry.wrong:
-        raise invalid_fields(list(_told(entry, {id_: name for name, id_ in known.items()}, sight)))
+        async with request.app[DESK].database.read() as conn:
+            names = await preferences.names_of(conn, [box.id for box in shown.boxes])
+        raise invalid_fields(list(_told(entry, names)))
     return entry
 
 
-def _told(entry: Entry, names: dict[str, str], sight: Sight) -> Sequence[dict[str, str]]:
-    texts = {box.id: box.text for box in sight.shown.boxes}
+def _told(entry: Entry, names: dict[str, str]) -> Sequence[dict[str, str]]:
     found = []
     for name, why in entry.wrong.items():
         kind, _, id_ = name.partition(".")
-        field = f"preferences.{names.get(id_, texts.get(id_, id_))}" if kind == "preference" else name
+        field = f"preferences.{names.get(id_, id_)}" if kind == "preference" else name
         field = field if kind in ("address", "preference") else f"fields.{name}"
         found.append({"field": field, "message": entries.WORDS[why]})
     return found

@@ -760,6 +760,40 @@ async def test_a_server_of_ours_sends_a_form_in_with_its_key(gateway: Gateway) -
     assert (await gateway.ask("POST", f"/v1/forms/{texted['id']}/submissions", json={"address": ANA})).status == 409
 
 
+async def test_what_a_server_says_was_ticked_is_an_answer_also_where_the_form_preselects_it(gateway: Gateway) -> None:
+    await preference(gateway, "Opera", selected_by_default=True)
+    made = await make(gateway, confirm="none", preferences=[{"name": "Opera"}])
+    body = {"address": MAIL, "preferences": {"Opera": True}}
+    await gateway.api("POST", f"/v1/forms/{made['id']}/submissions", status=202, json=body)
+    [ana] = await gateway.whose(f"email:{MAIL}")
+    assert ana["consent"]["preferences"]["Opera"]["state"] == "yes"
+    [shown] = (await proof(gateway))["preferences"]
+    assert (shown["preselected"], shown["untouched"]) == (True, False)
+
+
+async def test_a_statement_that_was_not_shown_or_not_agreed_to_is_no_yes(gateway: Gateway) -> None:
+    for name in ("Drama", "Updates"):
+        await preference(gateway, name)
+    asked = [{"name": "Drama"}, {"name": "Updates", "as": "statement"}]
+    made = await make(gateway, confirm="none", preferences=asked)
+    path = f"/v1/forms/{made['id']}/submissions"
+    for said in ({"Updates": False}, {}, {"Drama": True}):
+        for got in (
+            await gateway.ask("POST", path, json={"address": MAIL, "preferences": said}),
+            await posted(gateway, made["id"], {"address": MAIL, "preferences": said}, Origin=SITE),
+        ):
+            [error] = got.json["errors"]
+            assert (got.status, error["field"], "send true" in error["message"]) == (422, "preferences.Updates", True)
+    assert await sent_in(gateway) == 0
+    await gateway.api("POST", path, status=202, json={"address": MAIL, "preferences": {"Updates": True}})
+    [ana] = await gateway.whose(f"email:{MAIL}")
+    assert {name: one["state"] for name, one in ana["consent"]["preferences"].items()} == {"Updates": "yes"}
+    listed = {"address": "ben@example.org", "preferences": ["Drama"]}
+    await gateway.api("POST", path, status=202, json=listed)
+    [ben] = await gateway.whose("email:ben@example.org")
+    assert {one["state"] for one in ben["consent"]["preferences"].values()} == {"yes"}
+
+
 async def posted(gateway: Gateway, form_id: str, body: Any, **headers: str) -> Any:
     """As a browser on another site's page posts, without a key."""
     data = json.dumps(body).encode() if isinstance(body, dict) else body
