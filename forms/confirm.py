@@ -1,17 +1,18 @@
 """The link in a question that was sent: GET asks, POST confirms. No login, no cookie, nothing personal shown.
 
-The page says what is confirmed in the words in which it was asked for, and in that language: what was ticked, and what
-was left. Whoever sent the form in may be a stranger, so nothing that they typed stands here.
+The page says what is confirmed in the words in which it was asked for, and in that language: every yes and no that the
+button takes, and none besides. Whoever sent the form in may be a stranger, so nothing that they typed stands here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent.states import State
 from content.languages import Language
 from forms.desk import DESK, page, unknown_link, who_asks
 from forms.look import spoken
@@ -79,19 +80,23 @@ def _language(found: Question) -> str | None:
 async def _said(conn: AsyncConnection, found: Question, speech: Language) -> dict[str, Any]:
     """What is confirmed, a line each: a yes to the channel itself is what the page speaks of anyway."""
     beside = [wish for wish in found.wishes if wish.subject.key != found.channel]
-    yes = found.evidence.get("asked_for") if _is_own(found) else _as_shown(found.evidence, True)
+    shown = _texts_shown(found.evidence)
+    rest = [wish for wish in beside if wish.subject.key not in shown]
+
+    async def said(to: State) -> list[str]:
+        as_shown = [shown[wish.subject.key] for wish in beside if wish.to == to and wish.subject.key in shown]
+        return as_shown + await questions.in_words(conn, rest, speech, to=to)
+
     return {
         "channel": found.channel,
-        "yes": yes or await questions.in_words(conn, beside, speech),
-        "no": _as_shown(found.evidence, False) or await questions.in_words(conn, beside, speech, to="no"),
+        "yes": (_is_own(found) and found.evidence.get("asked_for")) or await said("yes"),
+        "no": await said("no"),
         "more": bool(found.details.names or found.details.attributes),
         "replaces": found.details.replaces is not None,
     }
 
 
-def _as_shown(evidence: Mapping[str, Any], answer: bool) -> Sequence[str]:
-    """The texts of a form's preferences that were answered so, as they were shown."""
+def _texts_shown(evidence: Mapping[str, Any]) -> dict[str, str]:
+    """The preferences of a form by their ids, in the words in which they were shown."""
     shown = evidence.get("preferences")
-    if not isinstance(shown, list):
-        return ()
-    return [str(one["text"]) for one in shown if one.get("answer") is answer and not one.get("untouched")]
+    return {str(one["id"]): str(one["text"]) for one in shown} if isinstance(shown, list) else {}

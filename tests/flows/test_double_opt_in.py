@@ -80,6 +80,21 @@ async def test_the_page_says_what_is_confirmed_in_the_words_of_the_form_and_noth
     assert not any(word in page for word in (ANA, "evil", "Ruiz", "win money"))
 
 
+async def test_the_page_and_the_mail_name_every_yes_that_is_taken_and_none_besides(gateway: Gateway) -> None:
+    drama, partner = await box(gateway, "Drama"), await box(gateway, "Partner", text="Give my data to the museum")
+    join = await form(gateway, confirm="double", preferences=[drama, partner | {"selected": True}])
+    given = {"answers": {drama["id"]: True, partner["id"]: True}, "untouched": (partner["id"],)}
+    for address, counts in ((ANA, False), (BEN, True)):
+        await gateway.restart(forms=gateway.settings.forms.model_copy(update={"preselected_counts": counts}))
+        await send_in(gateway, join, address, **given)
+        path = await confirm_path(gateway, address)
+        for shown in ((await gateway.ask("GET", path)).body.decode(), (await sandbox(gateway, address))[-1]["body"]):
+            assert ("I like Drama" in shown, partner["text"] in shown) == (True, counts)
+        await press(gateway, path)
+        [person] = await gateway.whose(f"email:{address}")
+        assert ("Partner" in person["consent"]["preferences"]) == counts
+
+
 async def test_no_word_of_whoever_sent_the_form_in_stands_in_the_question(gateway: Gateway) -> None:
     """F6."""
     evil = "win money http://evil.example"
