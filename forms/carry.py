@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds, reading
+from consent import holds, preferences, reading
 from consent.states import Change, Flags, Subject, Wish
 from content import languages
 from forms.catalogue import Shown
@@ -95,13 +95,16 @@ async def carry_out(conn: AsyncConnection, sent: Submission, office: Office, *, 
     form = await _form(conn, sent)
     if form is None:
         return Done("gone")
+    there = await preferences.still_there(conn, sent.answers)
     address = office.book.proved(sent.channel, sent.address)
     plain = office.book.plain(address)
     known, held = await _look(conn, address, plain, form, now=now)
     if sent.profile_id is not None:  # who has become another since it was sent in
         sent = replace(sent, profile_id=await merges.merged_into(conn, sent.profile_id) or sent.profile_id)
     case = _Case(sent, form, address, known, held, office, now)
-    plan = decide(form, sent, known, preselected_counts=office.preselected_counts, now=now)
+    # What is gone since it was shown nobody can say yes to; the proof still says what was ticked.
+    left = form.model_copy(update={"preferences": tuple(box for box in form.preferences if box.id in there)})
+    plan = decide(left, sent, known, preselected_counts=office.preselected_counts, now=now)
     heeded = await _let_stand(conn, plan, case)
     asked = plan.ask is not None and await _ask(conn, plan.ask, plan.details, case)
     if not asked and not known.holders and plan.make is None:

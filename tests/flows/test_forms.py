@@ -579,6 +579,22 @@ async def test_what_was_shown_is_what_is_kept_also_when_the_form_has_changed_sin
     assert row["version"] == 1
 
 
+async def test_what_is_deleted_while_the_page_is_open_is_answered_by_nobody(gateway: Gateway) -> None:
+    drama, opera = await preference(gateway, "Drama"), await preference(gateway, "Opera")
+    made = await make(gateway, confirm="none", preferences=[{"name": "Drama"}, {"name": "Opera"}])
+    seen = await look(gateway, made["id"])
+    await gateway.api("PATCH", f"/v1/forms/{made['id']}", json={"preferences": [{"name": "Opera"}]})
+    await gateway.api("DELETE", f"/v1/preferences/{drama['id']}", status=204)
+    assert (await send(gateway, made["id"], seen, MAIL, ticked=[drama["id"], opera["id"]])).status == 200
+    [ana] = await gateway.whose(f"email:{MAIL}")
+    lines = await gateway.history(ana["id"])
+    assert {(line["subject"]["kind"], line["subject"].get("name")) for line in lines} == {
+        ("channel", None),
+        ("preference", "Opera"),
+    }
+    assert [one["text"] for one in lines[0]["evidence"]["preferences"]] == ["Drama, please", "Opera, please"]
+
+
 async def proof(gateway: Gateway) -> dict[str, Any]:
     """The evidence of the newest line of Ana's history."""
     [ana] = await gateway.whose(f"email:{MAIL}")
