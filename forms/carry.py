@@ -18,7 +18,7 @@ from forms.catalogue import Shown
 from forms.decision import Holder, Known, Plan, decide
 from forms.submission import Submission
 from outbox import confirmations, heed, people, questions
-from outbox.confirmations import Details, Wanted
+from outbox.confirmations import BY_TEXT, Details, Wanted
 from outbox.heed import Heeded
 from outbox.questions import Asking
 from profiles import links, merges, records
@@ -97,8 +97,7 @@ async def carry_out(conn: AsyncConnection, sent: Submission, office: Office, *, 
         return Done("gone")
     there = await preferences.still_there(conn, sent.answers)
     address = office.book.proved(sent.channel, sent.address)
-    plain = office.book.plain(address)
-    known, held = await _look(conn, address, plain, form, now=now)
+    known, held = await _look(conn, office.book, address, form, now=now)
     if sent.profile_id is not None:  # who has become another since it was sent in
         sent = replace(sent, profile_id=await merges.merged_into(conn, sent.profile_id) or sent.profile_id)
     case = _Case(sent, form, address, known, held, office, now)
@@ -150,11 +149,12 @@ async def _form(conn: AsyncConnection, sent: Submission) -> Shown | None:
 
 
 async def _look(
-    conn: AsyncConnection, address: Address, plain: Address, form: Shown, *, now: datetime
+    conn: AsyncConnection, book: AddressBook, address: Address, form: Shown, *, now: datetime
 ) -> tuple[Known, Links]:
     """What is known of the address; whoever has it is locked, and so is the address itself.
 
-    A no that was said at the `plain` spelling of the mailbox counts: else it would be passed by with ever other ones.
+    A no that was said at the plain spelling of the mailbox counts: else it would be passed by with ever other ones. So
+    does one at the same number on the other channel that questions go by, where no yes here says otherwise.
     """
     found = await links.find_addresses(conn, [address.hash])
     ids = (await links.holders(conn, found.values())).get(found.get(address.hash, ""), [])
@@ -164,12 +164,16 @@ async def _look(
     if (await links.holders(conn, [address_id])).get(address_id, []) != ids:
         raise Raced("the address was given to somebody, or taken, before it was locked")
     await links.restore_values(conn, [address])
-    spelled = {address_id, *(await links.find_addresses(conn, [plain.hash])).values()}
+    holders = await _holders(conn, address_id, form.channel, held, now=now)
+    same = list(book.plainly(address))
+    if not any(holder.is_covered for holder in holders):
+        same += [one for one in book.elsewhere(address) if one.channel in BY_TEXT]
+    reached = {address_id, *(await links.find_addresses(conn, [one.hash for one in same])).values()}
     return (
         Known(
             address_id,
-            await _holders(conn, address_id, form.channel, held, now=now),
-            at_no=bool(await holds.at_no(conn, spelled, by="any")),
+            holders,
+            at_no=bool(await holds.at_no(conn, reached, by="any")),
             links=await reading.linked_preferences(conn),
         ),
         held,

@@ -23,7 +23,7 @@ _OTHERS = {channel: sorted(PHONE_CHANNELS - {channel}) for channel in PHONE_CHAN
 _SCOPED_ID = re.compile(r"[A-Z]{2}(\.[A-Za-z0-9]{1,128}){1,3}")
 # WhatsApp still writes Mexican mobiles with the 1 that the country gave up in 2019.
 _MEXICAN_MOBILE = re.compile(r"\+521[0-9]{10}")
-_DOTS_DO_NOT_COUNT = frozenset({"gmail.com", "googlemail.com"})
+_GMAIL = ("gmail.com", "googlemail.com")  # one mailbox by two names, in which dots do not count
 _DOTTED = re.compile(r"(?=\.*[^.])[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}", re.ASCII)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
@@ -99,15 +99,21 @@ class AddressBook:
         return self.proved(*_untagged(text))
 
     def same_as(self, address: Address) -> str:
-        """A hash that addresses share which mostly reach one person; see `same_mailbox`."""
-        same = same_mailbox(address.value) if address.channel == "email" else address.value
-        return self.hash(f"same {address.channel}", same)
+        """A hash that addresses share which mostly reach one person: a number whatever it is used for, and see
+        `same_mailbox`."""
+        if address.channel == "email":
+            return self.hash("same email", same_mailbox(address.value))
+        kind = "number" if address.channel in PHONE_CHANNELS and is_number(address.value) else address.channel
+        return self.hash(f"same {kind}", address.value)
 
-    def plain(self, address: Address) -> Address:
-        """The mailbox that an e-mail address mostly is, spelled plainly: to ask what its owner has said there."""
-        if address.channel != "email" or (same := same_mailbox(address.value)) == address.value.casefold():
-            return address
-        return Address("email", same, self.hash("email", same))
+    def plainly(self, address: Address) -> tuple[Address, ...]:
+        """The mailbox that an e-mail address mostly is, spelled plainly, by each name of its provider: to ask what its
+        owner has said there. Any other address as it is."""
+        if address.channel != "email":
+            return (address,)
+        local, _, domain = same_mailbox(address.value).rpartition("@")
+        mailboxes = [f"{local}@{name}" for name in (_GMAIL if domain in _GMAIL else (domain,))]
+        return tuple(Address("email", mailbox, self.hash("email", mailbox)) for mailbox in mailboxes)
 
     def hash(self, channel: str, canonical: str) -> str:
         return hmac.digest(self.key, f"{channel}\x00{canonical}".encode(), "sha256").hex()
@@ -179,13 +185,14 @@ def _with_any_dots(value: str) -> str | None:
 
 
 def same_mailbox(value: str) -> str:
-    """What mostly reaches one person, however it is written: without case, what follows a plus, and Gmail's dots.
+    """What mostly reaches one person, however it is written: without case, what follows a plus, Gmail's dots and the
+    other name that it has.
 
     To count how often a mailbox is written to, and for nothing else: two of them may be two people's.
     """
     local, _, domain = value.casefold().rpartition("@")
     local = local.strip('"').partition("+")[0]
-    return f"{local.replace('.', '') if domain in _DOTS_DO_NOT_COUNT else local}@{domain}"
+    return f"{local.replace('.', '')}@{_GMAIL[0]}" if domain in _GMAIL else f"{local}@{domain}"
 
 
 def is_number(value: str) -> bool:

@@ -146,6 +146,19 @@ async def test_who_has_said_no_is_asked_once_in_30_days_whatever_they_do(gateway
         assert await gateway.verdict(ana["id"], "email") == "opted_out_channel"
 
 
+async def test_gmail_is_one_mailbox_by_either_of_its_names(gateway: Gateway) -> None:
+    join = await form(gateway, confirm="double")
+    for address in ("victim@gmail.com", "vic.tim@googlemail.com"):
+        await send_in(gateway, join, address)
+    assert await outcomes(gateway) == ["asked", "asked_before"]
+    ana = await gateway.person("email:ana@googlemail.com")
+    await gateway.say(ana["id"], **NO)
+    await send_in(gateway, await form(gateway, confirm="none"), "ana@gmail.com")
+    assert await gateway.whose("email:ana@gmail.com") == [], "it is asked, for its owner has said no"
+    [asked] = [one for one in await gateway.rows("confirmations") if one["at_no"]]
+    assert asked["confirmed_at"] is None
+
+
 async def test_who_was_asked_as_somebody_new_and_said_no_since_may_be_asked_again(gateway: Gateway) -> None:
     join = await form(gateway, confirm="double")
     await send_in(gateway, join, ANA)

@@ -1134,6 +1134,35 @@ async def test_who_texts_us_what_the_form_says_is_opted_in(gateway: Gateway) -> 
     assert await gateway.verdict(ana["id"]) == "opted_in"
 
 
+async def by_each(gateway: Gateway) -> dict[str, str]:
+    """A form for each channel into which a number is typed, by the channel."""
+    return {channel: (await make(gateway, channel=channel, entry="typed"))["id"] for channel in ("sms", "whatsapp")}
+
+
+async def test_a_number_is_asked_once_in_a_day_by_which_channel_soever(gateway: Gateway) -> None:
+    for form_id in (await by_each(gateway)).values():
+        await fill(gateway, form_id, ANA)
+    [asked] = await gateway.rows("confirmations")
+    assert asked["channel"] == "sms"
+
+
+async def test_a_number_that_texted_stop_is_not_asked_by_another_channel(gateway: Gateway) -> None:
+    made = await by_each(gateway)
+    await gateway.text_in("STOP", ANA)
+    await fill(gateway, made["whatsapp"], ANA)
+    assert await gateway.rows("confirmations") == []
+
+
+async def test_a_stop_by_text_keeps_nobody_from_answering_where_they_are_written_to(gateway: Gateway) -> None:
+    opera = await preference(gateway, "Opera")
+    made = await make(gateway, channel="whatsapp", entry="typed", preferences=[{"name": "Opera"}])
+    await gateway.person(f"whatsapp:{ANA}", f"sms:{ANA}", consent={"channels": {"whatsapp": "yes"}})
+    await gateway.text_in("STOP", ANA)
+    await fill(gateway, made["id"], ANA, ticked=[opera["id"]])
+    [asked] = await gateway.rows("confirmations")
+    assert asked["channel"] == "whatsapp"
+
+
 async def test_a_typed_number_is_asked_by_text_and_answers_it(gateway: Gateway) -> None:
     made = await make(gateway, channel="sms", connection="box", entry="typed")
     await fill(gateway, made["id"], ANA)
