@@ -131,9 +131,12 @@ def _says_yes(one: Taken) -> str | None:
 
 
 def _answers(message: Inbound, question: Question) -> bool:
-    """Whether it can be the answer: on the channel of the question, and not written before it. Some tell seconds."""
+    """Whether it can be the answer: on the channel of the question, which asks for a YES, and not written before it.
+
+    Some tell seconds.
+    """
     written_at = message.provider_at
-    if question.channel != message.channel:
+    if question.channel != message.channel or not question.is_by_yes:
         return False
     return written_at is None or written_at >= question.asked_at.replace(microsecond=0)
 

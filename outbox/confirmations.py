@@ -33,7 +33,8 @@ from store.tables import addresses, confirmations, consent_events
 GOOD_FOR = timedelta(days=DAYS)
 ONCE_IN = timedelta(hours=24)  # at most one question to a mailbox
 ONCE_IN_AT_NO = timedelta(days=30)  # to whom has said no
-BY_TEXT = ("sms", "whatsapp")  # where a question is answered by a YES, so that one can be open at a time
+BY_TEXT = ("sms", "whatsapp")  # where a question may be answered by a YES, so that one can be open at a time
+ASKED = "question"  # in its evidence: the text that asks for the YES
 FORGOTTEN_AFTER = ONCE_IN_AT_NO + GOOD_FOR
 _AT_ONCE = 500
 _TICK = timedelta(seconds=1)  # of the coarsest clock: a no of the same second stands at its end
@@ -128,6 +129,11 @@ class Question:
     @property
     def is_open(self) -> bool:
         return not (self.is_expired or self.is_confirmed)
+
+    @property
+    def is_by_yes(self) -> bool:
+        """Whether it is answered by a YES: it was asked in words that ask for one, and not by a link in a text."""
+        return ASKED in self.evidence
 
 
 # --- asked ------------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds, reading
-from consent.states import Change, Subject, Wish, state_of
+from consent.states import Change, Flags, Subject, Wish, state_of
 from outbox import heed, people
 from outbox.confirmations import Details, Question, find
 from profiles import links, records
 from profiles.addresses import Address
 from profiles.links import holders
 from profiles.merges import merged_into
+from profiles.records import Profile
 from store.engine import Raced
 from store.ids import new_id
 from store.locks import lock_people
@@ -58,7 +59,7 @@ async def confirm(
         people_ = [await _make(conn, address, found.details, now)]
         changes = await _changes(conn, found, people_, how, change_id)
         return found, await heed.record(conn, changes, now=now)
-    await _complete(conn, people_, found.details, now)
+    await _complete(conn, people_, found, now)
     if found.details.replaces is not None:
         return await _move(conn, found, people_[0], how, change_id, now)
     changes = await _changes(conn, found, people_, how, change_id)
@@ -111,16 +112,14 @@ async def _whose(conn: AsyncConnection, found: Question) -> list[str]:
 async def _changes(
     conn: AsyncConnection, found: Question, ids: Sequence[str], how: Mapping[str, Any], change_id: str
 ) -> list[Change]:
-    """One change for each person. A no to the very address would outlive the yes: this word comes from it."""
-    own = Subject("address", found.address_id)
-    opens = Wish(Subject("channel", found.channel), "yes") in found.wishes
+    """One change for each person."""
     flags = await reading.flags_of(conn, ids)
     evidence = {**found.evidence, "confirmation_id": found.id, "asked_at": found.asked_at.isoformat()}
     return [
         Change(
             profile_id=id_,
             change_id=change_id,
-            wishes=(*found.wishes, *([Wish(own, "yes")] if opens and state_of(flags[id_], own) == "no" else [])),
+            wishes=_confirmed(found, flags[id_]),
             source="confirmation",
             actor="customer",
             address_id=found.address_id,
@@ -129,6 +128,21 @@ async def _changes(
         )
         for id_ in ids
     ]
+
+
+def _confirmed(found: Question, flags: Flags) -> tuple[Wish, ...]:
+    """What a person has said by it. A no to the very address would outlive the yes: this word comes from it.
+
+    A YES by text takes no yes back: what was asked names what it says yes to, and nothing else.
+    """
+    own = Subject("address", found.address_id)
+    opens = Wish(Subject("channel", found.channel), "yes") in found.wishes
+    said = [wish for wish in found.wishes if not (found.is_by_yes and wish.to == "no" and _is_yes(flags, wish.subject))]
+    return (*said, *([Wish(own, "yes")] if opens and state_of(flags, own) == "no" else []))
+
+
+def _is_yes(flags: Flags, subject: Subject) -> bool:
+    return state_of(flags, subject) == "yes"
 
 
 async def _nobodys(conn: AsyncConnection, found: Question) -> Address | None:
@@ -155,15 +169,23 @@ async def _make(conn: AsyncConnection, address: Address, kept: Details, now: dat
     return await people.create(conn, draft, now=now)
 
 
-async def _complete(conn: AsyncConnection, ids: Sequence[str], kept: Details, now: datetime) -> None:
+async def _complete(conn: AsyncConnection, ids: Sequence[str], found: Question, now: datetime) -> None:
     """Keep the details of people who are there already; the caller has locked them."""
+    kept = found.details
     await records.add_tags(conn, dict.fromkeys(ids, kept.tags))
     for one in await records.read(conn, ids):
         values: dict[str, Any] = {"locale": kept.locale} if kept.locale is not None and one.locale is None else {}
         if len(ids) == 1:
-            values |= kept.names
+            names, attributes = _unsaid(one, kept) if found.is_by_yes else (kept.names, kept.attributes)
+            values |= names
             # What is too large is left: it must not keep the answer itself from being kept.
             with suppress(records.AttributesTooLarge):
-                values |= {"attributes": records.merged(one.attributes, kept.attributes)} if kept.attributes else {}
+                values |= {"attributes": records.merged(one.attributes, attributes)} if attributes else {}
         if values:
             await records.change(conn, one.id, values, now=now)
+
+
+def _unsaid(one: Profile, kept: Details) -> tuple[Mapping[str, str | None], Mapping[str, Any]]:
+    """Those of the names and attributes that nothing is known of yet: no text shows whoever says YES what was typed."""
+    names = {name: given for name, given in kept.names.items() if not getattr(one, name)}
+    return names, {name: given for name, given in kept.attributes.items() if one.attributes.get(name) is None}

@@ -13,7 +13,7 @@ from consent.states import Wish
 from content import letters
 from content.languages import Language
 from outbox import confirmations, queue
-from outbox.confirmations import BY_TEXT, GOOD_FOR, Wanted
+from outbox.confirmations import ASKED, BY_TEXT, GOOD_FOR, Wanted
 from outbox.queue import Notice
 from store.tables import preferences
 
@@ -37,17 +37,13 @@ async def ask(
 
     `to`: a profile that has the address. The caller holds the address row, and wakes the dispatcher after its commit.
     """
-    named: list[str] = []
+    content: dict[str, str] = {}
     if wanted.channel in BY_TEXT:
-        wanted, named = await _in_a_text(conn, wanted)
+        wanted, content = await _in_a_text(conn, wanted, asking)
     [id_] = await confirmations.ask(conn, [wanted], now=now)
     if id_ is None:
         return None
-    content: dict[str, str]
-    if wanted.channel in BY_TEXT:
-        about = letters.question_by_text(asking.speech, wanted.channel, named, organisation=asking.organisation)
-        content = {"body": about}
-    else:
+    if not content:
         points = await in_words(conn, wanted.wishes, asking.speech)
         content = letters.question(asking.speech, points, organisation=asking.organisation, link=asking.link(id_))
     notice = Notice(
@@ -62,8 +58,8 @@ async def ask(
     return id_
 
 
-async def _in_a_text(conn: AsyncConnection, wanted: Wanted) -> tuple[Wanted, list[str]]:
-    """The question without those preferences that a text cannot name, and the names of the others.
+async def _in_a_text(conn: AsyncConnection, wanted: Wanted, asking: Asking) -> tuple[Wanted, dict[str, str]]:
+    """The question without those preferences that a text cannot name, and the text, which stays with it.
 
     A YES says yes to what the text names and to nothing else.
     """
@@ -77,7 +73,9 @@ async def _in_a_text(conn: AsyncConnection, wanted: Wanted) -> tuple[Wanted, lis
             named.append(text)
         else:
             unnamed.add(wish)
-    return replace(wanted, wishes=tuple(wish for wish in wanted.wishes if wish not in unnamed)), named
+    body = letters.question_by_text(asking.speech, wanted.channel, named, organisation=asking.organisation)
+    wishes = tuple(wish for wish in wanted.wishes if wish not in unnamed)
+    return replace(wanted, wishes=wishes, evidence={**wanted.evidence, ASKED: body}), {"body": body}
 
 
 async def _texts(conn: AsyncConnection, wishes: Sequence[Wish]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from gateway.settings import Forms, Settings
 from tests.flows import centre
 from tests.flows.centre import BOX, FORM, Centre, link, link_in, mail, mails, own, person, states, with_mail
 from tests.flows.posting import behind_a_proxy, refused
-from tests.flows.running import ANA, BEN, OURS, Gateway, eventually
+from tests.flows.running import ANA, BEN, OURS, SILENCE, Gateway, eventually
 from tests.flows.test_intake import statements
 
 DRAMA, OPERA = "I would like to hear about new drama", "I would like to hear about opera"
@@ -187,6 +187,22 @@ async def test_by_a_link_in_a_text_it_is_confirmed_at_that_number_unless_it_is_a
     await page.open()
     assert "no address at which we could ask you" in await page.save(tick=("opera",))
     assert len(await texts(gateway, ANA)) == 1
+
+
+async def test_a_question_that_leads_to_a_link_is_not_answered_by_yes(gateway: Gateway) -> None:
+    """Its text does not say what was asked for: the page that it leads to does."""
+    await preference(gateway, "Partner", text="Give my data to the museum", partner="Museum")
+    ana = await gateway.person(f"sms:{ANA}", "post:12 Long Lane", consent={"channels": {"sms": "yes"}})
+    theirs = link(gateway, ana, way="message", sent_to=await centre.id_of(gateway, ANA, "sms"))
+    page = Centre(gateway, theirs + "?context=partner:Museum")
+    await page.open()
+    await page.save(tick=("museum", "post"))
+    [asked] = await texts(gateway, ANA)
+    assert "museum" not in asked
+    assert (await gateway.text_in("YES", ANA)).body == SILENCE
+    assert await states(gateway, ana) == {"sms": "yes"}
+    assert (await gateway.send("POST", link_in(asked, "confirm"))).status == 200
+    assert await states(gateway, ana) == {"sms": "yes", "post": "yes", "Partner": "yes"}
 
 
 async def test_a_fresh_link_that_went_to_a_phone_opens_no_mailbox_and_moves_none(gateway: Gateway) -> None:

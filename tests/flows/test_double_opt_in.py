@@ -373,6 +373,7 @@ async def test_a_yes_to_the_very_question_opts_in(gateway: Gateway, twilio: Twil
     [message] = await gateway.rows("messages")
     proof = lines[0]["evidence"]
     assert (proof["form_id"], proof["version"]) == (join, 3)
+    assert proof["question"] == twilio.log[0].body, "what the YES answers"
     assert (proof["confirmed"]["message_id"], proof["confirmed"]["text"]) == (message["id"], word)
     assert message["change_id"] == lines[0]["change_id"]
     assert (await gateway.sent({"all": True}))["counts"]["by_status"] == {"accepted": 1}
@@ -431,19 +432,38 @@ async def test_a_yes_by_text_sets_the_preferences_that_the_question_named_and_no
     assert said == {"Drama": "yes", "Opera": "yes"}
 
 
+@pytest.mark.parametrize("known", ["before", "between"])
 async def test_a_yes_by_text_takes_no_answer_back_that_the_question_does_not_name(
-    gateway: Gateway, twilio: TwilioStandIn
+    gateway: Gateway, twilio: TwilioStandIn, known: str
 ) -> None:
     drama = await box(gateway, "Drama")
     ana = await gateway.person(f"sms:{ANAS_NUMBER}")
-    await gateway.say(ana["id"], preferences={"Drama": "yes"})
+    if known == "before":
+        await gateway.say(ana["id"], preferences={"Drama": "yes"})
     await send_in(
         gateway, await form(gateway, "sms", confirm="double", preferences=[drama]), ANAS_NUMBER, {drama["id"]: False}
     )
     await eventually(lambda: _accepted(twilio, ANAS_NUMBER))
+    if known == "between":
+        await gateway.say(ana["id"], preferences={"Drama": "yes"})
     await gateway.text_in("YES", ANAS_NUMBER)
     consent = (await gateway.profile(ana["id"]))["consent"]
     assert (consent["channels"]["sms"]["state"], consent["preferences"]["Drama"]["state"]) == ("yes", "yes")
+
+
+async def test_a_yes_by_text_fills_in_what_is_not_known_and_changes_nothing_that_is(
+    gateway: Gateway, twilio: TwilioStandIn
+) -> None:
+    """Whoever says YES was not shown what somebody had typed."""
+    await gateway.person(f"sms:{ANAS_NUMBER}", first_name="Ana", attributes={"town": "Leeds"})
+    join = await form(gateway, "sms", confirm="double")
+    typed = {"names": {"first_name": "Idiot", "last_name": "Ruiz"}, "attributes": {"town": "Hull", "seat": "A1"}}
+    await send_in(gateway, join, ANAS_NUMBER, **typed)
+    await eventually(lambda: _accepted(twilio, ANAS_NUMBER))
+    assert (await gateway.text_in("YES", ANAS_NUMBER)).body == said(OPTED_IN)
+    [ana] = await gateway.whose(f"sms:{ANAS_NUMBER}")
+    assert (ana["first_name"], ana["last_name"]) == ("Ana", "Ruiz")
+    assert ana["attributes"] == {"town": "Leeds", "seat": "A1"}
 
 
 async def test_a_question_in_doubt_is_settled_though_nobody_has_the_address(
