@@ -98,6 +98,8 @@ class Written(Part):
     language: str | None = None
     """None: the reader's."""
     proof_of_work: bool = False
+    own_html: bool = False
+    """Whether pages of the `allowed_origins` may post it themselves: by that door come no nonce and no work."""
     show_terms: bool = True
     """Whether terms and conditions are shown, where there are any."""
     looks: Looks = Looks()

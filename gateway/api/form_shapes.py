@@ -48,6 +48,7 @@ class FormContent(Shape):
     allowed_origins: list[str]
     language: str | None
     proof_of_work: bool
+    own_html: bool
     terms: bool
     terms_version: int | None = Field(description="Of the terms that it shows; null: none.")
     looks: FormLooks

@@ -83,6 +83,9 @@ class FormPatch(Body):
     """Of the page's own words; null: the reader's."""
     proof_of_work: bool | None = None
     """Whether a browser must compute for some seconds before it can be sent: against bots."""
+    own_html: bool | None = None
+    """Whether pages of the `allowed_origins` may post it from HTML of their own, without a key. A program can say to
+    be such a page, so any may then, as far as the budgets go; else it comes from the form's own page, or with a key."""
     terms: bool | None = None
     """Whether your terms and conditions are shown, where there are any."""
     looks: LooksIn | None = None
@@ -102,7 +105,8 @@ class FormIn(FormPatch):
 
 
 _NEVER_NULL = ("description", "channel", "confirmation_message", "button_text", "fields", "labels", "preferences",
-               "tags", "existing", "allowed_origins", "proof_of_work", "terms", "looks", "active")  # fmt: skip
+               "tags", "existing", "allowed_origins", "proof_of_work", "own_html", "terms", "looks",
+               "active")  # fmt: skip
 _NOT_SHOWN = {"description", "active"}
 
 

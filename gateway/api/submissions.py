@@ -1,7 +1,8 @@
 """Forms that are sent in from elsewhere: by a server of yours with a key, or by a page of your own site without one.
 
-What comes without a key comes from anybody's browser: its site must be one of the form's origins, the budgets and the
-hidden field are as on our own page, and whatever the form says, the address itself must confirm.
+What comes without a key comes from anybody's browser, or from a program that says to be one: the form must take such
+posts, its site must be one of the form's origins, the budgets and the hidden field are as on our own page, and whatever
+the form says, the address itself must confirm.
 """
 
 from __future__ import annotations
@@ -69,11 +70,12 @@ async def create(call: Call) -> web.Response:
     """Send a form in for somebody.
 
     With a key it is your server that vouches for what the person did, and says where: `page`, `ip`, `user_agent`. A
-    page of your own site may post without one, as JSON or as an ordinary form, where its origin is one of the form's
-    `allowed_origins`; then the address must confirm, whatever the form says. To send it in is the person's yes to the
-    form's channel and to its statements: send nothing where they did not press the button. A true is their yes to the
-    preference, also where the form preselects it. The answer is the same for everybody; what is beyond the budget of
-    the form, or of a network, is answered 429.
+    page of your own site may post without one, as JSON or as an ordinary form, where the form has `own_html` and the
+    page's origin is one of its `allowed_origins`; then the address must confirm, whatever the form says.
+
+    To send it in is the person's yes to the form's channel and to its statements: send nothing where they did not press
+    the button. A true from your server is their yes to the preference, also where the form preselects it. The answer is
+    the same for everybody; what is beyond the budget of the form, or of a network, is answered 429.
     """
     body = call.body(SubmissionIn)
     sight = _open(await optin.look_at(call.request, call.id))
@@ -99,7 +101,7 @@ async def may_ask(request: web.Request) -> web.Response:
     """The preflight of a browser (Fetch, 4.8)."""
     sight = await optin.look_at(request, request.match_info["id"])
     origin = request.headers.get("Origin")
-    if sight is None or origin not in sight.shown.allowed_origins:
+    if origin is None or not _takes_from(sight, origin):
         return web.Response(status=403)
     more = {
         "Access-Control-Allow-Methods": "POST",
@@ -115,8 +117,8 @@ async def from_site(request: web.Request) -> web.Response:
     if origin is None:
         raise unauthorised()
     sight = await optin.look_at(request, request.match_info["id"])
-    if sight is None or origin not in sight.shown.allowed_origins:
-        words = "send a key, or post from a page of one of the form's allowed_origins"
+    if sight is None or not _takes_from(sight, origin):
+        words = "send a key, or post from a page of one of the allowed_origins of a form with own_html"
         raise Problem(403, "origin-not-allowed", "The form takes nothing from this site", words)
     if request.content_type == _URLENCODED:
         return await _from_html(request, sight)
@@ -128,6 +130,10 @@ async def from_site(request: web.Request) -> web.Response:
         response = problem.response()
     response.headers.update(_allowed(origin))
     return response
+
+
+def _takes_from(sight: Sight | None, origin: str) -> bool:
+    return sight is not None and sight.shown.own_html and origin in sight.shown.allowed_origins
 
 
 def _allowed(origin: str) -> dict[str, str]:
