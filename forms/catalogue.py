@@ -98,7 +98,7 @@ class Written(Part):
     language: str | None = None
     """None: the reader's."""
     proof_of_work: bool = False
-    own_html: bool = False
+    own_html: bool = True
     """Whether pages of the `allowed_origins` may post it themselves: by that door come no nonce and no work."""
     show_terms: bool = True
     """Whether terms and conditions are shown, where there are any."""

@@ -94,7 +94,6 @@ def _wrongs(wished: Wished, has_number: bool) -> Iterator[Wrong]:
     yield from _of_fields(wished)
     yield from _of_preferences(wished.preferences)
     yield from _of_origins(wished)
-    yield from _of_own_html(wished)
     yield from (Wrong(f"looks.{field}", why) for field, why in wrong_with(wished.looks).items())
 
 
@@ -148,15 +147,6 @@ def _of_origins(wished: Wished) -> Iterator[Wrong]:
         yield Wrong("allowed_origins", "each origin once")
     if wished.redirect_url is not None and origin_of(wished.redirect_url) not in wished.allowed_origins:
         yield Wrong("redirect_url", "it must begin with one of the allowed_origins: a form leads nowhere else")
-
-
-def _of_own_html(wished: Wished) -> Iterator[Wrong]:
-    if wished.own_html and not wished.allowed_origins:
-        yield Wrong("own_html", "name the sites whose pages may post in allowed_origins")
-    if wished.own_html and wished.proof_of_work:
-        yield Wrong("own_html", "no other page than the form's own can have a browser work: use one of the two")
-    if wished.own_html and wished.entry == "text_us":
-        yield Wrong("own_html", "who texts us fills in nothing: use the entry both or typed")
 
 
 def normal_origin(text: str) -> str | None:

@@ -265,7 +265,7 @@ async def test_a_full_form_is_full_for_an_address_that_was_typed_too_often_as_we
 
 async def test_a_page_of_the_site_is_told_of_a_spent_budget_as_of_other_limits(gateway: Gateway) -> None:
     await with_budgets(gateway, posts_per_form=1, posts_per_address=1)
-    path = await form_of(gateway, allowed_origins=[SITE], own_html=True)
+    path = await form_of(gateway, allowed_origins=[SITE])
     url, headers = f"/v1{path}/submissions", {"Origin": SITE, "Content-Type": "application/json"}
     posts = [b'{"address": "%s@example.org"}' % name for name in (b"ana", b"ben")]
     taken_in, full = [await gateway.send("POST", url, data=one, headers=headers) for one in posts]

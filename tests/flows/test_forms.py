@@ -156,9 +156,6 @@ async def test_a_form_that_was_used_stays_and_one_that_was_not_goes(gateway: Gat
         ({"channel": "sms", "keyword": "STOP"}, "keyword"),
         ({"channel": "sms", "keyword": "!!!"}, "keyword"),
         ({"channel": "voice"}, "channel"),
-        ({"own_html": True, "allowed_origins": []}, "own_html"),
-        ({"own_html": True, "proof_of_work": True}, "own_html"),
-        ({"own_html": True, "channel": "sms"}, "own_html"),
         ({"style": "x"}, "style"),
     ],
 )  # fmt: skip
@@ -794,7 +791,7 @@ async def test_a_statement_that_was_not_shown_or_not_agreed_to_is_no_yes(gateway
     for name in ("Drama", "Updates"):
         await preference(gateway, name)
     asked = [{"name": "Drama"}, {"name": "Updates", "as": "statement"}]
-    made = await make(gateway, own_html=True, confirm="none", preferences=asked)
+    made = await make(gateway, confirm="none", preferences=asked)
     path = f"/v1/forms/{made['id']}/submissions"
     for said in ({"Updates": False}, {}, {"Drama": True}):
         for got in (
@@ -823,7 +820,7 @@ async def posted(gateway: Gateway, form_id: str, body: Any, **headers: str) -> A
 
 
 async def test_a_page_of_an_allowed_site_may_post_by_script(gateway: Gateway) -> None:
-    made = await make(gateway, own_html=True)
+    made = await make(gateway)
     path = f"/v1/forms/{made['id']}/submissions"
     asked = await gateway.send("OPTIONS", path, headers={"Origin": SITE, "Access-Control-Request-Method": "POST"})
     assert (asked.status, asked.headers["Access-Control-Allow-Origin"]) == (204, SITE)
@@ -839,7 +836,7 @@ async def test_a_page_of_an_allowed_site_may_post_by_script(gateway: Gateway) ->
 
 
 async def test_no_other_site_may_post_without_a_key(gateway: Gateway) -> None:
-    made = await make(gateway, own_html=True)
+    made = await make(gateway)
     path = f"/v1/forms/{made['id']}/submissions"
     for origin in ("https://evil.example", "null", f"{SITE}.evil.example", SITE.upper(), f"{SITE}/"):
         for body in ({"address": MAIL}, b"address=ana%40example.org"):
@@ -850,7 +847,7 @@ async def test_no_other_site_may_post_without_a_key(gateway: Gateway) -> None:
     assert (await posted(gateway, made["id"], {"address": MAIL})).status == 401
     assert (await posted(gateway, "frm_nobody", {"address": MAIL}, Origin=SITE)).status == 403
     assert (await posted(gateway, made["id"], {"address": MAIL}, Origin=SITE, Authorization="Bearer x")).status == 401
-    for more in ({}, {"proof_of_work": True}):
+    for more in ({"own_html": False}, {"proof_of_work": True}):
         own_page = await make(gateway, **more)
         assert (await posted(gateway, own_page["id"], {"address": MAIL}, Origin=SITE)).status == 403, (
             "who writes an Origin may be a program, which passes by the nonce"
@@ -860,7 +857,7 @@ async def test_no_other_site_may_post_without_a_key(gateway: Gateway) -> None:
 
 async def test_an_ordinary_form_of_the_site_leads_to_our_pages(gateway: Gateway) -> None:
     await preference(gateway, "Drama")
-    made = await make(gateway, own_html=True, fields=["first_name"], preferences=[{"name": "Drama", "required": True}])
+    made = await make(gateway, fields=["first_name"], preferences=[{"name": "Drama", "required": True}])
     browser = {"Origin": SITE, "Accept": "text/html,*/*", "Referer": PAGE}
     right = b"address=ana%40example.org&first_name=Ana&preference=Drama"
     sent = Seen(await posted(gateway, made["id"], right, **browser))
@@ -877,7 +874,7 @@ async def test_an_ordinary_form_of_the_site_leads_to_our_pages(gateway: Gateway)
 
 @pytest.mark.timeout(300)
 async def test_whatever_a_site_posts_is_no_fault_of_ours(gateway: Gateway) -> None:
-    made = await make(gateway, own_html=True, fields=["first_name"])
+    made = await make(gateway, fields=["first_name"])
     for name, kind, body, more in bodies(gateway):
         headers = {"Content-Type": kind, "Origin": SITE, **more}
         got = await gateway.send("POST", f"/v1/forms/{made['id']}/submissions", data=body or None, headers=headers)
@@ -896,7 +893,7 @@ async def test_a_form_by_a_name_that_no_database_keeps_is_none(gateway: Gateway,
 
 async def test_a_name_that_no_database_keeps_ticks_nothing(gateway: Gateway) -> None:
     await preference(gateway, "Drama")
-    made = await make(gateway, own_html=True, preferences=[{"name": "Drama"}])
+    made = await make(gateway, preferences=[{"name": "Drama"}])
     site = {"Origin": SITE, "Content-Type": URLENCODED}
     body = f"address={MAIL}&preference=%00&preference=%ED%A0%80".encode()
     assert (await gateway.send("POST", f"/v1/forms/{made['id']}/submissions", data=body, headers=site)).status == 202
@@ -1112,7 +1109,7 @@ LETTER = {"subject": "On sale", "text": "Tickets are on sale."}
 
 
 async def test_what_a_server_vouches_for_counts_at_once_and_what_a_site_posts_is_asked(gateway: Gateway) -> None:
-    made = await make(gateway, own_html=True, confirm="none")
+    made = await make(gateway, confirm="none")
     path = f"/v1/forms/{made['id']}/submissions"
     given = {"address": MAIL, "page": f"{SITE}/shop?basket=7", "ip": "192.0.2.7", "user_agent": "Theirs"}
     await gateway.api("POST", path, status=202, json=given)

@@ -432,7 +432,7 @@ async def test_in_a_frame_a_form_leads_on_in_the_whole_window(screen: Screen, ga
 async def test_a_sites_own_page_posts_by_script_and_another_sites_may_not(
     screen: Screen, gateway: Gateway, site: Site
 ) -> None:
-    made = await make(gateway, allowed_origins=[site.origin], own_html=True)
+    made = await make(gateway, allowed_origins=[site.origin])
     site.put("/own", "<p>Own</p>")
     url = f"{gateway.url}/v1/forms/{made['id']}/submissions"
     post = """async ([url, address]) => {
