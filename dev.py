@@ -192,9 +192,15 @@ def test(arguments: Sequence[str]) -> int:
         return call(*pytest, *arguments)
     failed = failing_linters(fix=False)
     print("tests", flush=True)
-    if call(*pytest, "-n", str(os.cpu_count() or 1), "--dist", "loadgroup"):
+    if call(*pytest, "-n", str(workers()), "--dist", "loadgroup"):
         failed.append("tests")
     return verdict(failed)
+
+
+def workers() -> int:
+    """Two for each processor, as a worker waits half its time: for slots, leases, ticks, disks and browsers."""
+    processors = os.cpu_count() or 1
+    return min(2 * processors, processors + 8)  # each holds some dozens of connections to the one PostgreSQL
 
 
 def lint(fix: bool) -> int:
