@@ -180,13 +180,18 @@ def in_a_thread(work: Coroutine[Any, Any, Result]) -> Result:
 
 # Of their thousands of tests the longest takes a second: what is left at the end is shared out evenly.
 QUICK = ("channels", "content", "rules")
-# What runs on one worker, one after another: as xdist_group says in these files.
+# What runs on one worker, one after another, by how the test's id begins. Not by marks of xdist: it keeps them in an
+# attribute that pytest 9.2 no longer reads, so that nothing of a group would stay together, and nothing would say so.
 GROUPS = {
     "tests/campaign/": "campaign",
     "tests/torture/test_short_tier.py": "torture",
     "tests/test_house.py::test_setup": "house",
     "tests/test_house.py::test_run": "house",
 }
+
+
+def group_of(test_id: str) -> str | None:
+    return next((group for beginning, group in GROUPS.items() if test_id.startswith(beginning)), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -196,8 +201,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    group, patience = item.get_closest_marker("xdist_group"), item.get_closest_marker("timeout")
-    if group is not None and group.args[0] in ("campaign", "torture"):
+    patience = item.get_closest_marker("timeout")
+    if group_of(item.nodeid) in ("campaign", "torture"):
         return 0
     if patience is not None and patience.args[0] >= 300:
         return 1
@@ -205,14 +210,12 @@ def _turn(item: pytest.Item) -> int:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """xdist's own, which looks for the group at the end of a test's id; where pytest no longer lets it be written
-    there, each test of a group would be on a worker of its own."""
+    """xdist's own, by our groups."""
     from xdist.scheduler import LoadGroupScheduling
 
     class Grouped(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            found = [group for beginning, group in GROUPS.items() if nodeid.startswith(beginning)]
-            return found[0] if found else super()._split_scope(nodeid)
+            return group_of(nodeid) or nodeid
 
     return Grouped(config, log) if config.getvalue("dist") == "loadgroup" else None
 
@@ -224,9 +227,8 @@ NICE = 10  # a ninth of the processor where others want it
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The campaign holds gateways to seconds: the workers beside it, and all that they start, let it go first."""
-    group = item.get_closest_marker("xdist_group")
-    is_held_to_time = group is not None and group.args[0] == "campaign"
-    if "PYTEST_XDIST_WORKER" in os.environ and not is_held_to_time and os.nice(0) < NICE:
+    is_beside_it = "PYTEST_XDIST_WORKER" in os.environ and group_of(item.nodeid) != "campaign"
+    if is_beside_it and os.nice(0) < NICE:
         os.nice(NICE - os.nice(0))
 
 

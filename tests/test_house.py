@@ -174,25 +174,21 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return house
 
 
-@pytest.mark.xdist_group("house")
 def test_setup_makes_optgate_a_command(house: Path) -> None:
     called = run(house / ".venv" / "bin" / "optgate", "key", "create", "a name", cwd=house.parent)
     assert (called.stdout, called.returncode) == ("key|create|a name\n", 7)
 
 
-@pytest.mark.xdist_group("house")
 def test_run_starts_the_gateway_with_the_first_steps_and_what_was_asked(house: Path) -> None:
     called = run(sys.executable, "dev.py", "run", "--config", "my.toml", cwd=house)
     assert (called.stdout, called.returncode) == ("serve|--first-steps|--config|my.toml\n", 7)
 
 
-@pytest.mark.xdist_group("house")
 def test_setup_does_nothing_twice(house: Path) -> None:
     again = run(sys.executable, "dev.py", "setup", "--run-only", cwd=house)
     assert again.stdout.splitlines() == [f"Ready: {house / '.venv' / 'bin' / 'optgate'}"]
 
 
-@pytest.mark.xdist_group("house")
 def test_setup_starts_over_after_one_that_was_cut_short(house: Path, tmp_path: Path) -> None:
     shutil.copytree(house, tmp_path / "house", symlinks=True)
     (tmp_path / "house" / ".venv" / "optgate-stamp").write_text("")

@@ -19,7 +19,7 @@ from tests.campaign.seed import Seeded
 from tests.campaign.stage import Stage, end_well, staged
 from tests.campaign.standin import StandIn, accepted
 
-pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 PEOPLE = 10_000
 

@@ -31,7 +31,7 @@ from tests.campaign.standin import accepted
 from tests.channels.requests_as_sent import ACCOUNT, FORM, ORIGIN, TOKEN, signature
 from tests.standins.twilio import Request, TwilioStandIn, mixed_faults
 
-pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 PEOPLE = int(os.environ.get("OPTGATE_FAULTS_PEOPLE", "1000"))
 SHARE = 0.3

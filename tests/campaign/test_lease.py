@@ -24,7 +24,7 @@ from tests.channels.requests_as_sent import ACCOUNT, TOKEN
 from tests.standins.twilio import TwilioStandIn
 from tests.standins.twilio import accepted as after
 
-pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 MARGIN_SECONDS = 0.5  # for a busy machine
 LINES = ("one", "two", "three", "four")

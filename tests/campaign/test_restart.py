@@ -17,7 +17,7 @@ from tests.campaign import checks
 from tests.campaign.stage import end_well, staged
 from tests.campaign.standin import StandIn, accepted
 
-pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 PEOPLE = 700
 DELAY_SECONDS = 0.1  # of each answer: so that many sends are under way when the end comes

@@ -17,7 +17,7 @@ from tests.campaign import checks
 from tests.campaign.clients import Answered, Provider, Text, open_clients, told
 from tests.campaign.gateways import house, opened
 
-pytestmark = [pytest.mark.xdist_group("campaign"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 SAID = [
     "STOP",

@@ -19,7 +19,6 @@ from tests.torture.run import every_point, opened
 RANDOM_POINTS = 6
 
 
-@pytest.mark.xdist_group("torture")
 @pytest.mark.timeout(600)  # both take one to two minutes on two cores that do nothing else, which these do
 async def test_a_gateway_that_dies_at_any_point_breaks_no_promise(
     dialect: str, tmp_path: Path, request: pytest.FixtureRequest
