@@ -107,13 +107,25 @@ async def send(request: web.Request) -> web.Response:
     evidence = {**who_asks(request, desk), "page": seen.page_url}
     # Whoever has the address confirms it as well where the form asks for that since the page was shown.
     sent = submission(as_shown, entry, evidence, is_proved=sight.shown.confirm != "double")
-    is_declined = sent.profile_id is not None and not all(entry.answers.values())
-    if why is not None:  # a budget is spent: a no of one's own goes past all of them
-        if is_declined:
-            await intake.receive(desk, replace(sent, noes_alone=True))
-        return await _turned_away(request, sight, typed, why, token, is_declined=is_declined)
+    if why is not None:
+        return await _past_budgets(request, sight, typed, why, token, sent)
     await intake.receive(desk, sent)
-    return thanks(request, sight, is_declined=is_declined)
+    return thanks(request, sight, is_declined=bool(_noes(sent)))
+
+
+async def _past_budgets(
+    request: web.Request, sight: Sight, typed: Typed, why: defence.Refused, token: str, sent: intake.Submission
+) -> web.Response:
+    """Take of what meets a spent budget the noes by a person's own link, unless they stand already."""
+    noes = _noes(sent)
+    if sight.owner is not None and not noes <= sight.owner.declined:
+        await intake.receive(request.app[DESK], replace(sent, noes_alone=True))
+    return await _turned_away(request, sight, typed, why, token, is_declined=bool(noes))
+
+
+def _noes(sent: intake.Submission) -> set[str]:
+    """What is declined by a person's own link: it counts at once."""
+    return {one for one, answer in sent.answers.items() if not answer} if sent.profile_id is not None else set()
 
 
 async def _turned_away(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
+from consent.states import Flags, State
 from forms.catalogue import Form
 from forms.desk import Desk
 from profiles import merges, records
@@ -24,7 +25,8 @@ class Owner:
     address: str  # on the form's channel; empty: they have none
     addresses: frozenset[str]  # all of theirs on it, by their hashes
     fields: Mapping[str, str]  # of the form's
-    ticked: frozenset[str]  # the form's preferences that are yes
+    ticked: frozenset[str]  # preferences that are yes
+    declined: frozenset[str]  # and those that are no
     locale: str | None
     embed_origin: str | None  # the page that may frame it besides
 
@@ -51,9 +53,12 @@ async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) ->
         address=first,
         addresses=frozenset(desk.book.proved(form.channel, one.value).hash for one in theirs),
         fields={name: value for name in form.shown.fields if (value := values.get(name))},
-        ticked=frozenset(
-            subject.key for subject, flag in flags.items() if subject.kind == "preference" and flag.state == "yes"
-        ),
+        ticked=_answered(flags, "yes"),
+        declined=_answered(flags, "no"),
         locale=profile.locale,
         embed_origin=opened.embed_origin,
     )
+
+
+def _answered(flags: Flags, state: State) -> frozenset[str]:
+    return frozenset(one.key for one, flag in flags.items() if one.kind == "preference" and flag.state == state)

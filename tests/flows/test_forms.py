@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from content.languages import KNOWN
+from forms import defence
 from forms.desk import DESK
 from gateway.api.form_wishes import FormIn
 from gateway.settings import Settings
@@ -984,6 +985,9 @@ async def test_a_no_by_ones_own_link_goes_past_the_budget_that_strangers_have_sp
     seen = await fill(gateway, made["id"], typed, query=query)
     assert (seen.status, "What you unticked counts already." in seen.words) == (200, True)
     assert not await gets_drama(gateway, drama_for_ana)
+    again = await fill(gateway, made["id"], typed, query=query)
+    assert "What you unticked counts already." in again.words
+    assert await sent_in(gateway) == kept + 1, "what stands already is not kept again beyond the budget"
 
 
 async def test_where_a_form_is_full_a_no_by_ones_own_link_is_taken_alone_and_told(
@@ -998,6 +1002,9 @@ async def test_where_a_form_is_full_a_no_by_ones_own_link_is_taken_alone_and_tol
     assert (seen.status, "What you unticked counts already." in seen.words) == (429, True)
     said = (await gateway.profile(drama_for_ana["id"]))["consent"]["preferences"]
     assert (said["Drama"]["state"], "Opera" in said and said["Opera"]["state"] == "yes") == ("no", False)
+    assert defence.seen_by(gateway.app[DESK], seen.field("nonce")["value"]) == defence.Seen(
+        made["id"], 1, f"{SITE}/news", "en", is_filled_in=True
+    ), "the page that is shown again tells what it shows"
     stranger = await fill(gateway, made["id"], MAIL)
     assert (stranger.status, "What you unticked counts already." in stranger.words) == (429, False)
 
