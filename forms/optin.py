@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -11,17 +11,13 @@ import phonenumbers
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent.terms import Terms
-from content.languages import Language, choose
-from forms import catalogue, colours, defence, entries, intake, texting
+from forms import catalogue, colours, defence, entries, intake, sights, texting
 from forms.catalogue import Shown
-from forms.defence import Seen
 from forms.desk import DESK, Desk, come_again, page, unknown_link, who_asks
 from forms.entries import Entry, Typed
 from forms.look import spoken, text_of
-from forms.owner import Owner, owner_of
-from forms.posted import Posted, fields_in, storable, whole_body
-from forms.texting import Texting
+from forms.posted import Posted, fields_in, whole_body
+from forms.sights import Sight
 from forms.wishes import origin_of
 from forms.work import MOST
 
@@ -36,57 +32,33 @@ def mount(app: web.Application) -> None:
     app.router.add_post("/forms/{id}", send)
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """A form as somebody has it before them."""
-
-    form_id: str
-    version: int
-    shown: Shown
-    speech: Language
-    is_open: bool = True
-    terms: Terms | None = None
-    texting: Texting | None = None
-    owner: Owner | None = None  # who came by a link of their own, however old
-    is_filled_in: bool = False  # with the owner's answers
-
-    @property
-    def framers(self) -> list[str]:
-        more = self.owner.embed_origin if self.owner is not None else None
-        return list(dict.fromkeys((*self.shown.allowed_origins, *([more] if more else ()))))
-
-    @property
-    def locale(self) -> str | None:
-        return self.owner.locale if self.owner is not None and self.owner.is_fresh else None
-
-
 # --- what is asked of it -----------------------------------------------------------------------
 
 
 async def ask(request: web.Request) -> web.Response:
     """Show the form. Nothing is kept of it."""
     desk = request.app[DESK]
-    sight = await look_at(request, request.match_info["id"])
+    sight = await sights.look_at(request, request.match_info["id"])
     if sight is None or not sight.is_open:
         return closed(request, sight)
     owner = sight.owner if sight.is_filled_in else None
     typed = Typed(owner.address, owner.fields, owner.ticked) if owner is not None else _untyped(sight.shown)
     page_url = page_of(request.headers.get("Referer", ""))
-    return shown_again(request, sight, typed, nonce=nonce_for(desk, sight, page_url), status=200)
+    return shown_again(request, sight, typed, nonce=sights.nonce_for(desk, sight, page_url), status=200)
 
 
 async def send(request: web.Request) -> web.Response:
     """Take what was typed. The answer is the same whoever has the address."""
     desk = request.app[DESK]
     given = await read_form(request)
-    sight = await look_at(request, request.match_info["id"])
+    sight = await sights.look_at(request, request.match_info["id"])
     if sight is None or not sight.is_open or not sight.shown.is_typed:
         return closed(request, sight)
     typed = typed_of(sight.shown, given)
     token = given.one("nonce")[:_MOST_OF_A_NONCE]
     entry = read_entry(desk, sight, typed)
     if entry.address is None or entry.wrong:
-        return shown_again(request, sight, typed, wrong=entry.wrong, nonce=nonce_again(desk, sight, token))
+        return shown_again(request, sight, typed, wrong=entry.wrong, nonce=sights.nonce_again(desk, sight, token))
     why = await defence.admit(
         desk,
         request,
@@ -99,14 +71,16 @@ async def send(request: web.Request) -> web.Response:
     )
     if why is not None and why.over is None:
         return await _turned_away(request, sight, typed, why, token)
-    seen = defence.seen_by(desk, token) or _seen(sight, None)
-    as_shown = await _as_shown(request, sight, seen)
-    entry = read_entry(desk, as_shown, typed_of(as_shown.shown, given))
+    seen = defence.seen_by(desk, token) or sights.seen_now(sight, None)
+    before = await sights.as_shown(request, sight, seen)
+    entry = read_entry(desk, before, typed_of(before.shown, given))
     if entry.address is None or entry.wrong:  # of a version that asked for more
-        return shown_again(request, sight, typed, note="changed", nonce=nonce_again(desk, sight, token, is_spent=True))
+        return shown_again(
+            request, sight, typed, note="changed", nonce=sights.nonce_again(desk, sight, token, is_spent=True)
+        )
     evidence = {**who_asks(request, desk), "page": seen.page_url}
     # Whoever has the address confirms it as well where the form asks for that since the page was shown.
-    sent = submission(as_shown, entry, evidence, is_proved=sight.shown.confirm != "double")
+    sent = submission(before, entry, evidence, is_proved=sight.shown.confirm != "double")
     if why is not None:
         return await _past_budgets(request, sight, typed, why, token, sent)
     await intake.receive(desk, sent)
@@ -145,49 +119,6 @@ def _is_own(sight: Sight, entry: Entry) -> bool:
 
 
 # --- the steps, for those who take forms in by other ways as well -----------------------------
-
-
-async def look_at(request: web.Request, form_id: str) -> Sight | None:
-    """The form as it is now; None where there is none."""
-    desk = request.app[DESK]
-    if form_id != storable(form_id):
-        return None
-    async with desk.database.read() as conn:
-        form = await catalogue.find(conn, form_id)
-        if form is None:
-            return None
-        owner = await owner_of(conn, desk, request.query.get("for", ""), form)
-        locale = owner.locale if owner is not None else None
-        speech = spoken(request, form.shown.language, locale)
-        terms = await catalogue.terms_of(conn, form.shown, speech.code)
-        texts = await texting_for(conn, desk, form.shown)
-    # Where no number or no rule is left to text to, nothing can be done with a form that takes nothing else.
-    is_open = form.active and (form.shown.is_typed or texts is not None)
-    is_filled_in = owner is not None and owner.is_fresh
-    return Sight(form.id, form.version, form.shown, speech, is_open, terms, texts, owner, is_filled_in)
-
-
-async def texting_for(conn: AsyncConnection, desk: Desk, shown: Shown) -> Texting | None:
-    """What people text and where to; None where the form does not offer it, or it cannot be."""
-    carrier = desk.carrier(shown.channel, shown.connection)
-    if shown.entry == "typed" or carrier is None or carrier.sender is None or not texting.has_number(carrier.sender):
-        return None
-    keyword = await texting.keyword_for(conn, shown.channel, carrier.sender, shown.keyword)
-    return Texting(shown.channel, carrier.sender, keyword) if keyword is not None else None
-
-
-async def _as_shown(request: web.Request, sight: Sight, seen: Seen) -> Sight:
-    """The form as the page showed it that was sent in: its version, its language, and with whose answers."""
-    speech = choose(seen.language, sight.speech.code)
-    sight = replace(sight, is_filled_in=seen.is_filled_in)
-    if (seen.version, speech) == (sight.version, sight.speech):
-        return sight
-    async with request.app[DESK].database.read() as conn:
-        shown = await catalogue.find_version(conn, sight.form_id, seen.version)
-        if shown is None:
-            return sight
-        terms = await catalogue.terms_of(conn, shown, speech.code)
-    return replace(sight, version=seen.version, shown=shown, speech=speech, terms=terms)
 
 
 def read_entry(desk: Desk, sight: Sight, typed: Typed) -> Entry:
@@ -249,31 +180,6 @@ def page_of(referrer: str) -> str | None:
         return None
     url = entries.tidied(f"{parts.scheme}://{parts.hostname}{port}{parts.path}")
     return url.encode("utf-8", "replace").decode()[:_MOST_OF_A_PAGE]
-
-
-def nonce_for(desk: Desk, sight: Sight, page_url: str | None) -> str:
-    return defence.hand_out(desk, _seen(sight, page_url), at=desk.clock())
-
-
-def nonce_again(desk: Desk, sight: Sight, token: str, *, page_url: str | None = None, is_spent: bool = False) -> str:
-    """The nonce of a page that is shown again: the one that came, where it says what is shown now; else a new one.
-
-    `page_url`: that it stands on, if no nonce says.
-    """
-    before = defence.seen_by(desk, token)
-    if before is None or before.form_id != sight.form_id:
-        return nonce_for(desk, sight, page_url)
-    seen = replace(_seen(sight, before.page_url), is_filled_in=before.is_filled_in)
-    return token if seen == before and not is_spent else defence.hand_out(desk, seen, at=desk.clock())
-
-
-def _seen(sight: Sight, page_url: str | None) -> Seen:
-    return Seen(sight.form_id, sight.version, page_url, sight.speech.code, sight.is_filled_in)
-
-
-async def in_language(conn: AsyncConnection, sight: Sight, speech: Language) -> Sight:
-    """As it was shown in another language, by whoever showed it."""
-    return replace(sight, speech=speech, terms=await catalogue.terms_of(conn, sight.shown, speech.code))
 
 
 def _untyped(shown: Shown) -> Typed:
@@ -345,7 +251,7 @@ def refused(
     `token`: the nonce that came. `page_url`: that it stands on, if no nonce says.
     """
     desk = request.app[DESK]
-    nonce = nonce_again(desk, sight, token, page_url=page_url, is_spent=not why.keeps_nonce)
+    nonce = sights.nonce_again(desk, sight, token, page_url=page_url, is_spent=not why.keeps_nonce)
     status = 429 if why.over is not None else 422
     shown = shown_again(
         request, sight, typed, note=why.why, nonce=nonce, status=status, action=action, is_declined=is_declined
@@ -373,7 +279,7 @@ async def preview(conn: AsyncConnection, request: web.Request, shown: Shown) -> 
     """The page as it would be shown; it cannot be sent."""
     speech = spoken(request, shown.language)
     terms = await catalogue.terms_of(conn, shown, speech.code)
-    texts = await texting_for(conn, request.app[DESK], shown)
+    texts = await sights.texting_for(conn, request.app[DESK], shown)
     sight = Sight("", 0, shown, speech, terms=terms, texting=texts)
     return shown_again(request, sight, _untyped(shown), nonce="", status=200, is_sent=False)
 

@@ -18,12 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
 from content.languages import choose
-from forms import defence, entries, intake, optin, posted
+from forms import defence, entries, intake, optin, posted, sights
 from forms.budgets import Over
 from forms.defence import Refused
 from forms.desk import DESK, who_asks
 from forms.entries import Entry, Typed
-from forms.optin import Sight
+from forms.sights import Sight
 from gateway import limits
 from gateway.api import form_shapes as shapes
 from gateway.api.answers import Done, answer
@@ -78,7 +78,7 @@ async def create(call: Call) -> web.Response:
     the same for everybody; what is beyond the budget of the form, or of a network, is answered 429.
     """
     body = call.body(SubmissionIn)
-    sight = _open(await optin.look_at(call.request, call.id))
+    sight = _open(await sights.look_at(call.request, call.id))
     entry = replace(await _entry(call.request, sight, body), untouched=())  # your server says what the person did
     user_agent = posted.storable(body.user_agent[:500]) if body.user_agent is not None else None
     evidence = {"ip": body.ip, "user_agent": user_agent, "page": optin.page_of(body.page or ""), "by": call.actor}
@@ -99,7 +99,7 @@ async def create(call: Call) -> web.Response:
 
 async def may_ask(request: web.Request) -> web.Response:
     """The preflight of a browser (Fetch, 4.8)."""
-    sight = await optin.look_at(request, request.match_info["id"])
+    sight = await sights.look_at(request, request.match_info["id"])
     origin = request.headers.get("Origin")
     if origin is None or not _takes_from(sight, origin):
         return web.Response(status=403)
@@ -116,7 +116,7 @@ async def from_site(request: web.Request) -> web.Response:
     origin = request.headers.get("Origin")
     if origin is None:
         raise unauthorised()
-    sight = await optin.look_at(request, request.match_info["id"])
+    sight = await sights.look_at(request, request.match_info["id"])
     if sight is None or not _takes_from(sight, origin):
         words = "send a key, or post from a page of one of the allowed_origins of a form with own_html"
         raise Problem(403, "origin-not-allowed", "The form takes nothing from this site", words)
@@ -177,7 +177,7 @@ async def _from_html(request: web.Request, sight: Sight) -> web.Response:
             return optin.refused(request, sight, typed, refused, page_url=page_url, action=action)
         wants_page = "text/html" in request.headers.get("Accept", "")
         return optin.thanks(request, sight) if wants_page else answer(_ACCEPTED, status=202)
-    nonce = optin.nonce_for(request.app[DESK], sight, page_url)
+    nonce = sights.nonce_for(request.app[DESK], sight, page_url)
     return optin.shown_again(request, sight, typed, wrong=entry.wrong, nonce=nonce, action=action)
 
 
@@ -272,7 +272,7 @@ async def _spoken(request: web.Request, sight: Sight, body: SubmissionIn) -> Sig
     """In the language that the site showed it in, and with its terms."""
     speech = choose(body.language, sight.shown.language, sight.speech.code)
     async with request.app[DESK].database.read() as conn:
-        return await optin.in_language(conn, sight, speech)
+        return await sights.in_language(conn, sight, speech)
 
 
 ROUTES: Sequence[Route] = (
