@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import preferences
 from consent.holds import Suppressed
 from consent.states import Subject, Wish
-from forms import spending
+from forms import budgets, spending
 from forms.desk import DESK, Desk, page, unknown_link, who_asks
 from forms.posted import begin_of_body, fields_in
 from outbox import heed, undo, word
@@ -34,6 +34,8 @@ from store.locks import lock_names
 _BODY_BYTES = 16_384  # a button or RFC 8058's one field
 _MOST_FIELDS = 20
 _OFFERED_FOR = timedelta(hours=1)
+MOST_IN_AN_HOUR = 60  # times that one address's links are used; beyond that what stands is not said again
+_AN_HOUR = timedelta(hours=1)
 
 Act = Literal["topic", "everything", "undo"]
 _DONE: Mapping[Act, str] = {
@@ -72,7 +74,7 @@ async def do(request: web.Request) -> web.Response:
     # Whatever else is posted, and however it breaks off, does not matter: a POST is a no.
     body = await begin_of_body(request, _BODY_BYTES)
     if _is_one_click(body):
-        await _stop(desk, Said(found.address_id, found.channel, "one_click", who_asks(request, desk)))
+        await _stop(desk, found, who_asks(request, desk))
         return web.Response(text="Done\n")  # a mail program has asked: nobody reads it
     change_id, suppressed = await _pressed(desk, found, who_asks(request, desk), _field(body, "press"))
     return page(
@@ -99,21 +101,31 @@ async def _pressed(desk: Desk, found: OptOut, how: Mapping[str, Any], press: str
         if standing:
             return change_id, Recorded(standing)
         chosen = change_id if standing is None else new_id("chg")
-        said = Said(found.address_id, found.channel, "unsubscribe_link", how, change_id=chosen)
-        return chosen, await word.record_one(conn, said, now=desk.clock())
+        now = desk.clock()
+        often = await _is_often(conn, found, now)
+        said = Said(found.address_id, found.channel, "unsubscribe_link", how, change_id=chosen, is_often=often)
+        return chosen, await word.record_one(conn, said, now=now)
 
     chosen, recorded = await desk.database.transact(work)
     await heed.settle(desk.database, recorded.closed)
     return chosen, recorded.suppressed
 
 
-async def _stop(desk: Desk, said: Said) -> None:
-    """Opt out; returns when nothing more begins to be sent."""
+async def _stop(desk: Desk, found: OptOut, how: Mapping[str, Any]) -> None:
+    """Opt out by one click; returns when nothing more begins to be sent."""
 
     async def work(conn: AsyncConnection) -> frozenset[str]:
-        return await word.record(conn, [said], now=desk.clock())
+        now = desk.clock()
+        said = Said(found.address_id, found.channel, "one_click", how, is_often=await _is_often(conn, found, now))
+        return await word.record(conn, [said], now=now)
 
     await heed.settle(desk.database, await desk.database.transact(work))
+
+
+async def _is_often(conn: AsyncConnection, of: OptOut, now: datetime) -> bool:
+    """Count a no to the address by its links; whether there were too many in a while."""
+    name = f"unsubscribe:{of.address_id}"
+    return not await budgets.spend(conn, name, most=MOST_IN_AN_HOUR, within=_AN_HOUR, now=now)
 
 
 def _is_one_click(body: bytes) -> bool:
@@ -162,7 +174,8 @@ async def _carry_out(
 ) -> Recorded:
     address_id, channel, preference_id = offer.of
     if offer.act == "everything":
-        said = Said(address_id, channel, "unsubscribe_link", how, change_id=change_id, everywhere=True)
+        often = await _is_often(conn, offer.of, now)
+        said = Said(address_id, channel, "unsubscribe_link", how, change_id=change_id, everywhere=True, is_often=often)
         return await word.record_one(conn, said, now=now)
     instead = [Wish(Subject("preference", preference_id), "no")] if offer.act == "topic" and preference_id else []
     heeded = await undo.take_back(

@@ -174,7 +174,7 @@ async def ask(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime)
                 "expires_at": now + GOOD_FOR,
             }
         )
-    await _end_open(conn, {row["address_id"] for row in rows if row["channel"] in BY_TEXT}, now)
+    await end(conn, {row["address_id"] for row in rows if row["channel"] in BY_TEXT}, now=now)
     if rows:
         await conn.execute(insert(confirmations), rows)
     return ids
@@ -219,7 +219,8 @@ async def _asked_lately(conn: AsyncConnection, wanted: Sequence[Wanted], now: da
     return asked
 
 
-async def _end_open(conn: AsyncConnection, address_ids: Collection[str], now: datetime) -> None:
+async def end(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
+    """End what is open at these addresses. The caller holds their rows."""
     if address_ids:
         await conn.execute(
             update(confirmations)

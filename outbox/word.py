@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds, reading
 from consent.holds import Suppressed
-from consent.states import CHANNELS, Change, Subject, Wish
+from consent.states import CHANNELS, Change, Subject, Wish, state_of
 from outbox import confirmations, heed
 from profiles.links import holders
 from store.engine import Raced
@@ -34,6 +34,7 @@ class Said:
     said_at: datetime | None = None  # by the provider's clock
     change_id: str | None = None  # of all that it changes; None: a new one for each person
     everywhere: bool = False  # on every channel, not on this alone
+    is_often: bool = False  # said all too often in a while: a no that stands already makes no more history
 
 
 def by_provider(
@@ -58,6 +59,7 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         return frozenset()
     ids = {one.address_id for one in said}
     people = await holders(conn, ids)
+    standing = await _standing(conn, [one for one in said if one.is_often], people, now=now)
     changes = [
         Change(
             profile_id=profile_id,
@@ -72,6 +74,7 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         )
         for one in said
         for profile_id in people.get(one.address_id, ())
+        if (profile_id, one.address_id) not in standing
     ]
     heeded = await heed.record(conn, changes, now=now)
     await leave(conn, {one.address_id for one in said if one.to == "no"}, now=now)
@@ -79,7 +82,32 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         again = await holders(conn, ids)
         if any(not set(again.get(id_, ())) <= set(people.get(id_, ())) for id_ in ids):
             raise Raced("an address was given to somebody before it was locked")
-    return heeded.closed
+    return heeded.closed.union(*standing.values())
+
+
+async def _standing(
+    conn: AsyncConnection, often: Sequence[Said], people: Mapping[str, Sequence[str]], *, now: datetime
+) -> dict[tuple[str, str], frozenset[str]]:
+    """Of these noes those that stand as they are said, with nothing open under them: profile and address → what they
+    close.
+
+    Kept in no history, they take back what is asked of those people: at each of their addresses, for it may be about
+    any channel.
+    """
+    if not often:
+        return {}
+    theirs = {profile_id for one in often for profile_id in people.get(one.address_id, ())}
+    held = await lock_people(conn, theirs, also=[one.address_id for one in often])
+    flags = await reading.flags_of(conn, theirs)
+    found = {
+        (profile_id, one.address_id): frozenset(address_id for address_id, _ in held[profile_id])
+        for one in often
+        for profile_id in people.get(one.address_id, ())
+        if all(state_of(flags[profile_id], Subject("channel", name)) == "no" for name in _channels(one))
+        if not any(flag.opens for flag in flags[profile_id].values())
+    }
+    await confirmations.end(conn, frozenset().union(*found.values()), now=now)
+    return found
 
 
 async def leave(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:

@@ -11,10 +11,15 @@ from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import proof
+from consent.states import Subject, Wish
+from forms.unsubscribe import MOST_IN_AN_HOUR
 from gateway.providers.sandbox import Sandbox
 from gateway.verify import verify
+from outbox import confirmations
+from outbox.confirmations import Wanted
 from store.tables import addresses
 from tests.flows.running import ANA, BEN, Gateway, Got
 
@@ -134,6 +139,57 @@ async def test_a_browser_with_an_odd_name_is_heard_too(gateway: Gateway) -> None
     assert (await reader.readline()).split()[1] == b"200"
     writer.close()
     assert await state(gateway, ana) == "no"
+
+
+async def test_a_link_that_is_used_all_too_often_says_nothing_again_but_a_no_counts(gateway: Gateway) -> None:
+    ana = await opted_in(gateway, ANA)
+    path = await link_for(gateway, ANA)
+
+    async def used(times: int) -> None:
+        for place in range(times):
+            posted: dict[str, Any] = {"data": b"List-Unsubscribe=One-Click", "headers": FORM} if place % 3 else {}
+            got = await gateway.send("POST", path, **posted)
+            assert got.status == 200
+
+    await used(MOST_IN_AN_HOUR + 20)
+    lines = await lines_of(gateway, ana)
+    assert lines == MOST_IN_AN_HOUR + 1, "the yes, and so many noes"
+    await gateway.text_in("START", ANA)
+    assert await gateway.verdict(ana) == "opted_in"
+    await used(5)
+    assert await gateway.verdict(ana) == "opted_out_channel"
+    assert await lines_of(gateway, ana) == lines + 2, "the START, and one no"
+    partner = str((await gateway.person(f"sms:{ANA}", consent={"channels": {"sms": "yes"}}))["id"])
+    await used(1)
+    assert await gateway.verdict(partner) == "opted_out_channel"
+    gateway.clock.advance(hours=1, minutes=1)
+    await used(1)
+    assert await lines_of(gateway, ana) == lines + 3
+    assert await verify(gateway.house.database) == []
+
+
+async def lines_of(gateway: Gateway, profile_id: str) -> int:
+    return sum(row["profile_id"] == profile_id for row in await gateway.rows("consent_events"))
+
+
+async def test_a_no_that_is_said_all_too_often_takes_questions_back_as_any_other(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", f"email:{MAIL}", consent={"channels": {"email": "yes"}})
+    path = await link_for(gateway, MAIL, "email")
+    for _ in range(MOST_IN_AN_HOUR):
+        await gateway.send("POST", path)
+    gateway.clock.advance(minutes=1)
+    [mailbox] = [row["id"] for row in await gateway.rows("addresses") if row["channel"] == "email"]
+    wanted = Wanted(mailbox, "email", (Wish(Subject("channel", "email"), "yes"),), {"by": "a test"}, gateway.clock())
+
+    async def ask(conn: AsyncConnection) -> list[str | None]:
+        return await confirmations.ask(conn, [wanted], now=gateway.clock())
+
+    [id_] = await gateway.house.database.transact(ask)
+    confirm = "/confirm/" + gateway.house.confirm_links(str(id_)).rpartition("/")[2]
+    assert (await gateway.send("GET", confirm)).status == 200
+    await gateway.send("POST", path)
+    assert (await gateway.send("POST", confirm)).status == 410
+    assert await gateway.verdict(ana["id"], "email") == "opted_out_channel"
 
 
 # --- what the page offers once it is done ------------------------------------------------------
