@@ -49,14 +49,14 @@ async def people(
     gone = flagged.union(named) - channels.keys()
     if gone:
         channels |= await channels_of(conn, gone)
-    when = await _obtained(conn, flags) if obtained else {}
+    when = await obtained_of(conn, flags) if obtained else {}
     return {
         profile_id: Person(flags[profile_id], tuple(held), channels, suppressed, when.get(profile_id, {}))
         for profile_id, held in links.items()
     }
 
 
-async def _obtained(
+async def obtained_of(
     conn: AsyncConnection, flags: Mapping[str, Mapping[Subject, Flag]]
 ) -> dict[str, dict[Subject, datetime]]:
     """Profile → subject → when its standing yes was obtained; none where nothing tells, or it was erased."""

@@ -24,6 +24,14 @@ class Having:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """A wish, and the yes that it says again; None: it is none."""
+
+    wish: Wish
+    was: Flag | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Act:
     """The act, and what was so before it and is so now."""
 
@@ -51,7 +59,7 @@ def wishes(
     made_at: datetime,
     channels: Mapping[str, str],
     links: Mapping[str, str],
-) -> tuple[Wish, ...]:
+) -> tuple[Restored, ...]:
     """What takes the change back.
 
     `history`: all lines of the person, as they came; `now`: the flags after them; `made_at`: when the profile was;
@@ -60,27 +68,27 @@ def wishes(
     lines = [event for event in history if event.change_id == change_id]
     before = fold(takewhile(lambda event: event.change_id != change_id, history), channels)
     act = _Act(frozenset(event.id for event in lines), before, now, addresses, made_at)
-    found: dict[Subject, Wish] = {}
+    found: dict[Subject, Restored] = {}
     turned: set[str] = set()  # channels that are restored
     for event in lines:
         subject = event.subject
         if not act.stands(subject) or (event.via == "link" and links.get(subject.key) not in turned):
             continue
         wished = _of_channel(act, subject) if subject.kind == "channel" else _of_itself(act, subject)
-        found |= {wish.subject: wish for wish in wished}
+        found |= {one.wish.subject: one for one in wished}
         if wished and subject.kind == "channel":
             turned.add(subject.key)
     return tuple(found.values())
 
 
-def _of_itself(act: _Act, subject: Subject) -> list[Wish]:
+def _of_itself(act: _Act, subject: Subject) -> list[Restored]:
     was = act.before.get(subject)
     if was is None or was.state == "not_asked":
-        return [Wish(subject, "not_asked")]
+        return [Restored(Wish(subject, "not_asked"))]
     return [_again(subject, was)] if was.state == "yes" else []
 
 
-def _of_channel(act: _Act, subject: Subject) -> list[Wish]:
+def _of_channel(act: _Act, subject: Subject) -> list[Restored]:
     was = act.before.get(subject)
     if was is None or was.state != "yes":
         return _of_itself(act, subject) or _opened(act, subject)
@@ -100,15 +108,15 @@ def _of_channel(act: _Act, subject: Subject) -> list[Wish]:
     ]
 
 
-def _opened(act: _Act, subject: Subject) -> list[Wish]:
+def _opened(act: _Act, subject: Subject) -> list[Restored]:
     """The addresses that were open under a channel's no, which was said again and closed them."""
     theirs = [Subject("address", one.address_id) for one in act.addresses if one.channel == subject.key]
     return [_again(own, act.before[own]) for own in theirs if own in act.before and act.before[own].opens
             if act.is_as_before(own)]  # fmt: skip
 
 
-def _again(subject: Subject, was: Flag) -> Wish:
-    return Wish(subject, "yes", basis=was.basis, expires_at=was.expires_at)
+def _again(subject: Subject, was: Flag) -> Restored:
+    return Restored(Wish(subject, "yes", basis=was.basis, expires_at=was.expires_at), was)
 
 
 def _line(flag: Flag | None) -> str | None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import holds, reading, undo
 from consent.holds import Suppressed
 from consent.states import Change, Event, Wish
-from consent.undo import Having
+from consent.undo import Having, Restored
 from outbox import heed
 from profiles.links import holders
 from store.ids import new_id
@@ -53,9 +53,8 @@ async def take_back(
     history = await _histories(conn, people)
     having, made = await _having(conn, people), await _made(conn, people)
     links = await reading.linked_preferences(conn)
-    changes = []
-    for profile_id, person in known.items():
-        restored = undo.wishes(
+    restored = {
+        profile_id: undo.wishes(
             change_id,
             history.get(profile_id, []),
             now=person.flags,
@@ -64,23 +63,47 @@ async def take_back(
             channels=person.channels,
             links=links,
         )
-        said = {wish.subject for wish in instead}
-        if wishes := (*(wish for wish in restored if wish.subject not in said), *instead):
-            changes.append(
-                Change(
-                    profile_id=profile_id,
-                    change_id=new_id("chg"),
-                    wishes=wishes,
-                    source="unsubscribe_link",
-                    actor="customer",
-                    address_id=address_id,
-                    evidence={**how, "undo_of": change_id},
-                    undoes=change_id,
-                )
-            )
+        for profile_id, person in known.items()
+    }
+    change_ids = {profile_id: new_id("chg") for profile_id in restored}
+    changes = [
+        Change(
+            profile_id=profile_id,
+            change_id=change_ids[profile_id],
+            wishes=wishes,
+            source="unsubscribe_link",
+            actor="customer",
+            address_id=address_id,
+            evidence={**how, "undo_of": change_id, **({"obtained_at": at.isoformat()} if at is not None else {})},
+            undoes=change_id,
+        )
+        for profile_id, of_age in (await _by_age(conn, restored, instead)).items()
+        for at, wishes in of_age.items()
+    ]
     # After all that is recorded of them, by whichever replica's clock: of two at one time the no stands.
     recorded = [flag.recorded_at for person in known.values() for flag in person.flags.values()]
     return await heed.record(conn, changes, now=max([now, *(at + _TICK for at in recorded)]), held=held)
+
+
+async def _by_age(
+    conn: AsyncConnection, restored: Mapping[str, Sequence[Restored]], instead: Sequence[Wish]
+) -> dict[str, dict[datetime | None, tuple[Wish, ...]]]:
+    """Profile → when it was obtained → what is said; None of what is no yes.
+
+    A yes said again is as old as the one it restores: a no from in between that is told only now must not lose to it.
+    """
+    yeses = {p: {one.wish.subject: one.was for one in some if one.was is not None} for p, some in restored.items()}
+    obtained = await reading.obtained_of(conn, yeses)
+    found: dict[str, dict[datetime | None, tuple[Wish, ...]]] = {}
+    for profile_id, some in restored.items():
+        of_age: dict[datetime | None, tuple[Wish, ...]] = {None: tuple(instead)} if instead else {}
+        for wish, was in ((one.wish, one.was) for one in some):
+            if any(wish.subject == other.subject for other in instead):
+                continue
+            at = obtained.get(profile_id, {}).get(wish.subject, was.at) if was is not None else None
+            of_age[at] = (*of_age.get(at, ()), wish)
+        found[profile_id] = of_age
+    return found
 
 
 async def _histories(conn: AsyncConnection, profile_ids: Sequence[str]) -> dict[str, list[Event]]:

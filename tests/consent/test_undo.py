@@ -26,7 +26,7 @@ def unsubscribed(story: Story) -> str:
 
 
 def to_undo(story: Story, change_id: str, since: Mapping[str, datetime] | None = None) -> tuple[Wish, ...]:
-    return undo.wishes(
+    restored = undo.wishes(
         change_id,
         story.history,
         now=story.flags,
@@ -35,6 +35,7 @@ def to_undo(story: Story, change_id: str, since: Mapping[str, datetime] | None =
         channels=CHANNELS,
         links=story.links,
     )
+    return tuple(one.wish for one in restored)
 
 
 def take_back(story: Story, change_id: str, **since: datetime) -> list[str]:

@@ -358,6 +358,36 @@ async def test_pressed_on_an_old_page_after_a_yes_it_is_a_no_again(gateway: Gate
     assert await state(gateway, ana, "email") == "no"
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_what_is_taken_back_is_as_old_as_it_was_so_that_a_no_told_late_is_not_lost_to_it(
+    gateway: Gateway, times: int
+) -> None:
+    ana = await reader(gateway)
+    gateway.clock.advance(hours=1)
+    said = gateway.clock()
+    gateway.clock.advance(hours=1)
+    for _ in range(times):
+        done = await pressed(gateway, await link_about(gateway))
+        gateway.clock.advance(seconds=2)
+        assert (await take(gateway, offers(done)[UNDO])).status == 200
+        gateway.clock.advance(seconds=2)
+    await gateway.say(ana, channels={"email": "no"}, by={"kind": "customer"}, at=said.isoformat())
+    assert await gateway.verdict(ana, "email") == "opted_out_channel"
+    assert await verify(gateway.house.database) == []
+
+
+async def test_a_yes_that_is_younger_than_a_no_told_late_stands_when_it_is_taken_back(gateway: Gateway) -> None:
+    ana = await reader(gateway)
+    said = gateway.clock()
+    gateway.clock.advance(hours=1)
+    await gateway.say(ana, channels={"email": "yes"}, by={"kind": "customer"})
+    done = await pressed(gateway, await link_about(gateway))
+    gateway.clock.advance(seconds=2)
+    await take(gateway, offers(done)[UNDO])
+    await gateway.say(ana, channels={"email": "no"}, by={"kind": "customer"}, at=said.isoformat())
+    assert await gateway.verdict(ana, "email") == "opted_in"
+
+
 async def test_what_was_said_since_is_not_taken_back(gateway: Gateway) -> None:
     ana = await reader(gateway)
     path = await link_about(gateway)
