@@ -1,8 +1,9 @@
 """The boxes of a person's own page, and what it means that some are ticked. Pure.
 
-Every box that was shown is answered: ticked is yes, unticked is no. An address follows its channel, so that its box
-says only whether it is switched off by itself. A no counts at once, whoever holds the link; a yes needs a fresh link,
-and no newer no. A link that went to a phone is no proof for a mailbox: numbers are given to others.
+Every box that was shown is answered: ticked is yes, unticked is no. So nothing on the page opens a channel but its own
+box: a linked preference that is ticked beside one left unticked does not. An address follows its channel, so that its
+box says only whether it is switched off by itself. A no counts at once, whoever holds the link; a yes needs a fresh
+link, no newer no, and where it opens a channel or an address, a link that proves it.
 """
 
 from __future__ import annotations
@@ -93,9 +94,11 @@ def _channel(name: str, having: Sequence[Address], flags: Flags, text: str, now:
     is_closed = everything is not None and everything.state == "no" and not (flag is not None and flag.opens)
     is_on = flag is not None and flag.state == "yes" and not is_ended and not is_closed
     boxes = [_address(one, flags, now) for one in having]
+    several = len(having) > 1
+    if not several:  # it is shown by the channel's box alone: what stands is what comes there
+        is_on = (is_on or (not is_closed and _is_open_below(flags.get(boxes[0].subject), flag, now))) and boxes[0].is_on
     needs_text = not is_on and all(box.needs_text for box in boxes)
     box = Box(subject, text, state_of(flags, subject), is_on, name, is_ended=is_ended, needs_text=needs_text)
-    several = len(having) > 1
     return Channel(
         box,
         tuple((one, own if several and not needs_text else None) for one, own in zip(having, boxes, strict=True)),
@@ -118,6 +121,13 @@ def _address(one: Address, flags: Flags, now: datetime) -> Box:
         is_followed=flag is None or flag.state == "not_asked",
         is_ended=_has_ended(flag, now),
     )
+
+
+def _is_open_below(own: Flag | None, channel: Flag | None, now: datetime) -> bool:
+    """Whether an address is at yes by itself, beside or over what its channel is."""
+    if own is None or own.state != "yes" or _has_ended(own, now):
+        return False
+    return own.opens or channel is None or channel.state != "no"
 
 
 def preference(id_: str, text: str, linked: str | None, flags: Flags, now: datetime) -> Box:
@@ -144,7 +154,8 @@ class Answers:
     waiting: tuple[Wish, ...] = ()  # yeses that need a word from the address
     overtaken: tuple[Box, ...] = ()  # yeses over a no that is newer than the page
     reworded: tuple[Box, ...] = ()  # yeses to what says something else by now
-    answered: tuple[tuple[Box, bool], ...] = ()
+    answered: tuple[tuple[Box, bool], ...] = ()  # in the words that were shown
+    changed: tuple[tuple[Box, bool], ...] = ()  # in words that we do not know any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +173,12 @@ def decide(
     *,
     is_fresh: bool,
     newer: Collection[Subject] = frozenset(),
-    unproved: Collection[str] = frozenset(),
+    unproved: Collection[Subject] = frozenset(),
 ) -> Answers:
     """What a sheet comes to, seen from the boxes as they are now.
 
-    `newer`: what was declined since it was shown. `unproved`: channels of which the link proves nothing, fresh or not.
+    `newer`: what was declined since it was shown. `unproved`: channels and addresses of which the link proves nothing,
+    fresh or not.
     """
     boxes = [box for box in _all(channels, groups) if box.key in sheet.shown and not box.needs_text]
     said = {box.subject: box.key in sheet.ticked for box in boxes}
@@ -193,7 +205,7 @@ class _Decision:
         is_fresh: bool,
         newer: frozenset[Subject],
         marks: Mapping[str, str],
-        unproved: frozenset[str],
+        unproved: frozenset[Subject],
     ) -> None:
         self._said, self._is_fresh, self._newer, self._marks = said, is_fresh, newer, marks
         self._unproved = unproved
@@ -201,7 +213,6 @@ class _Decision:
         self._waiting: dict[Subject, Wish] = {}
         self._overtaken: list[Box] = []
         self._reworded: list[Box] = []
-        self._opened: set[str] = set()  # channels that a linked preference opens
         self._closed: set[str] = set()  # channels that were on, and are declined
 
     def take(self, box: Box) -> None:
@@ -217,7 +228,7 @@ class _Decision:
 
     def _decline(self, box: Box) -> None:
         """A no; where it is one already, it is said again only by whom we know to be the one."""
-        if box.state != "no" or self._is_fresh:
+        if box.is_on or box.state != "no" or self._is_fresh:
             self._now[box.subject] = Wish(box.subject, "no")
 
     def _turn_on(self, box: Box) -> None:
@@ -226,13 +237,11 @@ class _Decision:
         elif self._marks[box.key] != box.mark:
             self._reworded.append(box)
         else:
-            if box.linked is not None:
-                self._opened.add(box.linked)
             into = self._now if self._is_proved(box) else self._waiting
             into[box.subject] = Wish(box.subject, "yes")
 
     def _is_proved(self, box: Box) -> bool:
-        return self._is_fresh and self._unproved.isdisjoint({box.channel, box.linked})
+        return self._is_fresh and box.subject not in self._unproved
 
     def _is_overtaken(self, box: Box) -> bool:
         above = [Subject("channel", name) for name in (box.channel, box.linked) if name is not None]
@@ -258,15 +267,16 @@ class _Decision:
             tuple(self._waiting.values()),
             tuple(self._overtaken),
             tuple(self._reworded),
-            tuple((box, self._said[box.subject]) for box in boxes),
+            tuple((box, self._said[box.subject]) for box in boxes if self._marks[box.key] == box.mark),
+            tuple((box, self._said[box.subject]) for box in boxes if self._marks[box.key] != box.mark),
         )
 
     def _finish(self, channel: Channel) -> None:
         """What channel, addresses and links mean together."""
         subject = channel.box.subject
         said_no = self._now.get(subject) == Wish(subject, "no")
-        if said_no and not channel.box.is_on and (subject.key in self._opened or self._is_kept_open(channel)):
-            del self._now[subject]  # unticked as before: a linked preference opens it, or an address stays
+        if said_no and not channel.box.is_on and self._is_kept_open(channel):
+            del self._now[subject]  # unticked as before: an address stays
         for into in (self._now, self._waiting):
             if into.get(subject) == Wish(subject, "yes"):
                 for address in _switched_off(channel):

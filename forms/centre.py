@@ -1,7 +1,7 @@
 """A person's own page: what they get, by which way, and what they said. Under a signed link, without a login.
 
-A link is often handed on, so the page shows addresses masked and takes a no at once, but a yes, and a correction, only
-by a fresh link; else it is asked for at the address. GET changes nothing.
+A link is often handed on, so the page shows addresses masked and takes a no at once, however old the link is, but a
+yes, and a correction, only by a fresh link; else it is asked for at the address. GET changes nothing.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Visit:
     @property
     def may_move(self) -> bool:
         """Whether a mailbox may be changed by the link, once it is fresh."""
-        return "email" not in centre_state.unproved_by(self.opened, self.profile)
+        return Subject("channel", "email") not in centre_state.unproved_by(self.opened, self.profile)
 
     @property
     def framed_by(self) -> list[str]:
@@ -120,8 +120,14 @@ async def visit(request: web.Request) -> Visit | web.Response:
         return unknown_link(request)
     came = Visit(request, desk, opened, profile, spoken(request, profile.locale), now)
     if not opened.is_open(now) and request.method != "POST":
-        return came.page("centre_too_old.html", status=410)
+        return _too_old(came)
     return came
+
+
+def _too_old(came: Visit, told: Told | None = None) -> web.Response:
+    """By a link that opens nothing any more: what has come of a no, which counts by it all the same."""
+    is_done = told is not None and not told.wrong
+    return came.page("centre_too_old.html", status=200 if is_done else 410, told=told or Told(), start={})
 
 
 # --- shown ------------------------------------------------------------------------------------
@@ -144,6 +150,8 @@ class Told:
 
 
 async def _shown(came: Visit, told: Told | None = None, *, status: int = 200) -> web.Response:
+    if not came.opened.is_open(came.now):
+        return _too_old(came, told)
     async with came.desk.database.read() as conn:
         seen = await centre_state.read(conn, came.profile, came.speech, came.contexts, now=came.now)
         shown_terms = await terms.current(conn, came.speech.code)
@@ -247,8 +255,6 @@ async def take(request: web.Request) -> web.Response:
     given = await posted(request)
     if given.one("act") == "fresh":
         return await _send_fresh(came)
-    if not came.opened.is_open(came.now):
-        return came.page("centre_too_old.html", status=410)
     try:
         return await _taken(came, given)
     except _Gone:
@@ -292,11 +298,14 @@ async def _carried_out(came: Visit, work: Callable[[AsyncConnection, Profile], A
     """Work on the person as they are, who stay so until the transaction ends. Raises _Gone."""
 
     async def held(conn: AsyncConnection) -> T:
-        await lock_profiles(conn, [came.profile.id])
+        found = await centre_state.whose(conn, came.opened)  # not who it was when they came: they may be another by now
+        if found is None:
+            raise _Gone
+        await lock_profiles(conn, [found.id])
         profile = await centre_state.whose(conn, came.opened)
         if profile is None:
             raise _Gone
-        if profile.id != came.profile.id:
+        if profile.id != found.id:
             raise Raced("they became part of another before they were locked")
         return await work(conn, profile)
 
@@ -311,7 +320,7 @@ async def _save(came: Visit, given: Posted) -> web.Response:
 
     saved, heeded = await _carried_out(came, work)
     await heeded.settled(came.desk.database)
-    if saved.asked is not None:
+    if saved.asked:
         came.desk.on_queued()
     return await _told(came, Told(saved=saved))
 

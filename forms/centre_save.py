@@ -14,11 +14,11 @@ from consent.states import Change, Wish, state_of
 from content import letters, own_page
 from content.languages import Language
 from forms import boxes, budgets, centre_state
-from forms.boxes import Box, Sheet
+from forms.boxes import Answers, Box, Sheet
 from forms.desk import Desk
 from forms.posted import Posted
 from outbox import confirmations, heed, people, questions, queue
-from outbox.confirmations import GOOD_FOR, Details, Wanted
+from outbox.confirmations import BY_TEXT, GOOD_FOR, Details, Wanted
 from outbox.manage_links import Opened
 from outbox.people import Draft
 from outbox.queue import Notice
@@ -60,9 +60,10 @@ class Saved:
     overtaken: tuple[Box, ...] = ()  # not turned on: somebody has said no since the page was shown
     reworded: tuple[Box, ...] = ()  # not turned on: it says something else by now
     is_stale: bool = False  # something was said since the page was shown
-    asked: str | None = None  # the address, masked, at which the rest is to be confirmed
-    is_waiting: bool = False  # the rest was asked for lately, and is not asked for again
-    is_unreachable: bool = False  # nobody can be asked
+    asked: tuple[str, ...] = ()  # the addresses, masked, at which the rest is to be confirmed
+    asked_lately: tuple[str, ...] = ()  # what is not asked for, a line each: there something was within the day
+    unasked: tuple[str, ...] = ()  # what is not asked for, a line each: there is no address for it
+    by_start: frozenset[str] = frozenset()  # channels that a START from the number switches on
     is_too_long: bool = False  # the details
 
 
@@ -78,40 +79,50 @@ async def save(
     answers = boxes.decide(
         page.channels, page.groups, _sheet(given), is_fresh=came.is_fresh, newer=newer, unproved=unproved
     )
+    evidence = await _evidence(conn, came, answers, given)
     names, attributes = _corrected(came, profile, given)
-    corrects = bool(names or attributes)
-    shown_terms = await terms.current(conn, came.speech.code)
-    evidence = {
-        "wording": [{"text": box.text, "ticked": said, "new": box.is_new} for box, said in answers.answered],
-        "language": came.speech.code,
-        **({"terms_version": shown_terms.version} if shown_terms is not None else {}),
-    }
-    asked, is_waiting, is_unreachable, is_too_long = None, False, False, False
-    if corrects and came.is_fresh:
-        try:
-            await people.change(conn, profile.id, Draft(names=names, attributes=attributes or None), now=came.now)
-        except AttributesTooLarge:
-            is_too_long = True
-    if answers.waiting or (corrects and not came.is_fresh):
-        details = Details({name: value or "" for name, value in names.items()}, attributes)
-        place = await centre_state.confirmed_at(conn, profile, came.opened.address_id, came.desk.carriers)
-        if place is None:
-            is_unreachable = True
-        elif await _ask(conn, came, profile, place, answers.waiting, details, evidence):
-            asked = masked(place.channel, place.value)
+    is_too_long, waiting_details = False, None
+    if names or attributes:
+        if came.is_fresh:
+            is_too_long = not await _correct(conn, came, profile, names, attributes)
         else:
-            is_waiting = True
-    heeded = await record(conn, came, profile, answers.wishes, evidence) if answers.wishes else heed.Heeded()
-    saved = Saved(
-        answers.overtaken,
-        answers.reworded,
-        is_stale=seen < page.seen,
-        asked=asked,
-        is_waiting=is_waiting,
-        is_unreachable=is_unreachable,
-        is_too_long=is_too_long,
-    )
-    return saved, heeded
+            waiting_details = Details({name: value or "" for name, value in names.items()}, attributes)
+    change_id = new_id("chg")
+    saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
+    heeded = heed.Heeded()
+    if answers.wishes:
+        heeded = await record(conn, came, profile, answers.wishes, evidence, change_id=change_id)
+    is_stale = seen < page.seen
+    return replace(
+        saved, overtaken=answers.overtaken, reworded=answers.reworded, is_stale=is_stale, is_too_long=is_too_long
+    ), heeded
+
+
+async def _evidence(conn: AsyncConnection, came: Came, answers: Answers, given: Posted) -> dict[str, Any]:
+    """What was shown, and was done with it: no words, and no terms, that were others when the page was shown."""
+    shown_terms = await terms.current(conn, came.speech.code)
+    changed = [{"box": box.key, "ticked": said} for box, said in answers.changed]
+    return {
+        "wording": [{"text": box.text, "ticked": said, "new": box.is_new} for box, said in answers.answered],
+        **({"reworded": changed} if changed else {}),
+        "language": came.speech.code,
+        **(
+            {"terms_version": shown_terms.version}
+            if shown_terms is not None and given.one("terms") == str(shown_terms.version)
+            else {}
+        ),
+    }
+
+
+async def _correct(
+    conn: AsyncConnection, came: Came, profile: Profile, names: Mapping[str, str | None], attributes: Mapping[str, Any]
+) -> bool:
+    """Returns whether the details are so; not where they are too long."""
+    try:
+        await people.change(conn, profile.id, Draft(names=names, attributes=attributes or None), now=came.now)
+    except AttributesTooLarge:
+        return False
+    return True
 
 
 async def _counted(conn: AsyncConnection, came: Came, profile: Profile) -> Came:
@@ -132,18 +143,25 @@ async def decline(
 
 
 async def record(
-    conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish], evidence: Mapping[str, Any]
+    conn: AsyncConnection,
+    came: Came,
+    profile: Profile,
+    wishes: Sequence[Wish],
+    evidence: Mapping[str, Any],
+    *,
+    change_id: str | None = None,
 ) -> heed.Heeded:
     """Let it be so, on the person's word; where a fresh link proves that, as a word from the address it was sent to."""
     opened = came.opened
     proved = opened.address_id if came.is_fresh and opened.way == "asked" else None
     change = Change(
         profile_id=profile.id,
-        change_id=new_id("chg"),
+        change_id=change_id or new_id("chg"),
         wishes=tuple(wishes),
         source="preference_centre",
         actor="customer",
         address_id=proved,
+        opens_only=frozenset(),  # each channel has its own box
         evidence={"link": opened.way, "link_sent_to": opened.address_id, **evidence, **came.who},
     )
     return await heed.record(conn, [change], now=came.now)
@@ -193,41 +211,96 @@ def _corrected(came: Came, profile: Profile, given: Posted) -> tuple[dict[str, s
 # --- what has to be confirmed -----------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asking:
+    """What is asked for at an address."""
+
+    place: centre_state.Place
+    wishes: tuple[Wish, ...]
+    points: tuple[str, ...]  # a line for each
+    details: Details | None
+
+    def lines(self, came: Came) -> tuple[str, ...]:
+        return _lines(came, self.points, self.details)
+
+
 async def _ask(
     conn: AsyncConnection,
     came: Came,
     profile: Profile,
-    place: centre_state.Place,
     wishes: Sequence[Wish],
-    details: Details,
+    details: Details | None,
     evidence: Mapping[str, Any],
-) -> bool:
-    """Ask at the person's own address whether it is so; returns whether they are, for once a day is enough."""
+    change_id: str,
+) -> Saved:
+    """Ask whether it is so at each address that it is about, once a day; returns what was asked, and what was not."""
+    if not wishes and details is None:
+        return Saved()
     await lock_people(conn, [profile.id])
-    desk = came.desk
-    points = await _points(conn, came, profile, wishes)
-    wanted = Wanted(
-        place.address_id,
-        place.channel,
-        tuple(wishes),
-        {"preference_centre": True, "asked_for": points, "link": came.opened.way, **evidence, **came.who},
-        came.now,
-        profile_id=profile.id,
-        details=details,
-        same_as=desk.book.same_as(desk.book.proved(place.channel, place.value)),
-        at_no=place.address_id in await holds.at_no(conn, [place.address_id]),
+    places = await centre_state.places(conn, profile, came.opened.address_id, came.desk.carriers)
+    waiting: dict[centre_state.Place | None, list[Wish]] = {}
+    if details is not None:
+        waiting[places.at_home] = []
+    for wish in wishes:
+        waiting.setdefault(places.of(wish.subject), []).append(wish)
+    points = {place: await _points(conn, came, profile, of) for place, of in waiting.items()}
+    asking = [
+        _Asking(place, tuple(of), tuple(points[place]), details if place == places.at_home else None)
+        for place, of in waiting.items()
+        if place is not None
+    ]
+    ids = await confirmations.ask(conn, await _wanted(conn, came, profile, asking, evidence, change_id), now=came.now)
+    for one, id_ in zip(asking, ids, strict=True):
+        if id_ is not None:
+            await _send(conn, came, profile, one, id_)
+    asked = dict(zip(asking, ids, strict=True))
+    return Saved(
+        asked=tuple(masked(one.place.channel, one.place.value) for one, id_ in asked.items() if id_ is not None),
+        asked_lately=tuple(line for one, id_ in asked.items() if id_ is None for line in one.lines(came)),
+        unasked=_lines(came, points.get(None, ()), details if places.at_home is None else None),
+        by_start=frozenset(wish.subject.key for wish in waiting.get(None, ())) & frozenset(BY_TEXT),
     )
-    [id_] = await confirmations.ask(conn, [wanted], now=came.now)
-    if id_ is None:
-        return False
-    link = desk.confirm_links(id_)
-    if place.channel == "email":
-        points += own_page.corrections(came.speech) if details.names or details.attributes else []
-        content = letters.question(came.speech, points, organisation=desk.organisation, link=link)
+
+
+def _lines(came: Came, points: Sequence[str], details: Details | None) -> tuple[str, ...]:
+    """What is asked for, a line each; of details never what they are."""
+    return (*points, *(own_page.corrections(came.speech) if details is not None else ()))
+
+
+async def _wanted(
+    conn: AsyncConnection,
+    came: Came,
+    profile: Profile,
+    asking: Sequence[_Asking],
+    evidence: Mapping[str, Any],
+    change_id: str,
+) -> list[Wanted]:
+    book, said = came.desk.book, {"link": came.opened.way, **evidence, **came.who}
+    at_no = await holds.at_no(conn, [one.place.address_id for one in asking], by="any")
+    return [
+        Wanted(
+            one.place.address_id,
+            one.place.channel,
+            one.wishes,
+            {"preference_centre": True, "asked_for": list(one.points), **said},
+            came.now,
+            profile_id=profile.id,
+            details=one.details or Details(),
+            same_as=book.same_as(book.proved(one.place.channel, one.place.value)),
+            at_no=one.place.address_id in at_no,
+            change_id=change_id,
+        )
+        for one in asking
+    ]
+
+
+async def _send(conn: AsyncConnection, came: Came, profile: Profile, asked: _Asking, id_: str) -> None:
+    link, organisation = came.desk.confirm_links(id_), came.desk.organisation
+    if asked.place.channel == "email":
+        content = letters.question(came.speech, asked.lines(came), organisation=organisation, link=link)
     else:
-        content = own_page.confirm_by_text(came.speech, link, organisation=desk.organisation)
-    await _tell(conn, came, place.channel, profile.id, place.address_id, content)
-    return True
+        content = own_page.confirm_by_text(came.speech, link, organisation=organisation)
+    await _tell(conn, came, asked.place.channel, profile.id, asked.place.address_id, content)
 
 
 async def _points(conn: AsyncConnection, came: Came, profile: Profile, wishes: Sequence[Wish]) -> list[str]:
@@ -283,6 +356,7 @@ async def ask_to_move(conn: AsyncConnection, came: Came, profile: Profile, old: 
     )
     [id_] = await confirmations.ask(conn, [wanted], now=came.now)
     if id_ is None:
+        await confirmations.forget_unasked(conn, [address_id])  # anybody may have typed it
         return
     points = own_page.this_address(came.speech)
     asked = letters.question(came.speech, points, organisation=desk.organisation, link=desk.confirm_links(id_))

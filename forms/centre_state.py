@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import history, holds, questions, reading
-from consent.states import CHANNELS, EVERYTHING, Flags, state_of
+from consent.states import CHANNELS, EVERYTHING, Flags, Subject, state_of
 from content.languages import Language
 from content.own_page import CHANNELS as TEXTS
 from content.own_page import channel_text
@@ -17,10 +17,13 @@ from forms import boxes
 from forms.boxes import Address, Box, Channel, Group
 from outbox.manage_links import Opened
 from profiles import records
+from profiles.addresses import PHONE_CHANNELS
+from profiles.links import Held
 from profiles.masking import masked
 from profiles.merges import merged_into
 from profiles.records import Profile
 
+MESSAGED = ("email", "sms", "whatsapp")  # channels by which somebody can be asked
 _ORDER = sorted(CHANNELS, key=list(TEXTS).index)
 
 
@@ -114,28 +117,74 @@ class Place:
     value: str
 
 
-def unproved_by(opened: Opened, profile: Profile) -> frozenset[str]:
-    """The channels of which a link proves nothing: one that went to a phone, of mailboxes.
+def unproved_by(opened: Opened, profile: Profile) -> frozenset[Subject]:
+    """The person's channels and addresses that a link proves nothing of.
 
-    A number comes to somebody else, or is a household's; who has it now must not open another's mailbox.
+    It proves the address that it was sent to, also where that is a number on several channels: a number comes to
+    somebody else, or is a household's, and who has it must not open another's mailbox. A mailbox speaks besides for
+    what no message reaches. An account page proves all: the organisation knows who is signed in.
     """
-    sent_to = [one.channel for one in profile.addresses if one.address_id == opened.address_id]
-    return frozenset({"email"}) if opened.way != "account" and sent_to != ["email"] else frozenset()
+    if opened.way == "account":
+        return frozenset()
+    own = [one for one in profile.addresses if one.address_id == opened.address_id]
+    same = [one for one in profile.addresses if any(_is_same(one, other) for other in own)]
+    besides = _unreached(profile) if any(one.channel == "email" for one in own) else []
+    unproved = [one for one in profile.addresses if one not in same and one not in besides]
+    channels = {one.channel for one in unproved} - {one.channel for one in same}
+    return frozenset(
+        {Subject("channel", one) for one in channels} | {Subject("address", one.address_id) for one in unproved}
+    )
 
 
-async def confirmed_at(
-    conn: AsyncConnection, profile: Profile, link_sent_to: str | None, carriers: Collection[str]
-) -> Place | None:
-    """Where a person is asked: the mailbox that the link was sent to, else their own, else the number it was sent to.
+def _is_same(one: Held, other: Held) -> bool:
+    """Whether who has the one has the other: it is the same, or the same number."""
+    is_number = one.channel in PHONE_CHANNELS and other.channel in PHONE_CHANNELS
+    return one.address_id == other.address_id or (is_number and one.value == other.value)
 
-    None where there is none that works, and for a number that has said no: from there one texts START.
+
+def _unreached(profile: Profile) -> list[Held]:
+    """The addresses from where no word comes: of post, and numbers that are only called."""
+    messaged = [one for one in profile.addresses if one.channel in MESSAGED]
+    return [one for one in profile.addresses if not any(_is_same(one, other) for other in messaged)]
+
+
+class Places:
+    """Where a person can be asked whether something is so: at an address that works and that it is about."""
+
+    def __init__(self, profile: Profile, sent_to: str | None, held: Sequence[Held]) -> None:
+        self._profile, self._sent_to = profile, sent_to
+        # That which the link was sent to comes first, then the primary ones.
+        self._held = sorted(held, key=lambda one: (one.address_id != sent_to, not one.primary))
+
+    def of(self, subject: Subject) -> Place | None:
+        """Where it is asked; None: nowhere. What is no address's is asked where they are `at_home`."""
+        if subject.kind == "preference":
+            return self.at_home
+        about = [one for one in self._profile.addresses if subject.key in (one.channel, one.address_id)]
+        found = [one for one in self._held if any(_is_same(one, other) for other in about)]
+        if about and all(one in _unreached(self._profile) for one in about):
+            found = [one for one in self._held if one.channel == "email"]
+        return _place(found)
+
+    @property
+    def at_home(self) -> Place | None:
+        """The mailbox that the link was sent to, else their own, else the number it was sent to."""
+        mails = [one for one in self._held if one.channel == "email"]
+        return _place([*mails, *(one for one in self._held if one.address_id == self._sent_to)])
+
+
+def _place(found: Sequence[Held]) -> Place | None:
+    return Place(found[0].address_id, found[0].channel, found[0].value) if found else None
+
+
+async def places(conn: AsyncConnection, profile: Profile, sent_to: str | None, carriers: Collection[str]) -> Places:
+    """Of the person whose link was `sent_to` an address.
+
+    Nobody writes to a number that has said no on any channel: from there one texts START.
     """
-    those = [one for one in profile.addresses if one.status == "ok" and one.channel in carriers]
-    own = [one for one in those if one.address_id == link_sent_to]
-    mails = sorted((one for one in those if one.channel == "email"), key=lambda one: not one.primary)
-    numbers = [one for one in own if one.channel in ("sms", "whatsapp")]
-    closed = await holds.at_no(conn, [one.address_id for one in numbers], by="any") if numbers else set()
-    for one in (*(one for one in own if one.channel == "email"), *mails, *numbers):
-        if one.address_id not in closed:
-            return Place(one.address_id, one.channel, one.value)
-    return None
+    numbers = {one.address_id: one.value for one in profile.addresses if one.channel in PHONE_CHANNELS}
+    declined = await holds.at_no(conn, numbers, by="any") if numbers else set()
+    closed = {numbers[one] for one in declined}
+    works = [one for one in profile.addresses if one.status == "ok" and one.channel in MESSAGED]
+    works = [one for one in works if one.channel in carriers and (one.channel == "email" or one.value not in closed)]
+    return Places(profile, sent_to, works)

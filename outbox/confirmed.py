@@ -124,7 +124,8 @@ async def _changes(
             actor="customer",
             address_id=found.address_id,
             evidence=evidence | {"confirmed": dict(how)},
-            opens_only=frozenset({found.channel}),  # a word from an address opens no other channel by a link
+            # A word from an address opens no other channel by a link; on an own page each channel has its own box.
+            opens_only=frozenset() if found.evidence.get("preference_centre") else frozenset({found.channel}),
         )
         for id_ in ids
     ]

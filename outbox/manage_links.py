@@ -2,7 +2,8 @@
 
 A link in a message is often handed on, so what it opens is masked, and takes a no but no yes. What a yes needs is a
 fresh link: asked for by the person and sent to their address, or made by the organisation's own system for somebody
-who is signed in there. One that was sent to a phone proves nothing of a mailbox (`forms.centre_state.unproved_by`).
+who is signed in there. One that was sent proves the address that it was sent to, and no other: see
+`forms.centre_state.unproved_by`.
 """
 
 from __future__ import annotations

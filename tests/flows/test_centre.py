@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -105,12 +107,16 @@ async def _groups(gateway: Gateway, *headlines: str) -> list[str]:
     return [*(found.pop(name) for name in headlines), *found.values()]
 
 
-async def test_a_linked_preference_opens_its_channel_and_goes_with_it(gateway: Gateway) -> None:
+async def test_a_linked_preference_goes_with_its_channel_and_opens_none_whose_box_was_left_unticked(
+    gateway: Gateway,
+) -> None:
     await preference(gateway, linked_channel="email")
     ana = await person(gateway, consent={"channels": {"email": "no"}, "by": {"kind": "customer"}})
     page = await own(gateway, ana)
     await page.open()
     await page.save(tick=("drama",))
+    assert await states(gateway, ana) == {"email": "no", "sms": "no", "Drama": "yes"}
+    await page.save(tick=("by e-mail",))
     assert await states(gateway, ana) == {"email": "yes", "sms": "no", "Drama": "yes"}
     await page.save(untick=("by e-mail",))
     assert await states(gateway, ana) == {"email": "no", "sms": "no", "Drama": "no"}
@@ -130,6 +136,8 @@ async def test_each_address_of_several_has_its_own_box(gateway: Gateway) -> None
     assert await gateway.verdict(ana["id"], "email", address="work@example.net") == "opted_out_address"
     assert await gateway.verdict(ana["id"], "email", address=BOX) == "opted_in"
     await page.save(tick=("w•••@e•••.net",))
+    assert await gateway.verdict(ana["id"], "email", address="work@example.net") == "opted_out_address"
+    await gateway.send("POST", link_in(await mail(gateway, address="work@example.net"), "confirm"))
     assert await gateway.verdict(ana["id"], "email", address="work@example.net") == "opted_in"
 
 
@@ -219,13 +227,152 @@ async def test_a_fresh_link_that_went_to_a_phone_opens_no_mailbox_and_moves_none
     assert await states(gateway, ana) == {"sms": "yes", "email": "yes"}
 
 
+@pytest.mark.parametrize("way", ["asked", "message"])
+@pytest.mark.parametrize("reached", ["no connection", "undeliverable"])
+async def test_a_phones_link_opens_no_mailbox_that_cannot_be_asked(gateway: Gateway, way: Any, reached: str) -> None:
+    if reached == "no connection":
+        rest = {name: one for name, one in gateway.settings.connections.items() if name != "mail"}
+        await gateway.restart(connections=rest)
+    ana = await person(gateway, consent={"channels": {"sms": "yes"}})
+    await gateway.say(ana["id"], channels={"email": "no"}, by={"kind": "customer"})
+    if reached == "undeliverable":
+        wrong = {"name": "Wrong", "changes": [], "undeliverable": True}
+        await gateway.api("POST", "/v1/dispositions", json=wrong)
+        said = {"disposition": "Wrong", "channel": "email", "address": BOX, "by": "sadie"}
+        await gateway.api("POST", f"/v1/profiles/{ana['id']}/interactions", json=said)
+    gateway.clock.advance(hours=1)
+    page = Centre(gateway, link(gateway, ana, way=way, sent_to=await centre.id_of(gateway, ANA, "sms")))
+    await page.open()
+    answer = await page.save(tick=("e-mail",))
+    assert re.search(
+        "no address at which we could ask you to confirm them.</p>\\s*<ul><li[^>]*>news and offers by e-mail<", answer
+    )
+    assert await texts(gateway, ANA) == []
+    assert await states(gateway, ana) == {"sms": "yes", "email": "no"}
+
+
+@pytest.mark.parametrize("way", ["asked", "message"])
+async def test_each_yes_that_waits_is_asked_at_an_address_that_it_is_about(gateway: Gateway, way: Any) -> None:
+    """And what was left unticked beside it takes nothing back of what the page says it has asked."""
+    await preference(gateway, linked_channel="email")
+    ana = await person(gateway)
+    page = await own(gateway, ana, way)
+    await page.open()
+    answer = await page.save(tick=("text message", "drama"))
+    [asked] = await eventually(lambda: texts(gateway, ANA))
+    path = link_in(asked, "confirm")
+    shown = (await gateway.send("GET", path)).body.decode()
+    assert ("by text message" in shown, DRAMA in shown) == (True, False)
+    assert (await gateway.send("POST", path)).status == 200
+    assert await gateway.verdict(ana["id"], "sms") == "opted_in"
+    if way == "asked":
+        assert "We have written to <bdi>\u200e+1 ••• ••• •123</bdi>" in answer
+        assert await mails(gateway) == []
+    else:
+        assert all(one in answer for one in (centre.MASKED, "+1 ••• ••• •123"))
+        assert (await gateway.send("POST", link_in(await mail(gateway), "confirm"))).status == 200
+    assert await states(gateway, ana) == {"email": "no", "sms": "yes", "Drama": "yes"}, "its channel has a box"
+
+
+async def test_a_fresh_link_to_a_mailbox_writes_to_no_number_that_is_at_no(gateway: Gateway) -> None:
+    ana = await person(gateway)
+    await gateway.say(ana["id"], channels={"sms": "no"}, by={"kind": "customer"})
+    gateway.clock.advance(hours=1)
+    page = await own(gateway, ana)
+    await page.open()
+    answer = await page.save(tick=("text message",))
+    assert f"From your own number, text START to <bdi>\u200e{OURS}</bdi>" in answer
+    assert await texts(gateway, ANA) == []
+    assert (await states(gateway, ana))["sms"] == "no"
+    await gateway.text_in("START", ANA)
+    assert await gateway.verdict(ana["id"], "sms") == "opted_in"
+
+
+async def test_a_link_speaks_for_its_number_on_every_channel_and_a_mailbox_for_what_no_message_reaches(
+    gateway: Gateway,
+) -> None:
+    numbers = (f"sms:{ANA}", f"whatsapp:{ANA}", f"voice:{ANA}", "post:12 Long Lane")
+    ana = await gateway.person(f"email:{BOX}", *numbers)
+    everything = ("text message", "WhatsApp", "phone call", "post")
+    by_phone = Centre(gateway, link(gateway, ana, sent_to=await centre.id_of(gateway, ANA, "sms")))
+    await by_phone.open()
+    await by_phone.save(tick=everything)
+    assert await states(gateway, ana) == {"email": "no", **dict.fromkeys(("sms", "whatsapp", "voice"), "yes")}
+    ben = await gateway.person("email:ben@example.net", f"sms:{BEN}", "voice:+14155550199", "post:1 Short Lane")
+    by_mail = Centre(gateway, link(gateway, ben, sent_to=await centre.id_of(gateway, "ben@example.net")))
+    await by_mail.open()
+    await by_mail.save(tick=("phone call", "post"))
+    assert await states(gateway, ben) == {"email": "no", "sms": "no", "voice": "yes", "post": "yes"}
+    zoe = await gateway.person("email:zoe@example.net", "sms:+14155550177", "voice:+14155550177")
+    by_mail = Centre(gateway, link(gateway, zoe, sent_to=await centre.id_of(gateway, "zoe@example.net")))
+    await by_mail.open()
+    await by_mail.save(tick=("text message", "phone call"))
+    assert await states(gateway, zoe) == {"email": "no"}, "that number can be asked"
+    [asked] = await eventually(lambda: texts(gateway, "+14155550177"))
+    await gateway.send("POST", link_in(asked, "confirm"))
+    assert await states(gateway, zoe) == {"email": "no", "sms": "yes", "voice": "yes"}
+
+
+async def test_an_account_page_proves_all(gateway: Gateway) -> None:
+    ana = await gateway.person(f"email:{BOX}", f"sms:{ANA}", f"whatsapp:{BEN}", "post:12 Long Lane")
+    page = Centre(gateway, link(gateway, ana, way="account"))
+    await page.open()
+    assert "Saved." in await page.save(tick=("e-mail", "text message", "WhatsApp", "post"))
+    assert await states(gateway, ana) == dict.fromkeys(("email", "sms", "whatsapp", "post"), "yes")
+
+
+@pytest.mark.parametrize("before", ["no", "not_asked"])
+async def test_a_channel_whose_box_was_left_unticked_is_opened_by_no_linked_preference(
+    gateway: Gateway, before: str
+) -> None:
+    await preference(gateway, "Dance", "I would like to hear about dance", linked_channel="sms")
+    ana = await person(gateway, consent={"channels": {"email": "yes"}})
+    if before == "no":
+        await gateway.say(ana["id"], channels={"sms": "no"}, by={"kind": "customer"})
+        gateway.clock.advance(hours=1)
+    for way in ("account", "asked"):
+        page = await own(gateway, ana, way)  # type: ignore[arg-type]
+        await page.open()
+        await page.save(tick=("dance",), untick=())
+        assert await states(gateway, ana) == {"email": "yes", "sms": "no", "Dance": "yes"}
+
+
+async def test_a_page_shows_what_comes_at_an_address_whatever_its_channel_says(gateway: Gateway) -> None:
+    """Of two that were merged the yes has moved down to the one address, and the other is gone since."""
+    ana = await gateway.person(f"email:{BOX}", consent={"channels": {"email": "yes"}})
+    ben = await gateway.person("email:other@example.net")
+    await gateway.api("POST", f"/v1/profiles/{ana['id']}/merge", json={"from": ben["id"]})
+    kept = [{"channel": "email", "value": BOX}]
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": kept})
+    assert await gateway.verdict(ana["id"], "email") == "opted_in"
+    page = await own(gateway, ana, "message")
+    await page.open()
+    assert page.ticked == {"channel:email"}
+    await page.save(untick=("by e-mail",))
+    assert await gateway.verdict(ana["id"], "email") == "opted_out_channel"
+
+
+async def test_a_page_shows_nothing_on_where_somebody_has_left_a_no(gateway: Gateway) -> None:
+    ben = await gateway.person(f"email:{BOX}", consent={"channels": {"email": "no"}, "by": {"kind": "customer"}})
+    await gateway.api("DELETE", f"/v1/profiles/{ben['id']}", status=204)
+    ana = await gateway.person(f"email:{BOX}", consent={"channels": {"email": "yes"}})
+    assert await gateway.verdict(ana["id"], "email") == "opted_out_address"
+    page = await own(gateway, ana)
+    await page.open()
+    assert page.ticked == set()
+    gateway.clock.advance(minutes=1)
+    await page.save(tick=("by e-mail",))
+    assert page.ticked == {"channel:email"}
+    assert await gateway.verdict(ana["id"], "email") == "opted_in", "a word from that very mailbox"
+
+
 async def test_one_address_that_is_switched_on_again_is_named_in_the_question(gateway: Gateway) -> None:
     ana = await gateway.person(f"email:{BOX}", "email:work@example.net", consent={"channels": {"email": "yes"}})
     await gateway.say(ana["id"], addresses={"email:work@example.net": "no"})
     page = await own(gateway, ana, "message")
     await page.open()
     await page.save(tick=("w•••@e•••.net",))
-    asked = await mail(gateway)
+    asked = await mail(gateway, address="work@example.net")
     assert "w•••@e•••.net" in asked
     assert "w•••@e•••.net" in (await gateway.send("GET", link_in(asked, "confirm"))).body.decode()
     await gateway.send("POST", link_in(asked, "confirm"))
@@ -291,9 +438,9 @@ async def test_on_a_stale_page_a_no_counts_and_a_yes_over_a_newer_no_does_not(ga
     page = await own(gateway, ana)
     await page.open()
     await gateway.say(ana["id"], preferences={"Drama": "no"}, by={"kind": "customer"})
-    answer = await page.save(untick=("opera",), tick=("text message",))
+    answer = await page.save(untick=("opera",))
     assert "Something was declined since you opened this page" in answer
-    assert await states(gateway, ana) == {"email": "yes", "sms": "yes", "Drama": "no", "Opera": "no"}
+    assert await states(gateway, ana) == {"email": "yes", "sms": "no", "Drama": "no", "Opera": "no"}
     await page.save(tick=("drama",))
     assert (await states(gateway, ana))["Drama"] == "yes", "the page is fresh again, and it is ticked anew"
 
@@ -307,6 +454,44 @@ async def test_a_yes_to_words_that_have_changed_since_is_none(gateway: Gateway) 
     assert "These say something else by now" in await page.save(tick=("drama",))
     assert "Drama" not in await states(gateway, ana)
     assert any("every day" in words for words in page.boxes)
+    [seen] = {json.dumps(line["evidence"], sort_keys=True) for line in await gateway.history(ana["id"])}
+    assert "every day" not in seen, "nobody has seen these words"
+    assert json.loads(seen)["reworded"] == [{"box": f"preference:{made['id']}", "ticked": True}]
+
+
+async def test_terms_that_changed_while_the_page_was_open_are_not_in_the_proof(gateway: Gateway) -> None:
+    ana = await person(gateway)
+    await gateway.api("PUT", "/v1/settings/terms", json={"texts": {"en": {"text": "Our terms apply."}}})
+    page = await own(gateway, ana)
+    await page.open()
+    await page.save()
+    assert all("terms_version" in line["evidence"] for line in await gateway.history(ana["id"]))
+    await gateway.api("PUT", "/v1/settings/terms", json={"texts": {"en": {"text": "Yet other terms apply."}}})
+    await page.save(tick=("by e-mail",))
+    [line] = [one for one in await gateway.history(ana["id"]) if one["to"] == "yes"]
+    assert "terms_version" not in line["evidence"]
+
+
+@pytest.mark.parametrize("act", ["save", "stop", "nothing"])
+async def test_a_no_that_is_on_its_way_while_two_become_one_is_kept(gateway: Gateway, act: str) -> None:
+    gone = await gateway.person(f"email:{BOX}", consent={"channels": {"email": "yes"}})
+    kept = await gateway.person("email:kept@example.net", consent={"channels": {"email": "yes"}})
+    page = await own(gateway, gone, "message")
+    await page.open()
+    body = urlencode(page.fields() if act == "save" else [("act", act)]).encode()
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {page.path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM['Content-Type']}\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode())
+    await writer.drain()
+    await asyncio.sleep(0.5)  # it is known by now whose link it is
+    await gateway.api("POST", f"/v1/profiles/{kept['id']}/merge", json={"from": gone["id"]})
+    writer.write(body)
+    await writer.drain()
+    assert b" 200 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    assert await gateway.verdict(kept["id"], "email", address=BOX) != "opted_in"
 
 
 # --- the strong acts --------------------------------------------------------------------------
@@ -549,6 +734,31 @@ async def test_nobody_is_bombed_by_one_page_with_questions_to_new_mailboxes(gate
     assert len([row for row in await gateway.rows("addresses") if row["channel"] == "email"]) == 6, "nor is more kept"
 
 
+async def test_a_new_mailbox_that_is_not_asked_is_forgotten(gateway: Gateway) -> None:
+    page = await own(gateway, await person(gateway))
+    old = await centre.id_of(gateway, BOX)
+    for new in ("x+1@example.net", "x+2@example.net"):
+        await page.act("address", old=old, new=new)
+    assert len(await gateway.rows("confirmations")) == 1
+    kept = str(await gateway.rows("addresses"))
+    assert ("x+1@example.net" in kept, "x+2@example.net" in kept) == (True, False)
+
+
+async def test_of_a_household_who_has_said_no_is_asked_once_in_30_days(gateway: Gateway) -> None:
+    ana = await person(gateway)
+    await gateway.person(f"email:{BOX}", consent={"channels": {"email": "yes"}})
+    await gateway.say(ana["id"], channels={"email": "no"}, by={"kind": "customer"})
+    page = await own(gateway, ana, "message")
+    for _ in range(4):
+        gateway.clock.advance(days=2)
+        await page.open()
+        await page.save(tick=("by e-mail",))
+    assert len(await gateway.rows("confirmations")) == 1
+    gateway.clock.advance(days=30)
+    await page.save(tick=("by e-mail",))
+    assert len(await gateway.rows("confirmations")) == 2
+
+
 async def test_a_mailbox_at_no_is_asked_once_in_30_days_to_take_anothers_place(gateway: Gateway) -> None:
     ana = await person(gateway)
     await gateway.person("email:ben@example.net", consent={"channels": {"email": "no"}, "by": {"kind": "customer"}})
@@ -666,16 +876,27 @@ async def form(gateway: Gateway) -> str:
     return str((await gateway.api("POST", "/v1/forms", json=wanted))["id"])
 
 
-async def test_a_link_that_is_too_old_offers_a_fresh_one_and_does_nothing_else(gateway: Gateway) -> None:
+async def test_a_link_that_is_too_old_shows_nothing_and_a_no_counts_by_it_all_the_same(gateway: Gateway) -> None:
+    """Who has the page before them, and presses a button there when the link has aged, has said it."""
+    await preference(gateway)
     ana = await person(gateway, consent={"channels": {"email": "yes"}})
-    page = await own(gateway, ana, "asked", days=31)
+    page = await own(gateway, ana, "asked", days=29)
+    await page.open()
+    gateway.clock.advance(days=2)
+    text = await page.save(untick=("by e-mail",), tick=("drama",))
+    assert "This link is too old" in text
+    assert f"We have written to <bdi>\u200e{centre.MASKED}</bdi>" in text
+    assert await states(gateway, ana) == {"email": "no", "sms": "no"}
+    assert "confirm" in await mail(gateway)
     text = await page.open(status=410)
     assert centre.MASKED in text
     assert "Ana" not in text
-    await page.act("stop", status=410)
-    assert await states(gateway, ana) == {"email": "yes"}
+    await page.act("resume", status=410)
+    await page.act("address", old=await centre.id_of(gateway, BOX), new="new@example.net", status=410)
+    assert "Done." in await page.act("nothing")
+    assert (await states(gateway, ana))["everything"] == "no"
     assert centre.MASKED in await page.act("fresh")
-    fresh = Centre(gateway, link_in(await mail(gateway), "preferences"))
+    fresh = Centre(gateway, link_in(await mail(gateway, 2), "preferences"))
     await fresh.open()
     account = Centre(gateway, link(gateway, ana, way="account", hours=3))
     assert "Open your account once more" in await account.open(status=410)
@@ -860,7 +1081,9 @@ async def test_who_asks_for_a_link_is_answered_alike_whoever_is_known(gateway: G
     assert known[0] == 200
     page = Centre(gateway, link_in(await mail(gateway), "preferences"))
     await page.open()
-    await page.save(tick=("by e-mail", "text message"))
+    await page.save(tick=("by e-mail",))
+    gateway.clock.advance(hours=1)
+    await gateway.text_in("START", ANA)
     assert "by e-mail on" in " ".join(page.boxes)
     assert await ask(gateway, ANA) == await ask(gateway, BEN) == known
     assert await ask(gateway, "+1 (415) 555-0123") == known
@@ -898,6 +1121,37 @@ async def test_a_number_that_is_at_no_gets_no_link(gateway: Gateway) -> None:
     await ask(gateway, BOX)
     assert "your own page" in await mail(gateway), "by e-mail one comes back"
     assert await texts(gateway, ANA) == []
+
+
+async def test_by_a_number_that_several_people_have_nobodys_page_is_opened(gateway: Gateway) -> None:
+    """There is room for one link in a text, and nobody knows who of them reads it."""
+    ana = await person(gateway, consent={"channels": {"sms": "yes"}})
+    await gateway.person(f"whatsapp:{ANA}", first_name="Zoe", consent={"channels": {"whatsapp": "yes"}})
+    assert (await ask(gateway, ANA))[0] == 200
+    await ask(gateway, BOX)
+    page = Centre(gateway, link_in(await mail(gateway), "preferences"))
+    assert 'value="Ana"' in await page.open()
+    assert await texts(gateway, ANA) == []
+    await gateway.text_in("STOP", ANA)
+    assert (await states(gateway, ana))["sms"] == "no"
+
+
+async def test_who_wants_no_contact_at_all_is_sent_a_link_three_times_in_30_days(gateway: Gateway) -> None:
+    """Whoever asks for it: a stranger can type the mailbox every day."""
+    ana = await person(gateway)
+    await gateway.say(ana["id"], everything="no", by={"kind": "customer"})
+    answers = set()
+    for _ in range(10):
+        answers.add(await ask(gateway, BOX))
+        gateway.clock.advance(days=2)
+    assert len(answers) == 1
+    await mail(gateway, 3)
+    await gateway.person(f"email:{BOX}", first_name="Ben")
+    await ask(gateway, BOX)
+    assert len(re.findall("/preferences/", await mail(gateway, 4))) == 1, "who shares the mailbox is not kept from it"
+    gateway.clock.advance(days=12)
+    await ask(gateway, BOX)
+    assert len(re.findall("/preferences/", await mail(gateway, 5))) == 2
 
 
 async def test_one_link_in_ten_minutes_and_five_a_day_however_a_mailbox_is_written(gateway: Gateway) -> None:

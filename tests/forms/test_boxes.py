@@ -125,7 +125,7 @@ def test_from_a_number_at_no_one_comes_back_by_text_alone(suppressed: bool) -> N
 @pytest.mark.parametrize(
     ("flags", "ticked", "said"),
     [
-        ({MAIL: flag("no")}, {DRAMA}, {DRAMA: "yes"}),  # which opens the channel by its link
+        ({MAIL: flag("no")}, {DRAMA}, {MAIL: "no", DRAMA: "yes"}),  # the channel has a box of its own
         ({MAIL: flag("yes"), DRAMA: flag("yes")}, {DRAMA}, {MAIL: "no"}),  # and goes with it by its link
         ({MAIL: flag("no"), DRAMA: flag("no", via="link")}, {MAIL}, {MAIL: "yes", DRAMA: "no"}),
     ],
