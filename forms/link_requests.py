@@ -8,8 +8,9 @@ not kept: whoever gets no link asks again.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -19,7 +20,8 @@ from aiohttp import web
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import holds
+from consent import holds, reading
+from consent.states import EVERYTHING, Subject, state_of
 from content import languages, own_page
 from content.languages import Language
 from forms import budgets
@@ -44,6 +46,8 @@ SLOT_SECONDS = 0.3  # an answer comes at the end of one: the first takes in near
 ONCE_IN, A_DAY = timedelta(minutes=10), timedelta(days=1)
 MOST_A_DAY = 5  # links to one mailbox or number
 MOST_OF_A_NETWORK = 60  # questions in an hour
+MOST_AT_NO = 3  # links in _AT_NO_WITHIN to one who has said no to everything
+_AT_NO_WITHIN = timedelta(days=30)
 _AN_HOUR = timedelta(hours=1)
 _MOST_WAITING = 1000
 _MOST_PEOPLE = 5  # of one address that get a link each
@@ -159,18 +163,43 @@ async def _request(request: web.Request, desk: Desk, asked: Asked) -> Over | Non
 
 async def _send(conn: AsyncConnection, *, desk: Desk, asked: Asked) -> None:
     """Send the link to the first of the addresses that somebody has, and that may be written to."""
-    known = await links.find_addresses(conn, [one.hash for one in asked.addresses])
-    if asked.addresses[0].channel != "email" and await holds.at_no(conn, known.values(), by="any"):
-        return  # no text to a number that has said no on any channel, whoever wants it
+    same = {one.hash for one in (*asked.addresses, *desk.book.elsewhere(asked.addresses[0]))}
+    known = await links.find_addresses(conn, same)
+    if asked.addresses[0].channel != "email" and not await _may_be_texted(conn, known.values()):
+        return
     for address in asked.addresses:
         address_id = known.get(address.hash)
         if address_id is None or address.channel not in desk.carriers:
             continue
         owners = (await links.holders(conn, [address_id])).get(address_id, [])
+        owners = await _not_bothered(conn, owners, address.channel, now=desk.clock())
         if not owners or not await _arrives(conn, address_id):
             continue
         await queue.add_notices(conn, [await _notice(conn, desk, asked, address, address_id, owners)], now=desk.clock())
         return
+
+
+async def _may_be_texted(conn: AsyncConnection, address_ids: Collection[str]) -> bool:
+    """Whether a number, as it stands on each channel, is one person's, who has said no on none of them.
+
+    Of several nobody knows who reads a text, and there is room for the link of one: it would be another's page.
+    """
+    owners = {owner for having in (await links.holders(conn, address_ids)).values() for owner in having}
+    return len(owners) <= 1 and not await holds.at_no(conn, address_ids, by="any")
+
+
+async def _not_bothered(conn: AsyncConnection, owners: Sequence[str], channel: str, *, now: datetime) -> list[str]:
+    """Those who may be sent a link: of who is at no to everything not all too often, for a stranger can ask for it."""
+    flags = await reading.flags_of(conn, owners)
+    found = []
+    for owner in owners:
+        opened = flags[owner].get(Subject("channel", channel))
+        is_closed = state_of(flags[owner], EVERYTHING) == "no" and not (opened is not None and opened.opens)
+        if not is_closed or await budgets.spend(
+            conn, f"links_at_no:{owner}", most=MOST_AT_NO, within=_AT_NO_WITHIN, now=now
+        ):
+            found.append(owner)
+    return found
 
 
 async def _arrives(conn: AsyncConnection, address_id: str) -> bool:
@@ -181,9 +210,9 @@ async def _arrives(conn: AsyncConnection, address_id: str) -> bool:
 async def _notice(
     conn: AsyncConnection, desk: Desk, asked: Asked, address: Address, address_id: str, owners: list[str]
 ) -> Notice:
-    """A link for each person who has the address; by text that of the oldest alone."""
+    """A link for each person who has the address."""
     now = desk.clock()
-    people = await records.read(conn, owners[: _MOST_PEOPLE if address.channel == "email" else 1])
+    people = await records.read(conn, owners[:_MOST_PEOPLE])
     own = [
         (masked_name(one.first_name or ""), desk.manage_links(Opened(one.id, address_id, "asked", now)))
         for one in people
