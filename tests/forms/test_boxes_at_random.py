@@ -1,4 +1,4 @@
-"""Whatever is ticked on an own page: no box that was left unticked becomes a yes, none that was ticked is turned off."""
+"""Whatever is ticked on an own page: no box that was left unticked becomes a yes, no ticked one is turned off."""
 
 from __future__ import annotations
 
