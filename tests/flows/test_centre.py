@@ -210,7 +210,8 @@ async def test_a_question_that_leads_to_a_link_is_not_answered_by_yes(gateway: G
     assert (await gateway.text_in("YES", ANA)).body == SILENCE
     assert await states(gateway, ana) == {"sms": "yes"}
     assert (await gateway.send("POST", link_in(asked, "confirm"))).status == 200
-    assert await states(gateway, ana) == {"sms": "yes", "post": "yes", "Partner": "yes"}
+    # A phone speaks for no post.
+    assert await states(gateway, ana) == {"sms": "yes", "Partner": "yes"}
 
 
 async def test_a_fresh_link_that_went_to_a_phone_opens_no_mailbox_and_moves_none(gateway: Gateway) -> None:
