@@ -64,7 +64,7 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
     details = Details(dict(sent.names), dict(sent.attributes), form.tags, sent.language)
     waits = form.confirm == "double" or not sent.is_proved or known.at_no
     ignores = form.existing == "ignore"
-    comes = {holder.profile_id: _comes(holder, wishes, known, now) for holder in known.holders}
+    comes = {holder.profile_id: _comes(holder, wishes, known, form.channel, now) for holder in known.holders}
     declined = _declined(sent, comes)
     if sent.noes_alone:
         return Plan(now=declined)
@@ -116,12 +116,12 @@ def wishes_of(form: Shown, sent: Submission, *, preselected_counts: bool) -> tup
     return tuple(wishes)
 
 
-def _comes(holder: Holder, wishes: Sequence[Wish], known: Known, now: datetime) -> dict[Wish, Comes]:
+def _comes(holder: Holder, wishes: Sequence[Wish], known: Known, channel: str, now: datetime) -> dict[Wish, Comes]:
     """What each wish would come to for a person, if it stood at once, with all that it brings along."""
-    return {wish: _of_one(holder, wish, wishes, known, now) for wish in wishes}
+    return {wish: _of_one(holder, wish, wishes, known, channel, now) for wish in wishes}
 
 
-def _of_one(holder: Holder, wish: Wish, wishes: Sequence[Wish], known: Known, now: datetime) -> Comes:
+def _of_one(holder: Holder, wish: Wish, wishes: Sequence[Wish], known: Known, channel: str, now: datetime) -> Comes:
     change = Change(
         profile_id=holder.profile_id,
         change_id="",
@@ -130,6 +130,7 @@ def _of_one(holder: Holder, wish: Wish, wishes: Sequence[Wish], known: Known, no
         actor="customer",
         address_id=known.address_id,
         beside=tuple(other for other in wishes if other is not wish),
+        opens_only=frozenset({channel}),
     )
     moved = transition(holder.person, change, links=known.links, now=now, new_id=lambda: "tried")
     events = [event for event in moved.events if not _is_so(holder, wish, event)]

@@ -154,15 +154,12 @@ def test_a_yes_on_weaker_terms_is_strengthened_by_its_owner_alone() -> None:
     assert decided(FORM, known(one)).ask == ALL
 
 
-def test_what_a_linked_preference_brings_along_counts_too() -> None:
-    """A yes to it would turn its channel: where that is no, it is an answer that would change."""
-    linked = {"drama": "sms"}
-    assert decided(FORM, known(holder(), links=linked)).now == {ANA: ALL}
-    plan = decided(FORM, known(holder({"sms": "no"}), links=linked))
-    assert Wish(DRAMA, "yes") not in plan.now[ANA]
-    assert plan.ask == ALL
-    plan = decided(FORM, known(holder({"email": "yes", "everything": "no"}), links=linked))
-    assert Wish(DRAMA, "yes") not in plan.now.get(ANA, ())
+@pytest.mark.parametrize("form", [FORM, IGNORE])
+@pytest.mark.parametrize("sms", ["yes", "no", "not_asked"])
+def test_a_preference_that_is_linked_to_another_channel_is_answered_as_any_other(form: Shown, sms: State) -> None:
+    """A word from an address opens no other channel, so that none of that channel's answers would change."""
+    plan = decided(form, known(holder({"sms": sms}), links={"drama": "sms"}))
+    assert (plan.now, plan.ask) == ({ANA: ALL}, None)
 
 
 def test_of_a_household_each_keeps_their_answers() -> None:
