@@ -172,8 +172,10 @@ async def _send(conn: AsyncConnection, *, desk: Desk, asked: Asked) -> None:
         if address_id is None or address.channel not in desk.carriers:
             continue
         owners = (await links.holders(conn, [address_id])).get(address_id, [])
-        owners = await _not_bothered(conn, owners, address.channel, now=desk.clock())
         if not owners or not await _arrives(conn, address_id):
+            continue
+        owners = await _not_bothered(conn, owners, address.channel, now=desk.clock())
+        if not owners:
             continue
         await queue.add_notices(conn, [await _notice(conn, desk, asked, address, address_id, owners)], now=desk.clock())
         return
@@ -192,7 +194,7 @@ async def _not_bothered(conn: AsyncConnection, owners: Sequence[str], channel: s
     """Those who may be sent a link: of who is at no to everything not all too often, for a stranger can ask for it."""
     flags = await reading.flags_of(conn, owners)
     found = []
-    for owner in owners:
+    for owner in sorted(owners):  # in one order for whoever else counts them
         opened = flags[owner].get(Subject("channel", channel))
         is_closed = state_of(flags[owner], EVERYTHING) == "no" and not (opened is not None and opened.opens)
         if not is_closed or await budgets.spend(
