@@ -114,7 +114,8 @@ async def _changes(
 ) -> list[Change]:
     """One change for each person."""
     flags = await reading.flags_of(conn, ids)
-    evidence = {**found.evidence, "confirmation_id": found.id, "asked_at": found.asked_at.isoformat()}
+    asked = {name: value for name, value in found.evidence.items() if name != "change_id"}  # another change's
+    evidence = {**asked, "confirmation_id": found.id, "asked_at": found.asked_at.isoformat()}
     return [
         Change(
             profile_id=id_,

@@ -120,6 +120,7 @@ async def from_site(request: web.Request) -> web.Response:
     if sight is None or not _takes_from(sight, origin):
         words = "send a key, or post from a page of one of the allowed_origins of a form with own_html"
         raise Problem(403, "origin-not-allowed", "The form takes nothing from this site", words)
+    sight = replace(sight, owner=None, is_filled_in=False)  # a link of one's own leads to our own page
     if request.content_type == _URLENCODED:
         return await _from_html(request, sight)
     try:
