@@ -173,6 +173,12 @@ class Moved:
     refusals: tuple[Refusal, ...] = ()
 
 
+def is_declined(flags: Flags, subject: Subject) -> bool:
+    """Whether it is at no by the person's own word, which no system takes back."""
+    flag = flags.get(subject)
+    return flag is not None and flag.state == "no" and flag.firm
+
+
 def state_of(flags: Flags, subject: Subject) -> State:
     flag = flags.get(subject)
     return flag.state if flag else "not_asked"

@@ -151,6 +151,7 @@ class Answers:
     """What the boxes come to."""
 
     wishes: tuple[Wish, ...] = ()  # count at once
+    repeated: frozenset[Subject] = frozenset()  # noes that stand already and are not written down again
     waiting: tuple[Wish, ...] = ()  # yeses that need a word from the address
     overtaken: tuple[Box, ...] = ()  # yeses over a no that is newer than the page
     reworded: tuple[Box, ...] = ()  # yeses to what says something else by now
@@ -213,6 +214,7 @@ class _Decision:
         self._waiting: dict[Subject, Wish] = {}
         self._overtaken: list[Box] = []
         self._reworded: list[Box] = []
+        self._repeated: set[Subject] = set()
         self._closed: set[str] = set()  # channels that were on, and are declined
 
     def take(self, box: Box) -> None:
@@ -230,6 +232,8 @@ class _Decision:
         """A no; where it is one already, it is said again only by whom we know to be the one."""
         if box.is_on or box.state != "no" or self._is_fresh:
             self._now[box.subject] = Wish(box.subject, "no")
+        else:
+            self._repeated.add(box.subject)
 
     def _turn_on(self, box: Box) -> None:
         if self._is_overtaken(box):
@@ -264,6 +268,7 @@ class _Decision:
                         self._now[box.subject] = Wish(box.subject, "no")
         return Answers(
             tuple(self._now.values()),
+            frozenset(self._repeated),
             tuple(self._waiting.values()),
             tuple(self._overtaken),
             tuple(self._reworded),
@@ -275,8 +280,10 @@ class _Decision:
         """What channel, addresses and links mean together."""
         subject = channel.box.subject
         said_no = self._now.get(subject) == Wish(subject, "no")
-        if said_no and not channel.box.is_on and self._is_kept_open(channel):
-            del self._now[subject]  # unticked as before: an address stays
+        if not channel.box.is_on and self._is_kept_open(channel):  # unticked as before: an address stays
+            self._repeated.discard(subject)
+            if said_no:
+                del self._now[subject]
         for into in (self._now, self._waiting):
             if into.get(subject) == Wish(subject, "yes"):
                 for address in _switched_off(channel):

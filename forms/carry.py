@@ -15,7 +15,7 @@ from consent import holds, preferences, reading
 from consent.states import Change, Flags, Subject, Wish
 from content import languages
 from forms.catalogue import Shown
-from forms.decision import Holder, Known, Plan, decide
+from forms.decision import Holder, Known, Plan, decide, wishes_of
 from forms.submission import Submission
 from outbox import confirmations, heed, people, questions
 from outbox.confirmations import BY_TEXT, Details, Wanted
@@ -104,6 +104,7 @@ async def carry_out(conn: AsyncConnection, sent: Submission, office: Office, *, 
     # What is gone since it was shown nobody can say yes to; the proof still says what was ticked.
     left = form.model_copy(update={"preferences": tuple(box for box in form.preferences if box.id in there)})
     plan = decide(left, sent, known, preselected_counts=office.preselected_counts, now=now)
+    await _take_back(conn, wishes_of(left, sent, preselected_counts=office.preselected_counts), case)
     heeded = await _let_stand(conn, plan, case)
     asked = plan.ask is not None and await _ask(conn, plan.ask, plan.details, case)
     if not asked and not known.holders and plan.make is None:
@@ -216,6 +217,14 @@ def _is_covered(flags: Flags, channel: str, since: datetime, made_at: datetime, 
 
 
 # --- what is done -----------------------------------------------------------------------------
+
+
+async def _take_back(conn: AsyncConnection, wishes: Sequence[Wish], case: _Case) -> None:
+    """What whoever came by a link of their own says no to is asked no more, also where it stands already."""
+    owner = case.sent.profile_id
+    if owner in case.held:
+        refused = {wish.subject for wish in wishes if wish.to == "no"}
+        await confirmations.take_back(conn, owner, refused, now=case.now)
 
 
 async def _let_stand(conn: AsyncConnection, plan: Plan, case: _Case) -> Heeded:

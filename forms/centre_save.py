@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import history, holds, reading, terms
-from consent.states import Change, Wish, state_of
+from consent.states import Change, Wish, is_declined
 from content import letters, own_page
 from content.languages import Language
 from forms import boxes, budgets, centre_state
@@ -87,6 +87,7 @@ async def save(
             is_too_long = not await _correct(conn, came, profile, names, attributes)
         else:
             waiting_details = Details({name: value or "" for name, value in names.items()}, attributes)
+    await confirmations.take_back(conn, profile.id, answers.repeated, now=came.now)
     change_id = new_id("chg")
     saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
     heeded = heed.Heeded()
@@ -138,7 +139,9 @@ async def decline(
     if came.is_often:
         flags = (await reading.flags_of(conn, [profile.id]))[profile.id]
         if not any(flag.opens for flag in flags.values()):
-            wishes = [wish for wish in wishes if state_of(flags, wish.subject) != "no"]
+            stand = {wish.subject for wish in wishes if is_declined(flags, wish.subject)}
+            await confirmations.take_back(conn, profile.id, stand, now=came.now)
+            wishes = [wish for wish in wishes if wish.subject not in stand]
     return await record(conn, came, profile, wishes, evidence)
 
 

@@ -11,6 +11,7 @@ import phonenumbers
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from consent.states import Subject
 from forms import catalogue, colours, defence, entries, intake, sights, texting
 from forms.catalogue import Shown
 from forms.desk import DESK, Desk, come_again, page, unknown_link, who_asks
@@ -20,6 +21,7 @@ from forms.posted import Posted, fields_in, whole_body
 from forms.sights import Sight
 from forms.wishes import origin_of
 from forms.work import MOST
+from outbox import confirmations
 
 _MOST_FIELDS = 200
 _MOST_OF_A_PAGE = 300  # characters of the embedding page's URL that are kept
@@ -90,10 +92,15 @@ async def send(request: web.Request) -> web.Response:
 async def _past_budgets(
     request: web.Request, sight: Sight, typed: Typed, why: defence.Refused, token: str, sent: intake.Submission
 ) -> web.Response:
-    """Take of what meets a spent budget the noes by a person's own link, unless they stand already."""
-    noes = _noes(sent)
-    if sight.owner is not None and not noes <= sight.owner.declined:
-        await intake.receive(request.app[DESK], replace(sent, noes_alone=True))
+    """Take of what meets a spent budget the noes by a person's own link; those that stand already end what is asked."""
+    desk, owner, noes = request.app[DESK], sight.owner, _noes(sent)
+    if owner is not None and not noes <= owner.declined:
+        await intake.receive(desk, replace(sent, noes_alone=True))
+    elif owner is not None:
+        refused = {Subject("preference", one) for one in noes}
+        await desk.database.transact(
+            lambda conn: confirmations.take_back(conn, owner.profile_id, refused, now=desk.clock())
+        )
     return await _turned_away(request, sight, typed, why, token, is_declined=bool(noes))
 
 

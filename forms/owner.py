@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import Flags, State
+from consent.states import is_declined
 from forms.catalogue import Form
 from forms.desk import Desk
 from profiles import merges, records
@@ -53,12 +53,8 @@ async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) ->
         address=first,
         addresses=frozenset(desk.book.proved(form.channel, one.value).hash for one in theirs),
         fields={name: value for name in form.shown.fields if (value := values.get(name))},
-        ticked=_answered(flags, "yes"),
-        declined=_answered(flags, "no"),
+        ticked=frozenset(one.key for one, flag in flags.items() if one.kind == "preference" and flag.state == "yes"),
+        declined=frozenset(one.key for one in flags if one.kind == "preference" and is_declined(flags, one)),
         locale=profile.locale,
         embed_origin=opened.embed_origin,
     )
-
-
-def _answered(flags: Flags, state: State) -> frozenset[str]:
-    return frozenset(one.key for one, flag in flags.items() if one.kind == "preference" and flag.state == state)

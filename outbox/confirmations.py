@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import delete, insert, or_, select, tuple_, update
+from sqlalchemy import and_, delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
@@ -26,7 +26,7 @@ from profiles.links import holders
 from profiles.merges import family, merged_into
 from store import bulk
 from store.ids import new_id
-from store.locks import lock_addresses, lock_names
+from store.locks import lock_addresses, lock_names, lock_people
 from store.parts import among
 from store.tables import addresses, confirmations, consent_events
 
@@ -174,7 +174,7 @@ async def ask(conn: AsyncConnection, wanted: Sequence[Wanted], *, now: datetime)
                 "expires_at": now + GOOD_FOR,
             }
         )
-    await end(conn, {row["address_id"] for row in rows if row["channel"] in BY_TEXT}, now=now)
+    await _end_open(conn, {row["address_id"] for row in rows if row["channel"] in BY_TEXT}, now=now)
     if rows:
         await conn.execute(insert(confirmations), rows)
     return ids
@@ -219,14 +219,31 @@ async def _asked_lately(conn: AsyncConnection, wanted: Sequence[Wanted], now: da
     return asked
 
 
-async def end(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
-    """End what is open at these addresses. The caller holds their rows."""
+async def _end_open(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
     if address_ids:
         await conn.execute(
             update(confirmations)
             .where(confirmations.c.address_id.in_(sorted(address_ids)), confirmations.c.expires_at > now)
             .values(expires_at=now)
         )
+
+
+async def take_back(conn: AsyncConnection, profile_id: str, refused: Collection[Subject], *, now: datetime) -> None:
+    """End what is asked at a person's addresses and would open any of this, which they have said no to once more.
+
+    A no that stands already may make no line of the history, by which `find` would see it; it takes a question back as
+    any other. Locks the person.
+    """
+    if not refused:
+        return
+    no = set(refused)
+    held = await lock_people(conn, [profile_id])
+    theirs = [address_id for address_id, _ in held[profile_id]]
+    is_open = and_(confirmations.c.confirmed_at.is_(None), confirmations.c.expires_at > now)
+    rows = await conn.execute(select(confirmations).where(confirmations.c.address_id.in_(theirs), is_open))
+    ended = [row.id for row in rows.all() if not no.isdisjoint(await _opened_by(conn, _wishes(row)))]
+    if ended:
+        await conn.execute(update(confirmations).where(confirmations.c.id.in_(ended)).values(expires_at=now))
 
 
 async def end_left(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
@@ -258,7 +275,7 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
     row = (await conn.execute(select(confirmations).where(confirmations.c.id == confirmation_id))).one_or_none()
     if row is None:
         return None
-    wishes = tuple(Wish(Subject(one["kind"], one["key"]), one["to"]) for one in row.wishes)
+    wishes = _wishes(row)
     return Question(
         row.id,
         row.address_id,
@@ -272,6 +289,10 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
         is_expired=row.expires_at <= now or await _is_taken_back(conn, row, wishes),
         is_confirmed=row.confirmed_at is not None,
     )
+
+
+def _wishes(row: Any) -> tuple[Wish, ...]:
+    return tuple(Wish(Subject(one["kind"], one["key"]), one["to"]) for one in row.wishes)
 
 
 async def _is_taken_back(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> bool:
@@ -297,13 +318,18 @@ async def _concerned(conn: AsyncConnection, row: Any) -> set[str]:
 
 
 async def _of_it(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> list[Subject]:
-    """What it would open: what is asked for, what that brings along by a link, and all that those stand under."""
+    """What it would open, and the address it is asked at, from where a no is a no to what was asked there."""
+    channel, address = Subject("channel", row.channel), Subject("address", row.address_id)
+    return sorted({channel, address, *await _opened_by(conn, wishes)})
+
+
+async def _opened_by(conn: AsyncConnection, wishes: Sequence[Wish]) -> set[Subject]:
+    """What is asked for, what that brings along by a link, and all that those stand under."""
     asked = {wish.subject for wish in wishes if wish.to == "yes"}
     linked = await reading.linked_preferences(conn) if any(one.kind == "preference" for one in asked) else {}
     asked |= {Subject("channel", linked[one.key]) for one in asked if one.key in linked}
-    asked |= {Subject("channel", row.channel), Subject("address", row.address_id)}
     channels = await reading.channels_of(conn, {one.key for one in asked if one.kind == "address"})
-    return sorted({EVERYTHING, *(subject for one in asked for subject in upwards(one, channels))})
+    return {EVERYTHING, *(subject for one in asked for subject in upwards(one, channels))}
 
 
 # --- forgotten --------------------------------------------------------------------------------

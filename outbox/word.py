@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds, reading
 from consent.holds import Suppressed
-from consent.states import CHANNELS, Change, Subject, Wish, state_of
+from consent.states import CHANNELS, Change, Subject, Wish, is_declined
 from outbox import confirmations, heed
 from profiles.links import holders
 from store.engine import Raced
@@ -64,7 +64,7 @@ async def record(conn: AsyncConnection, said: Sequence[Said], *, now: datetime) 
         Change(
             profile_id=profile_id,
             change_id=one.change_id or new_id("chg"),
-            wishes=tuple(Wish(Subject("channel", name), one.to) for name in _channels(one)),
+            wishes=tuple(Wish(subject, one.to) for subject in _subjects(one)),
             source=one.source,
             actor="customer",
             address_id=one.address_id,
@@ -91,8 +91,7 @@ async def _standing(
     """Of these noes those that stand as they are said, with nothing open under them: profile and address → what they
     close.
 
-    Kept in no history, they take back what is asked of those people: at each of their addresses, for it may be about
-    any channel.
+    They are kept in no history, and take back what is asked of those people all the same.
     """
     if not often:
         return {}
@@ -103,10 +102,13 @@ async def _standing(
         (profile_id, one.address_id): frozenset(address_id for address_id, _ in held[profile_id])
         for one in often
         for profile_id in people.get(one.address_id, ())
-        if all(state_of(flags[profile_id], Subject("channel", name)) == "no" for name in _channels(one))
+        if all(is_declined(flags[profile_id], subject) for subject in _subjects(one))
         if not any(flag.opens for flag in flags[profile_id].values())
     }
-    await confirmations.end(conn, frozenset().union(*found.values()), now=now)
+    for one in often:
+        for profile_id in people.get(one.address_id, ()):
+            if (profile_id, one.address_id) in found:
+                await confirmations.take_back(conn, profile_id, _subjects(one), now=now)
     return found
 
 
@@ -155,5 +157,5 @@ async def standing(conn: AsyncConnection, change_id: str, *, address_id: str, ch
     return frozenset(row.address_id for row in rows) if stands else frozenset()
 
 
-def _channels(said: Said) -> Sequence[str]:
-    return CHANNELS if said.everywhere else (said.channel,)
+def _subjects(said: Said) -> list[Subject]:
+    return [Subject("channel", name) for name in (CHANNELS if said.everywhere else (said.channel,))]

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from consent.states import CHANNELS
 from content.languages import language
 from forms import link_requests
 from gateway.settings import Forms, Settings
@@ -195,6 +196,40 @@ async def test_by_a_link_in_a_text_it_is_confirmed_at_that_number_unless_it_is_a
     await page.open()
     assert "no address at which we could ask you" in await page.save(tick=("opera",))
     assert len(await texts(gateway, ANA)) == 1
+
+
+@pytest.mark.parametrize("often", [False, True])
+@pytest.mark.parametrize("act", ["save", "stop", "nothing"])
+async def test_a_no_that_stands_already_takes_back_what_is_asked_by_whichever_link(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, act: str, often: bool
+) -> None:
+    """It makes no line of the history, by which the question would end."""
+    if often:
+        monkeypatch.setattr("forms.centre_save.MOST_IN_AN_HOUR", 1)
+    ana = await person(gateway)
+    noes = {"everything": "no"} if act == "nothing" else {"channels": dict.fromkeys(CHANNELS, "no")}
+    await gateway.say(ana["id"], by={"kind": "customer"}, **noes)
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(tick=("by e-mail",))
+    question = link_in(await mail(gateway), "confirm")
+    await page.open()
+    await (page.save() if act == "save" else page.act(act))
+    assert (await gateway.send("POST", question)).status == 410
+    assert await gateway.verdict(ana["id"], "email") != "opted_in"
+
+
+async def test_what_is_ticked_once_more_by_an_old_link_stays_asked(gateway: Gateway) -> None:
+    ana = await person(gateway)
+    await gateway.say(ana["id"], channels={"email": "no", "sms": "no"}, by={"kind": "customer"})
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(tick=("by e-mail",))
+    question = link_in(await mail(gateway), "confirm")
+    await page.open()
+    await page.save(tick=("by e-mail",))
+    assert (await gateway.send("POST", question)).status == 200
+    assert (await states(gateway, ana))["email"] == "yes"
 
 
 async def test_a_question_that_leads_to_a_link_is_not_answered_by_yes(gateway: Gateway) -> None:

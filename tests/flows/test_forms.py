@@ -18,6 +18,7 @@ from gateway.api.form_wishes import FormIn
 from gateway.settings import Settings
 from outbox.manage_links import Opened
 from tests.flows.filling import PAGE, SITE, URLENCODED, WORDS, Seen, fill, look, make, preference, send, sent_in
+from tests.flows.forms import confirm_path
 from tests.flows.running import ANA, BEN, OURS, OURS_ON_WHATSAPP, SECOND_NUMBER, Gateway, eventually
 from tests.flows.test_hostile_bodies import bodies
 from tests.forms.test_wishes import PNG, logo
@@ -988,6 +989,23 @@ async def test_a_no_by_ones_own_link_goes_past_the_budget_that_strangers_have_sp
     again = await fill(gateway, made["id"], typed, query=query)
     assert "What you unticked counts already." in again.words
     assert await sent_in(gateway) == kept + 1, "what stands already is not kept again beyond the budget"
+
+
+@pytest.mark.parametrize("spent", [False, True])
+async def test_a_no_by_ones_own_link_takes_back_what_a_stranger_asked_for_also_where_it_stands(
+    gateway: Gateway, drama_for_ana: dict[str, Any], spent: bool
+) -> None:
+    await gateway.say(drama_for_ana["id"], preferences={"Drama": "no"}, by={"kind": "customer"})
+    gateway.clock.advance(minutes=1)
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    await fill(gateway, made["id"], MAIL, ticked=[one["id"] for one in await gateway.rows("preferences")])
+    question = await confirm_path(gateway, MAIL)
+    for _ in range(5 if spent else 0):
+        await fill(gateway, made["id"], MAIL)
+    seen = await fill(gateway, made["id"], MAIL, query=own(gateway, drama_for_ana, made["id"]))
+    assert "What you unticked counts already." in seen.words
+    assert (await gateway.send("POST", question)).status == 410
+    assert not await gets_drama(gateway, drama_for_ana)
 
 
 async def test_where_a_form_is_full_a_no_by_ones_own_link_is_taken_alone_and_told(
