@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,7 +29,7 @@ from outbox.manage_links import Opened
 from profiles import merges
 from profiles.masking import masked, masked_name
 from profiles.records import Profile
-from profiles.zones import is_zone
+from profiles.zones import zone
 from store.engine import Raced
 from store.locks import lock_profiles
 
@@ -187,15 +186,11 @@ def _details(came: Visit) -> list[tuple[str, str, str]]:
 
 
 def _day(profile: Profile, at: datetime) -> date:
-    return at.astimezone(_zone(profile)).date()
+    return at.astimezone(zone(profile.timezone)).date()
 
 
 def _minute(profile: Profile, at: datetime) -> str:
-    return at.astimezone(_zone(profile)).strftime("%H:%M")
-
-
-def _zone(profile: Profile) -> ZoneInfo:
-    return ZoneInfo(profile.timezone if profile.timezone and is_zone(profile.timezone) else "UTC")
+    return at.astimezone(zone(profile.timezone)).strftime("%H:%M")
 
 
 async def show_history(request: web.Request) -> web.Response:
@@ -359,7 +354,7 @@ def _until(came: Visit, text: str) -> datetime | None:
     """The beginning of the day; None where it is no day, not to come, or too far off."""
     try:
         day = date.fromisoformat(text)
-        until = datetime(day.year, day.month, day.day, tzinfo=_zone(came.profile)).astimezone(UTC)
+        until = datetime(day.year, day.month, day.day, tzinfo=zone(came.profile.timezone)).astimezone(UTC)
     except (ValueError, OverflowError):  # no day, or the first that there is, east of Greenwich
         return None
     return until if came.now < until <= came.now + timedelta(days=MOST_DAYS + 1) else None

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 
 def is_zone(name: str) -> bool:
     """Whether the time zone database has a zone of this name."""
     return name in _names()
+
+
+def zone(name: str | None) -> ZoneInfo:
+    """The zone of this name; UTC for none, and for one that there is no more."""
+    return ZoneInfo(name if name and is_zone(name) else "UTC")
 
 
 @cache
