@@ -50,7 +50,12 @@ class Came:
 
     @property
     def is_fresh(self) -> bool:
-        return self.opened.is_fresh(self.now) and not self.is_often
+        return self.has_seen and not self.is_often
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether the page shows them what is known of them."""
+        return self.opened.is_fresh(self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ async def save(
         if came.is_fresh:
             is_too_long = not await _correct(conn, came, profile, names, attributes)
         else:
-            waiting_details = Details({name: value or "" for name, value in names.items()}, attributes)
+            waiting_details = Details(names, attributes)
     await confirmations.take_back(conn, profile.id, answers.repeated, now=came.now)
     change_id = new_id("chg")
     saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
@@ -202,7 +207,7 @@ def _corrected(came: Came, profile: Profile, given: Posted) -> tuple[dict[str, s
         if not given.has(f"detail.{name}"):
             continue
         value = " ".join(given.one(f"detail.{name}").split())[:MOST_OF_A_DETAIL]
-        if detail_of(profile, name) in (value, None) or (not value and not came.is_fresh):
+        if detail_of(profile, name) in (value, None) or (not value and not came.has_seen):
             continue
         if name.startswith(_ATTRIBUTE):
             attributes[name.removeprefix(_ATTRIBUTE)] = value or None

@@ -434,6 +434,20 @@ async def test_a_page_that_is_sent_in_all_too_often_says_nothing_again_but_a_no_
     assert len(await gateway.history(ana["id"])) == before + 3, "three channels were not at no"
 
 
+async def test_a_name_cleared_on_a_page_that_is_sent_in_all_too_often_is_asked_for(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forms.centre_save.MOST_IN_AN_HOUR", 1)
+    ana = await person(gateway)
+    page = await own(gateway, ana)
+    await page.open()
+    await page.save()
+    await page.press([("act", "save"), ("detail.first_name", ""), ("detail.last_name", "Ruiz")])
+    await gateway.send("POST", link_in(await mail(gateway), "confirm"))
+    after = await gateway.profile(ana["id"])
+    assert (after["first_name"], after["last_name"]) == (None, "Ruiz")
+
+
 async def test_it_is_asked_for_once_a_day_and_a_fresh_link_does_it_at_once(gateway: Gateway) -> None:
     await preference(gateway)
     ana = await person(gateway)
