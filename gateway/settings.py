@@ -140,11 +140,24 @@ class Defaults(Section):
         return {"sms": self.sms, "whatsapp": self.whatsapp, "email": self.email, "voice": self.voice, "post": self.post}
 
 
+MOST_OF_A_NAME = 100  # it stands in texts of 160 characters
+
+
 class Organisation(Section):
     name: str = "Example Theatre"
     postal_address: str = ""
     contact: str = ""
     privacy_url: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _in_a_line(cls, value: str) -> str:
+        value = value.strip()
+        if not value or len(value) > MOST_OF_A_NAME or not value.isprintable():
+            raise ValueError(
+                f"write it in one line of 1 to {MOST_OF_A_NAME} characters: every text of ours begins with it"
+            )
+        return value
 
 
 class FrequencyCap(Section):

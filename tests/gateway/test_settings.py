@@ -141,6 +141,11 @@ def test_variables_that_are_no_options_are_left_alone(monkeypatch: pytest.Monkey
         ("[defaults]\nsms = true", "optgate.toml: [defaults] sms: Input should be 'yes' or 'no'"),
         ('[defaults]\nregion = "Europe"', "optgate.toml: [defaults] region: use the two letters of a country"),
         ('[defaults]\ntimezone = "CEST"', "optgate.toml: [defaults] timezone: use a name of the time zone database"),
+        (
+            '[organisation]\nname = " "',
+            "optgate.toml: [organisation] name: write it in one line of 1 to 100 characters",
+        ),
+        ('[organisation]\nname = "A\\nB"', "optgate.toml: [organisation] name: write it in one line of 1 to 100"),
         ('[sending]\nquiet_hours = "night"', "optgate.toml: [sending] quiet_hours: Input should be 'law' or 'off'"),
         ("[sending]\nfrequency_cap = 4", "optgate.toml: [sending] frequency_cap: must be a table of options"),
         (
