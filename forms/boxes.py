@@ -2,8 +2,9 @@
 
 Every box that was shown is answered: ticked is yes, unticked is no. So nothing on the page opens a channel but its own
 box: a linked preference that is ticked beside one left unticked does not. An address follows its channel, so that its
-box says only whether it is switched off by itself. A no counts at once, whoever holds the link; a yes needs a fresh
-link, no newer no, and where it opens a channel or an address, a link that proves it.
+box says only whether it is switched off by itself, or has come since the channel's yes, which is not for it: that one
+is asked, and nothing is said of it where it is left unticked. A no counts at once, whoever holds the link; a yes needs
+a fresh link, no newer no, and where it opens a channel or an address, a link that proves it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Address:
     shown: str  # masked
     is_suppressed: bool = False  # somebody who had it said no to it
     is_undeliverable: bool = False
+    is_covered: bool = True  # by its channel's yes, where there is one: it came no later than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Box:
     is_by_link: bool = False  # its no came with the channel's
     needs_text: bool = False  # nothing but START, from there, brings it back: then there is no box
     is_followed: bool = False  # an address that says nothing of its own
+    is_apart: bool = False  # the channel's yes is not for this address, or for none that there is
 
     @property
     def key(self) -> str:
@@ -46,7 +49,7 @@ class Box:
 
     @property
     def is_new(self) -> bool:
-        return self.state == "not_asked" and self.subject.kind != "address"
+        return self.is_apart or (self.state == "not_asked" and self.subject.kind != "address")
 
     @property
     def mark(self) -> str:
@@ -92,13 +95,23 @@ def _channel(name: str, having: Sequence[Address], flags: Flags, text: str, now:
     flag, everything = flags.get(subject), flags.get(EVERYTHING)
     is_ended = _has_ended(flag, now)
     is_closed = everything is not None and everything.state == "no" and not (flag is not None and flag.opens)
-    is_on = flag is not None and flag.state == "yes" and not is_ended and not is_closed
-    boxes = [_address(one, flags, now) for one in having]
+    is_yes = flag is not None and flag.state == "yes" and not is_ended and not is_closed
+    is_on = is_yes and any(one.is_covered for one in having)
+    boxes = [_address(one, flags, now, is_apart=is_on and not one.is_covered) for one in having]
     several = len(having) > 1
     if not several:  # it is shown by the channel's box alone: what stands is what comes there
         is_on = (is_on or (not is_closed and _is_open_below(flags.get(boxes[0].subject), flag, now))) and boxes[0].is_on
     needs_text = not is_on and all(box.needs_text for box in boxes)
-    box = Box(subject, text, state_of(flags, subject), is_on, name, is_ended=is_ended, needs_text=needs_text)
+    box = Box(
+        subject,
+        text,
+        state_of(flags, subject),
+        is_on,
+        name,
+        is_ended=is_ended,
+        needs_text=needs_text,
+        is_apart=is_yes and not is_on and all(not one.is_covered for one in having),
+    )
     return Channel(
         box,
         tuple((one, own if several and not needs_text else None) for one, own in zip(having, boxes, strict=True)),
@@ -106,20 +119,22 @@ def _channel(name: str, having: Sequence[Address], flags: Flags, text: str, now:
     )
 
 
-def _address(one: Address, flags: Flags, now: datetime) -> Box:
+def _address(one: Address, flags: Flags, now: datetime, *, is_apart: bool) -> Box:
     subject = Subject("address", one.id)
     flag = flags.get(subject)
     is_off = one.is_suppressed or (flag is not None and flag.state == "no")
     needs_text = is_off and one.channel in ("sms", "whatsapp")
+    is_apart = is_apart and not is_off and not _is_open_below(flag, None, now)
     return Box(
         subject,
         one.shown,
         state_of(flags, subject),
-        not is_off,
+        not is_off and not is_apart,
         one.channel,
         needs_text=needs_text,
         is_followed=flag is None or flag.state == "not_asked",
         is_ended=_has_ended(flag, now),
+        is_apart=is_apart,
     )
 
 
@@ -183,7 +198,7 @@ def decide(
     """
     boxes = [box for box in _all(channels, groups) if box.key in sheet.shown and not box.needs_text]
     said = {box.subject: box.key in sheet.ticked for box in boxes}
-    decision = _Decision(said, is_fresh, frozenset(newer), sheet.shown, frozenset(unproved))
+    decision = _Decision(said, is_fresh, frozenset(newer), sheet.shown, frozenset(unproved), _parted(channels))
     for box in boxes:
         decision.take(box)
     return decision.answers(boxes, channels)
@@ -207,9 +222,10 @@ class _Decision:
         newer: frozenset[Subject],
         marks: Mapping[str, str],
         unproved: frozenset[Subject],
+        parted: frozenset[Subject],
     ) -> None:
         self._said, self._is_fresh, self._newer, self._marks = said, is_fresh, newer, marks
-        self._unproved = unproved
+        self._unproved, self._parted = unproved, parted
         self._now: dict[Subject, Wish] = {}
         self._waiting: dict[Subject, Wish] = {}
         self._overtaken: list[Box] = []
@@ -221,6 +237,8 @@ class _Decision:
         wishes_it = self._said[box.subject]
         if box.subject.kind == "channel" and box.is_on and not wishes_it:
             self._closed.add(box.subject.key)
+        if not wishes_it and box.is_apart and box.subject.kind == "address":
+            return  # nothing comes there, and a no would keep tickets from it as well
         if not wishes_it:
             self._decline(box)
         elif not box.is_on:
@@ -255,6 +273,8 @@ class _Decision:
         """Whether a yes that stands is to be said again; of an address not where it would open what is closed."""
         if self._marks[box.key] != box.mark or (box.linked in self._closed):
             return False  # what a channel turns by its link, it may bring back by it
+        if box.subject in self._parted:
+            return False  # said anew it would cover what has come since
         if box.subject.kind != "address":
             return True
         return box.state == "yes" and self._said.get(Subject("channel", box.channel or ""), False)
@@ -298,6 +318,11 @@ class _Decision:
             box is not None and box.state == "yes" and self._said.get(box.subject, False)
             for _, box in channel.addresses
         )
+
+
+def _parted(channels: Iterable[Channel]) -> frozenset[Subject]:
+    """The channels with an address that their yes is not for, whether or not its box was on the sheet."""
+    return frozenset(one.box.subject for one in channels if any(box and box.is_apart for _, box in one.addresses))
 
 
 def _switched_off(channel: Channel) -> list[Subject]:

@@ -80,6 +80,7 @@ async def read(
 
 async def _addresses(conn: AsyncConnection, profile: Profile) -> list[Address]:
     suppressed = await reading.suppressed(conn, [one.address_id for one in profile.addresses])
+    covered = await reading.covered(conn, profile.id)
     return [
         Address(
             one.address_id,
@@ -87,6 +88,7 @@ async def _addresses(conn: AsyncConnection, profile: Profile) -> list[Address]:
             masked(one.channel, one.value),
             is_suppressed=one.address_id in suppressed,
             is_undeliverable=one.status != "ok",
+            is_covered=one.address_id in covered.get(one.channel, ()),
         )
         for one in profile.addresses
     ]

@@ -142,6 +142,37 @@ async def test_each_address_of_several_has_its_own_box(gateway: Gateway) -> None
     assert await gateway.verdict(ana["id"], "email", address="work@example.net") == "opted_in"
 
 
+@pytest.mark.parametrize("way", ["asked", "account"])
+async def test_an_address_that_came_after_the_yes_is_not_shown_on_and_not_opened_by_saving(
+    gateway: Gateway, way: Any
+) -> None:
+    ana = await person(gateway, consent={"channels": {"email": "yes"}})
+    gateway.clock.advance(minutes=1)
+    other = "ana@example.net"
+    given = [{"channel": "email", "value": one} for one in (BOX, other)]
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": given})
+    gateway.clock.advance(minutes=1)
+
+    async def reason() -> str:
+        asked = f"/v1/profiles/{ana['id']}/verdict?channel=email&address={other}"
+        return str((await gateway.api("GET", asked))["reason"])
+
+    page = await own(gateway, ana, way)
+    await page.open()
+    assert [ticked for text, (_, ticked) in page.boxes.items() if "e•••.net new" in text] == [False]
+    await page.save()
+    gateway.clock.advance(minutes=1)
+    assert (await reason(), (await states(gateway, ana))["email"]) == ("not_opted_in", "yes")
+    text = await page.save(tick=("e•••.net",))
+    gateway.clock.advance(minutes=1)
+    if way == "account":
+        assert (await reason(), await states(gateway, ana)) == ("opted_in", {"email": "yes", f"email:{other}": "yes"})
+    else:  # the link proves the one mailbox, so that the other is asked
+        assert (await reason(), "a•••@e•••.net" in text) == ("not_opted_in", True)
+        await gateway.send("POST", link_in(await mail(gateway, address=other), "confirm"))
+        assert await reason() == "opted_in"
+
+
 async def test_who_said_stop_by_text_comes_back_by_text_alone(gateway: Gateway) -> None:
     ana = await person(gateway)
     await gateway.text_in("STOP", ANA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -147,3 +148,35 @@ def test_a_yes_to_other_words_is_none() -> None:
     groups = [Group(None, None, (boxes.preference("prf_1", "Drama", None, {}, NOW),))]
     found = boxes.decide([], groups, sheet, is_fresh=True)
     assert (found.wishes, [box.text for box in found.reworded]) == ((), ["Drama"])
+
+
+SINCE = (TWO[0], Address("adr_2", "email", "w•••", is_covered=False))
+
+
+def test_an_address_that_came_after_its_channels_yes_is_new_and_opened_by_its_own_box_alone() -> None:
+    flags = {MAIL: flag("yes")}
+    [channel] = boxes.channels_of(SINCE, flags, TEXTS, ["email"], NOW)
+    assert [(box.is_on, box.is_new) for _, box in channel.addresses if box] == [(True, False), (False, True)]
+    assert (channel.box.is_on, channel.box.is_new) == (True, False)
+    assert wishes(answered(flags, {MAIL, HOME}, addresses=SINCE).wishes) == {DRAMA: "no"}
+    assert wishes(answered(flags, {MAIL, HOME, WORK}, addresses=SINCE).wishes) == {WORK: "yes", DRAMA: "no"}
+    # Nor by a page that was shown before it came.
+    before = answered(flags, {MAIL, HOME}, addresses=SINCE, not_shown=frozenset({WORK}))
+    assert wishes(before.wishes) == {DRAMA: "no"}
+
+
+@pytest.mark.parametrize("addresses", [SINCE[1:], tuple(replace(one, is_covered=False) for one in TWO)])
+def test_a_yes_that_is_for_no_address_there_is_shows_nothing_on(addresses: tuple[Address, ...]) -> None:
+    flags = {MAIL: flag("yes")}
+    [channel] = boxes.channels_of(addresses, flags, TEXTS, ["email"], NOW)
+    assert (channel.box.is_on, channel.box.is_new) == (False, True)
+    assert wishes(answered(flags, {MAIL, HOME, WORK}, addresses=addresses).wishes) == {MAIL: "yes", DRAMA: "no"}
+    assert wishes(answered(flags, set(), addresses=addresses).wishes)[MAIL] == "no"
+
+
+def test_what_has_its_own_yes_is_on_though_it_came_after_its_channels() -> None:
+    flags = {MAIL: flag("yes"), WORK: flag("yes")}
+    [channel] = boxes.channels_of(SINCE, flags, TEXTS, ["email"], NOW)
+    assert [box.is_on for _, box in channel.addresses if box] == [True, True]
+    [alone] = boxes.channels_of(SINCE[1:], flags, TEXTS, ["email"], NOW)
+    assert (alone.box.is_on, alone.box.is_new) == (True, False)
