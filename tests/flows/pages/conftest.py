@@ -25,6 +25,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 NO_CHROMIUM = "no Chromium, no look at the pages (on Debian: apt-get install --no-install-recommends chromium)"
 # Chromium refuses its sandbox to root; a container may have little shared memory.
 OPTIONS = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+# Boxes whose words are wider than they are.
+TOO_WIDE = """[...document.querySelectorAll("main *")]
+    .filter((one) => one.clientWidth > 1 && one.scrollWidth > one.clientWidth + 1)
+    .filter((one) => getComputedStyle(one).overflowX === "visible").map((one) => one.outerHTML)"""
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,13 @@ class Screen:
 
     async def must_be_sound(self, *, but: Sequence[str] = ()) -> None:
         """No barrier that axe finds, by all its rules `but` these; nothing said on the console, nobody else asked;
-        and all of it is on the screen without scrolling sideways."""
+        all of it is on the screen without scrolling sideways, and no words stand over others."""
         rules = {"target-size": {"enabled": True}} | {rule: {"enabled": False} for rule in but}
         found = await Axe().run(self.page, options={"resultTypes": ["violations"], "rules": rules})
         assert [_barrier(one) for one in found.response["violations"]] == []
         assert self._amiss == []
         assert await self.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert await self.page.evaluate(TOO_WIDE) == [], "which stands over what is beside it"
 
 
 def _barrier(found: dict[str, Any]) -> str:
