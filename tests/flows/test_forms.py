@@ -693,6 +693,15 @@ async def test_a_form_for_texts_offers_to_text_us(gateway: Gateway) -> None:
     assert posted.status == 410
 
 
+async def test_the_terms_are_shown_as_well_where_no_number_is_typed(gateway: Gateway) -> None:
+    texted, both = await make(gateway, channel="sms"), await make(gateway, channel="sms", entry="both")
+    without = await make(gateway, channel="sms", terms=False)
+    texts = {"en": {"text": "Our terms.", "link": f"{SITE}/terms"}}
+    await gateway.api("PUT", "/v1/settings/terms", json={"texts": texts})
+    shown = {one["id"]: (await look(gateway, one["id"])).words.count("Our terms.") for one in (texted, both, without)}
+    assert shown == {texted["id"]: 1, both["id"]: 1, without["id"]: 0}
+
+
 async def test_the_keyword_and_the_number_are_those_of_its_connection(gateway: Gateway) -> None:
     rule = {"channel": "sms", "keyword": "OPERA", "action": "opt_in", "received_on": SECOND_NUMBER}
     made_rule = await gateway.api("POST", "/v1/rules", json=rule)
