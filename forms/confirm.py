@@ -38,7 +38,7 @@ async def ask(request: web.Request) -> web.Response:
             name = "confirm_choices.html" if _is_own(found) else "confirm.html"
             said = await _said(conn, found, spoken(request, _language(found)))
             return page(request, name, _language(found), **said)
-    return _ended(request, found)
+    return _ended(request, found, is_past=True)
 
 
 async def do(request: web.Request) -> web.Response:
@@ -57,13 +57,15 @@ async def do(request: web.Request) -> web.Response:
     return _ended(request, found)
 
 
-def _ended(request: web.Request, found: Question | None) -> web.Response:
-    """What is said of a question that is none any more."""
+def _ended(request: web.Request, found: Question | None, *, is_past: bool = False) -> web.Response:
+    """What is said of a question that is none any more; `is_past`: much may have been said since it was confirmed."""
     if found is None:
         return unknown_link(request)
     if found.is_expired and not found.is_confirmed:
         return page(request, "confirm_too_late.html", _language(found), status=410)
-    return page(request, "confirmed.html", _language(found), channel=found.channel, is_own=_is_own(found))
+    return page(
+        request, "confirmed.html", _language(found), channel=found.channel, is_own=_is_own(found), is_past=is_past
+    )
 
 
 def _is_own(found: Question) -> bool:

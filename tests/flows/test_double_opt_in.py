@@ -80,6 +80,17 @@ async def test_the_page_says_what_is_confirmed_in_the_words_of_the_form_and_noth
     assert not any(word in page for word in (ANA, "evil", "Ruiz", "win money"))
 
 
+async def test_a_link_that_was_confirmed_once_promises_nothing_of_what_was_said_since(gateway: Gateway) -> None:
+    await send_in(gateway, await form(gateway, confirm="double"), ANA)
+    path = await confirm_path(gateway, ANA)
+    await press(gateway, path)
+    [ana] = await gateway.whose(f"email:{ANA}")
+    gateway.clock.advance(minutes=1)
+    await gateway.say(ana["id"], channels={"email": "no"}, by={"kind": "customer"})
+    page = (await gateway.ask("GET", path)).body.decode()
+    assert ("You confirmed it." in page, "You will get" in page) == (True, False)
+
+
 async def test_the_page_and_the_mail_name_every_yes_that_is_taken_and_none_besides(gateway: Gateway) -> None:
     drama, partner = await box(gateway, "Drama"), await box(gateway, "Partner", text="Give my data to the museum")
     join = await form(gateway, confirm="double", preferences=[drama, partner | {"selected": True}])
