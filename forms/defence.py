@@ -48,12 +48,13 @@ class Seen:
 class Refused:
     """Why something was not let through.
 
-    `again`: too quick, too old, used already, or of another form: it is shown again. `quiet`: a machine, or too much
-    for one address: it is answered as if it had been taken. `work`: the browser's part is missing. `full`: `over` says
-    which budget that many share is spent.
+    `again`: too quick, too old, or of another form: it is shown again. `before`: it was sent in already, by a second
+    click or by loading again: it is shown again as well. `quiet`: a machine, or too much for one address: it is
+    answered as if it had been taken. `work`: the browser's part is missing. `full`: `over` says which budget that many
+    share is spent.
     """
 
-    why: Literal["again", "quiet", "work", "full"]
+    why: Literal["again", "before", "quiet", "work", "full"]
     reason: str  # for operators: honeypot, nonce, work, or the budget
     keeps_nonce: bool = False  # the one that came may come again
     over: Over | None = None
@@ -141,7 +142,7 @@ async def _refused(
 
     fresh, over = await desk.database.transact(take, apart=True)
     if not fresh:
-        return Refused("again", "nonce")
+        return Refused("before", "nonce")
     if over is not None:
         budgets.note(over)
         return Refused("full" if over.budget.is_told else "quiet", over.budget.what, over=over)

@@ -50,6 +50,7 @@ async def test_a_nonce_works_once_after_three_seconds_and_for_a_day(gateway: Gat
     assert again.status == SHOWN_AGAIN
     assert nonce_in(again.body.decode()) not in ("", nonce)
     assert ANA in again.body.decode(), "what was typed is kept"
+    assert "This page was sent in before." in again.body.decode()
     assert await taken(gateway) == 1
 
 
