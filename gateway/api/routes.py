@@ -54,6 +54,8 @@ def connection_for(call: Call, channel: str, named: str | None, field: str) -> s
             known = ", ".join(fitting) or "none"
             raise invalid(field, f"there is no such connection for {channel}; known are {known}")
         return named
-    if len(fitting) != 1:
-        raise invalid(field, f"name one: {', '.join(fitting) or f'none is configured for {channel}'}")
+    if not fitting:
+        raise invalid(field, f"none is configured for {channel}: add one to [connections] and restart")
+    if len(fitting) > 1:
+        raise invalid(field, f"name one: {', '.join(fitting)}")
     return fitting[0]

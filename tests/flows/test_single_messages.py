@@ -398,3 +398,10 @@ async def test_a_template_has_a_sensible_number_of_variables(gateway: Gateway) -
     got = await gateway.ask("POST", "/v1/messages", json=body)
     assert got.status == 422
     assert got.json["errors"][0]["field"] == "content.template.variables"
+
+
+async def test_a_channel_without_a_connection_is_told_what_it_needs(gateway: Gateway) -> None:
+    content = {"subject": "On sale", "text": "On sale."}
+    got = await ask(gateway, "ana@example.org", channel="email", connection=..., content=content)
+    told = "none is configured for email: add one to [connections] and restart"
+    assert (got.status, got.json["errors"]) == (422, [{"field": "connection", "message": told}])
