@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, state_of, upwards
+from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, state_of, upwards, wider
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Said:
 
 def merged(survivor: Side, other: Side, channels: Mapping[str, str]) -> list[Said]:
     """What is to be recorded of the survivor, in this order. `channels` gives the channel of an address's id."""
-    noes = [subject for subject, flag in other.flags.items() if _is_new_no(flag, survivor.flags.get(subject))]
+    noes = [subject for subject in other.flags if _is_new_no(subject, survivor.flags, other.flags, channels)]
     said = [
         Said(tuple(Wish(subject, "no") for subject in some), by_person=by_person)
         for by_person in (True, False)
@@ -53,11 +53,20 @@ def merged(survivor: Side, other: Side, channels: Mapping[str, str]) -> list[Sai
     return said
 
 
-def _is_new_no(flag: Flag, held: Flag | None) -> bool:
-    """Whether the other's no says more than what the survivor has: it is one, or the person's own, or a later one."""
+def _is_new_no(subject: Subject, flags: Flags, others: Flags, channels: Mapping[str, str]) -> bool:
+    """Whether the other's no says more than what the survivor has: it is one, or the person's own, or a later one.
+
+    So it does where the survivor's would come to an end that the other's knows nothing of: what was opened under it,
+    and a preference's no that only follows its channel's.
+    """
+    flag, held = others[subject], flags.get(subject)
     if flag.state != "no":
         return False
-    return held is None or held.state != "no" or (flag.firm and not held.firm) or flag.order_at > held.order_at
+    if held is None or held.state != "no" or (flag.firm and not held.firm) or flag.order_at > held.order_at:
+        return True
+    if held.via == "link" and flag.via != "link":
+        return True
+    return any(one.opens and wider(narrow, channels) == subject for narrow, one in flags.items())
 
 
 def _is_alone(channel: Subject, flags: Flags, others: Flags) -> bool:

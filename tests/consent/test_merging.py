@@ -115,6 +115,12 @@ def test_a_no_that_both_had_and_the_other_said_last_closes_what_was_opened_befor
     assert not merge(ours, theirs)[SMS].opens
 
 
+def test_an_earlier_no_of_the_other_closes_what_was_opened_under_the_survivors_own() -> None:
+    ours = said({}, {"sms": "no"}, {"address:adr_1": "yes"})
+    assert sendable(ours) == {"adr_1"}
+    assert sendable(merge(ours, said({"sms": "no"}, addresses=THEIRS))) == set()
+
+
 def test_what_was_opened_under_a_no_stays_open_where_the_other_has_said_nothing() -> None:
     ours = said({"everything": "no"}, {"sms": "yes"})
     assert merge(ours, said())[EVERYTHING] == ours[EVERYTHING]

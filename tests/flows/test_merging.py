@@ -259,3 +259,28 @@ async def test_a_broadcast_to_addresses_leaves_out_none_of_somebody_who_was_merg
     await gateway.sent({"addresses": [ANA, BEN]})
     assert sorted(line.to for line in twilio.log) == [ANA, BEN]
     await checks.the_gateways_own_checks_find_nothing(gateway.house.database)
+
+
+async def test_what_the_other_has_declined_itself_start_does_not_bring_back(gateway: Gateway) -> None:
+    await gateway.api("POST", "/v1/preferences", json={"name": "Drama", "linked_channel": "sms"})
+    ana = await gateway.person(f"sms:{ANA}", consent=YES | {"preferences": {"Drama": "yes"}})
+    other = await gateway.person(f"sms:{BEN}")
+    await gateway.say(other["id"], preferences={"Drama": "no"}, by=CUSTOMER)
+    await gateway.text_in("STOP", ANA)  # Drama follows, and would come back
+    await merge(gateway, ana, other)
+    await gateway.text_in("START", ANA)
+    assert await gateway.verdict(ana["id"]) == "opted_in"
+    assert await gateway.verdict(ana["id"], preference="Drama") == "preference_no"
+
+
+async def test_an_address_that_the_others_no_has_closed_is_not_opened_by_what_the_survivor_said(
+    gateway: Gateway,
+) -> None:
+    ana, other = await gateway.person(f"sms:{ANA}"), await gateway.person(f"sms:{ANA}", f"sms:{BEN}")
+    for one in (other, ana):
+        await gateway.say(one["id"], channels={"sms": "no"}, by=CUSTOMER)
+    shown = {"obtained_at": gateway.clock().isoformat(), "how": "by phone"}
+    await gateway.say(ana["id"], addresses={f"sms:{ANA}": "yes"}, by=CUSTOMER, evidence=shown)
+    assert await gateway.verdict(ana["id"], address=ANA) == "opted_out_address"
+    await merge(gateway, ana, other)
+    assert await gateway.verdict(ana["id"], address=ANA) == "opted_out_channel"
