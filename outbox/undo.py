@@ -18,7 +18,7 @@ from profiles.links import holders
 from store.ids import new_id
 from store.locks import lock_people
 from store.parts import IDS, rows_by
-from store.tables import consent_events, profile_addresses, profiles
+from store.tables import consent_events, profile_addresses, profile_merges, profiles
 
 _TICK = timedelta(microseconds=1)
 _EVENTS = (
@@ -27,6 +27,7 @@ _EVENTS = (
     .order_by(consent_events.c.profile_id, consent_events.c.position)
 )
 _HAVING = select(profile_addresses).where(profile_addresses.c.profile_id.in_(IDS))
+_JOINED = select(profile_merges.c.into_id, profile_merges.c.at).where(profile_merges.c.into_id.in_(IDS))
 _MADE = select(profiles.c.id, profiles.c.created_at).where(profiles.c.id.in_(IDS))
 
 
@@ -42,6 +43,7 @@ async def take_back(
 ) -> heed.Heeded:
     """Restore what a change turned, for everyone who has the address it came from, where nothing was said since.
 
+    Nothing of somebody with whom another was merged since: a no of that one may stand behind the change's own.
     `instead`: what they say no to in its place. `how`: what is known of whoever does it. `suppressed`: what it has
     done to the address itself. What somebody left there before it, or since, stays.
     """
@@ -53,8 +55,11 @@ async def take_back(
     history = await _histories(conn, people)
     having, made = await _having(conn, people), await _made(conn, people)
     links = await reading.linked_preferences(conn)
+    joined = await _joined_since(conn, change_id, history)
     restored = {
-        profile_id: undo.wishes(
+        profile_id: ()
+        if profile_id in joined
+        else undo.wishes(
             change_id,
             history.get(profile_id, []),
             now=person.flags,
@@ -111,6 +116,13 @@ async def _histories(conn: AsyncConnection, profile_ids: Sequence[str]) -> dict[
     for row in await rows_by(conn, _EVENTS, profile_ids):
         found.setdefault(row.profile_id, []).append(reading.event_from(row))
     return found
+
+
+async def _joined_since(conn: AsyncConnection, change_id: str, history: Mapping[str, Sequence[Event]]) -> set[str]:
+    """Those with whom somebody was merged after the change."""
+    rows = await rows_by(conn, _JOINED, list(history))
+    changed_at = {one.profile_id: one.at for some in history.values() for one in some if one.change_id == change_id}
+    return {row.into_id for row in rows if row.into_id in changed_at and row.at >= changed_at[row.into_id]}
 
 
 async def _having(conn: AsyncConnection, profile_ids: Sequence[str]) -> dict[str, list[Having]]:

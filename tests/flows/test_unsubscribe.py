@@ -316,6 +316,17 @@ async def test_what_is_offered_works_once_and_for_an_hour(gateway: Gateway) -> N
     assert before["email"] == "no"
 
 
+async def test_nothing_is_taken_back_of_whom_another_with_a_no_has_joined_since(gateway: Gateway) -> None:
+    other = await gateway.person("email:ana.before@example.org")
+    ana = await reader(gateway)
+    await gateway.say(other["id"], channels={"email": "no"}, by={"kind": "customer"})
+    done = await pressed(gateway, await link_about(gateway))
+    await gateway.api("POST", f"/v1/profiles/{ana}/merge", json={"from": other["id"]})
+    assert (await take(gateway, offers(done)[UNDO])).status == 200
+    assert await gateway.verdict(ana, "email") == "opted_out_channel"
+    assert await verify(gateway.house.database) == []
+
+
 async def test_nobody_says_yes_with_a_link_that_came_in_a_message(gateway: Gateway) -> None:
     ana = await reader(gateway)
     path = await link_about(gateway, "Drama")
