@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -160,7 +161,7 @@ async def versions(call: Call) -> web.Response:
     """What a form has shown, the newest first: the proofs name its version."""
     call.query()
     before, limit = call.page()
-    if (before is not None and not before.isascii()) or not (before or "0").isdigit():
+    if before is not None and not re.fullmatch(r"[0-9]{1,9}", before):  # what a database takes for a version
         raise invalid("cursor", "use the `next` of an earlier answer as it is")
     async with call.house.database.read() as conn:
         await _require(conn, call.id)

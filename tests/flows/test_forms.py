@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from typing import Any
@@ -96,6 +97,9 @@ async def test_what_is_shown_makes_a_version_and_what_is_not_makes_none(gateway:
     first = await gateway.api("GET", f"{path}/versions?limit=2")
     rest = await gateway.api("GET", f"{path}/versions?limit=2&cursor={first['next']}")
     assert (first["items"], rest["items"], rest["next"]) == (versions[:2], versions[2:], None)
+    for number in ("0" * 5000, "9" * 5000, "9" * 10, "-1", "x"):
+        cursor = base64.urlsafe_b64encode(number.encode()).decode().rstrip("=")
+        await gateway.api("GET", f"{path}/versions?cursor={cursor}", status=422)
 
 
 async def test_what_a_patch_does_not_name_stays_and_null_empties(gateway: Gateway) -> None:
