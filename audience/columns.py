@@ -28,7 +28,8 @@ ABOUT = ("everything", *CHANNELS)  # with preference.NAME: what stands behind `c
 MOST = {"external_id": 255, "how": 65_536, "wording": 65_536}  # characters
 MOST_CHARACTERS = 500  # of any other name
 MOST_TAGS = 1000
-MOST_ITEMS = 100  # in any other cell
+MOST_ITEMS = 1000  # in any other cell
+TOO_LARGE = f"all of them together, as JSON, hold at most {MOST_OF_ATTRIBUTES:,} characters"
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", re.ASCII)
 _OF_ADDRESS = re.compile(
     r"(?P<to>yes|no|not_asked)(?: at (?P<at>\S+))?(?: as (?P<basis>\S+))?(?: until (?P<until>\S+))? (?P<of>[a-z]+:.+)"
@@ -166,8 +167,7 @@ def _attributes(cells: Mapping[str, str]) -> dict[str, Any]:
     try:
         return merged({}, found | own)  # null would take away
     except AttributesTooLarge:
-        words = f"all of them together, as JSON, hold at most {MOST_OF_ATTRIBUTES:,} characters"
-        raise BadRow("attributes", words) from None
+        raise BadRow("attributes", TOO_LARGE) from None
 
 
 def _can_be_stored(value: Mapping[str, Any]) -> bool:

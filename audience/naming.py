@@ -2,7 +2,7 @@
 
 By its `profile_id` or `external_id`, if somebody has it; else by its addresses, if they lead to one person, who is then
 told apart from another by the external id; else somebody new. Where they lead to several the row is nobody's: it is
-refused, and only a no of it is taken, for each of them.
+refused, and only a no of it is taken, for each of them. So it is where the two ids are two people's.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Named:
     def target(self, row: Row) -> Target:
         """Whom the row means."""
         external_id = row.names.get("external_id")
-        if row.profile_id in self.ids and row.profile_id is not None:
-            return Target((row.profile_id,))
-        if external_id in self.external_ids and external_id is not None:
-            return Target((self.external_ids[external_id],))
+        of_it = row.profile_id if row.profile_id in self.ids else None
+        by_ids = {one for one in (of_it, self.external_ids.get(external_id or "")) if one is not None}
+        if by_ids:
+            return Target(tuple(sorted(by_ids)))
         found = {holder for address in row.addresses for holder in self.holders.get(address.hash, ())}
         if external_id is not None:  # who has another one is somebody else
             found = {holder for holder in found if holder.external_id is None}

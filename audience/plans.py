@@ -10,7 +10,7 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audience import statements
-from audience.columns import Answer, Row
+from audience.columns import TOO_LARGE, Answer, Row
 from audience.naming import Target
 from audience.statements import Source
 from consent import reading
@@ -18,7 +18,7 @@ from consent.states import Person, Refusal, Subject
 from outbox.people import Draft, Wanted
 from profiles import records
 from profiles.addresses import AddressBook
-from profiles.records import Profile
+from profiles.records import AttributesTooLarge, Profile
 from store.engine import Raced
 
 Aim = tuple[Row, Target]  # a row, and whom it means
@@ -100,8 +100,12 @@ async def planned(
             why = f"consent.preference.{missing[0]}: the preference was deleted meanwhile"
             plans.append(_without_its_yes(row, target, profile, new, "preference_gone", why))
         else:
-            draft = _new(row) if profile is None else _changed(row, profile, book)
-            plans.append(Plan(row, target, draft, answers))
+            try:
+                draft = _new(row) if profile is None else _changed(row, profile, book)
+            except AttributesTooLarge:
+                plans.append(_without_its_yes(row, target, profile, new, "too_large", f"attributes: {TOO_LARGE}"))
+            else:
+                plans.append(Plan(row, target, draft, answers))
     return plans
 
 
@@ -136,6 +140,8 @@ def _without_gone(row: Row, gone: Mapping[str, str]) -> tuple[Row, list[str]]:
 
 def _of_several(row: Row, target: Target) -> Result:
     why = "several people have these addresses: tell them apart by external_id"
+    if row.profile_id in target.profile_ids:
+        why = "its profile_id and its external_id are two people's"
     if row.answers:
         why += "; its no was taken for each of them"
     return Result(row.line, "refused", "|".join(target.profile_ids), "several_people", why)

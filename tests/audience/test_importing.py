@@ -17,7 +17,7 @@ from audience.importing import Summary
 from audience.plans import Result
 from audience.spreadsheet import Unreadable
 from consent import preferences, proof
-from outbox import asking
+from outbox import asking, people
 from outbox.asking import Question
 from outbox.protocol import SETTLE_SECONDS
 from profiles import records
@@ -304,6 +304,31 @@ async def test_of_a_row_that_is_refused_only_its_no_happens(database: Database, 
     assert (result.code, (result.reason or "")[-34:]) == ("needs_evidence", "its no was taken, and nothing else")
     assert (await states(database, ana)).items() >= {"sms": "no", "email": "no"}.items()
     assert (await profile(database, ana)).first_name is None
+
+
+async def test_of_a_row_that_makes_attributes_too_large_only_its_no_happens(
+    database: Database, import_: Import
+) -> None:
+    ana = await add_person(database, ANA, external_id="crm-1")
+    large = people.Draft(attributes={"story": "s" * 65_000})
+    await database.transact(lambda conn: people.change(conn, ana, large, now=NOON))
+    row = f"crm-1,Ana,{'n' * 1000},no\n"
+    [result] = await import_(f"external_id,first_name,attributes.note,consent.sms\n{row}", now=later())
+    assert (result.code, result.profile_id) == ("too_large", ana)
+    assert (result.reason or "").endswith("65,536 characters; its no was taken, and nothing else")
+    assert await verdict(database, ana) == "opted_out_channel"
+    assert (await profile(database, ana)).first_name is None
+
+
+async def test_a_row_whose_two_ids_are_two_peoples_is_refused_and_yet_its_no_is_taken_for_each(
+    database: Database, import_: Import
+) -> None:
+    ids = [await add_person(database, ANA, external_id="crm-1"), await add_person(database, BEN, external_id="crm-2")]
+    [result] = await import_(f"profile_id,external_id,first_name,consent.sms\n{ids[0]},crm-2,Ana,no\n", now=later())
+    assert (result.code, result.profile_id) == ("several_people", "|".join(sorted(ids)))
+    assert (result.reason or "").startswith("its profile_id and its external_id are two people's")
+    assert [await verdict(database, one) for one in ids] == ["opted_out_channel"] * 2
+    assert [(await profile(database, one)).first_name for one in ids] == [None, None]
 
 
 async def test_what_a_file_says_no_to_another_file_cannot_turn_without_evidence(
