@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audience import history_sheet
-from audience.columns import ABOUT, TERMS
+from audience.columns import ABOUT, MOST, TERMS
 from audience.spreadsheet import joined
 from consent import history, reading
 from consent.history import Filter
@@ -200,7 +200,8 @@ def _answers(flags: Flags, shown: Mapping[str, Any], about: Sequence[Subject]) -
 def _answer(flag: Flag | None, shown: Mapping[str, Any], silent: str) -> list[str]:
     """State and TERMS of one subject, as columns; `silent` where there is no answer.
 
-    A yes that nothing shows has no `how`: else its going out and coming in would make evidence of it.
+    A yes that nothing shows has no `how`: else its going out and coming in would make evidence of it. What is longer
+    than an import takes is cut: a row that is refused would leave a no behind.
     """
     if flag is None:
         return [silent, *[""] * len(TERMS)]
@@ -208,11 +209,19 @@ def _answer(flag: Flag | None, shown: Mapping[str, Any], silent: str) -> list[st
     terms = {
         "obtained_at": _spelled(flag.at),
         "how": proof.get("how") or (flag.source if flag.state == "no" or flag.source in PERSONAL else None),
-        "wording": proof.get("wording"),
+        "wording": _as_words(proof.get("wording")),
         "basis": flag.basis,
         "expires_at": _spelled(flag.expires_at),
     }
-    return [flag.state, *(str(terms[term] or "") for term in TERMS)]
+    cells = {term: str(terms[term] or "") for term in TERMS}
+    return [flag.state, *(cells[term][: MOST.get(term)] for term in TERMS)]
+
+
+def _as_words(wording: object) -> object:
+    """The boxes of an own page as the lines that they were, as the wording of a form has them; any other as it is."""
+    if not isinstance(wording, list) or not all(isinstance(one, dict) and "text" in one for one in wording):
+        return wording
+    return "\n".join(f"[{'x' if one.get('ticked') else ' '}] {one['text']}" for one in wording)
 
 
 def _of_address(flag: Flag, address: str) -> str:

@@ -125,6 +125,27 @@ async def test_what_the_api_takes_another_gateway_takes_from_the_file(
         await other.dispose()
 
 
+async def test_a_household_or_a_page_of_any_size_comes_home(
+    database: Database, make_database_url: Callable[..., str], tmp_path: Path
+) -> None:
+    """More addresses than anybody has, and an own page with more words than a cell takes."""
+    file = tmp_path / "people.csv"
+    ana = await add_person(database, *(f"sms:+1415555{n:04}" for n in range(150)), external_id="crm-1")
+    boxes = [{"text": f"{n} {'w' * 1_990}", "ticked": n == 1, "new": False} for n in range(70)]
+    await say(database, ana, {"sms": "no"}, now=later(1), source="preference_centre", evidence={"wording": boxes})
+    one = {f"address:{await address_id(database, f'sms:+1415555{n:04}')}": "no" for n in range(120)}
+    await say(database, ana, one, now=later(2), by_person=True)
+    [row] = await exported(database, "profiles", file)
+    assert row["wording.sms"].startswith(f"[ ] 0 {'w' * 1_990}\n[x] 1 www")
+    other = Database(make_database_url())
+    try:
+        [result] = await taken(other, file)
+        assert (result.outcome, result.reason) == ("created", None)
+        assert await _told(database) == await _told(other)
+    finally:
+        await other.dispose()
+
+
 async def _told(database: Database) -> dict[str, Any]:
     """Everybody by external id: words, addresses, and each flag as far as it is told."""
     async with database.read() as conn:
