@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import groups, preferences
@@ -33,11 +33,21 @@ Contexts = Annotated[
 ]
 
 
+def _is_a_column(name: str) -> str:
+    """A sheet of people has it in the name of a column, around which blanks mean nothing."""
+    if name != name.strip():
+        raise ValueError("a name neither begins nor ends with a blank")
+    return name
+
+
+OwnName = Annotated[Name, AfterValidator(_is_a_column)]
+
+
 class PreferenceIn(Body):
     """A question put to customers."""
 
-    name: Name
-    """For staff and reports; no other has it."""
+    name: OwnName
+    """For staff and reports; no other has it. It neither begins nor ends with a blank."""
     text: Text | None = None
     """All that customers see of it; the name when absent."""
     description: Description | None = None
@@ -62,7 +72,7 @@ class PreferenceIn(Body):
 class PreferencePatch(Body):
     """What is absent stays; null empties."""
 
-    name: Name | None = None
+    name: OwnName | None = None
     text: Text | None = None
     description: Description | None = None
     group: Name | None = None

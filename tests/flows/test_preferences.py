@@ -105,6 +105,17 @@ async def test_a_preference_is_changed_by_what_is_named_and_null_empties(gateway
     assert await gateway.api("GET", path) == shown | {"counts": {"yes": 0, "no": 0, "not_asked": 0}}
 
 
+@pytest.mark.parametrize("name", [" Drama", "Drama ", "Drama\u00a0", " "])
+async def test_a_name_is_one_that_a_column_of_a_sheet_can_have(gateway: Gateway, name: str) -> None:
+    """An import reads `consent.preference.Drama ` as another's, and refuses the whole file."""
+    made = await preference(gateway, "Opera")
+    for got in (
+        await gateway.ask("POST", PREFERENCES, json={"name": name}),
+        await gateway.ask("PATCH", f"{PREFERENCES}/{made['id']}", json={"name": name}),
+    ):
+        assert (got.status, fields(got)) == (422, {"name": "a name neither begins nor ends with a blank"})
+
+
 async def test_a_preference_is_asked_in_so_many_contexts(gateway: Gateway) -> None:
     contexts = [f"page-{n}" for n in range(100)]
     made = await preference(gateway, "Drama", contexts=contexts)
