@@ -26,9 +26,10 @@ class Gone(Exception):
 
 
 async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now: datetime) -> heed.Heeded:
-    """Let `gone` become part of `into`, which takes its addresses, tags, names and answers; raises Gone.
+    """Let `gone` become part of `into`, which takes its addresses, tags, names and answers.
 
-    Every no of the two wins. The history of `gone` stays under its id.
+    Every no of the two wins. The history of `gone` stays under its id. Raises Gone, and records.AttributesTooLarge for
+    what the two have together.
     """
     held = await lock_people(conn, [into, gone])
     found = {profile.id: profile for profile in await records.read(conn, [into, gone])}
@@ -115,7 +116,8 @@ async def _carry_over(
     names = {name: getattr(into, name) or getattr(gone, name) for name in records.NAMES}
     if gone.external_id is not None:
         await records.change(conn, gone.id, {"external_id": None}, now=now)
-    await records.change(conn, into.id, names | {"attributes": gone.attributes | into.attributes}, now=now)
+    attributes = records.fitting(gone.attributes | into.attributes)
+    await records.change(conn, into.id, names | {"attributes": attributes}, now=now)
     await records.set_tags(conn, into.id, {*into.tags, *gone.tags})
 
 

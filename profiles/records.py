@@ -152,10 +152,14 @@ def merged(attributes: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str,
 
     Raises AttributesTooLarge.
     """
-    result = _merged(attributes, patch)
-    if result and len(json.dumps(result, ensure_ascii=False)) > MOST_CHARACTERS:
+    return fitting(_merged(attributes, patch))
+
+
+def fitting(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes as they are; raises AttributesTooLarge."""
+    if attributes and len(json.dumps(attributes, ensure_ascii=False)) > MOST_CHARACTERS:
         raise AttributesTooLarge
-    return result
+    return attributes
 
 
 def _merged(attributes: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,9 +30,9 @@ async def merge(call: Call) -> web.Response:
     """Let another profile of the same person become part of this one, for good.
 
     This one keeps its own names, attributes and `external_id`, and takes from the other what it lacks; it takes the
-    other's addresses and tags. Every no of the two wins. A channel's yes stays only where both had it; else it moves
-    down to the addresses that it covered. The other's history stays under its id, and is read with this one's. The key
-    needs the scope `consent:write` as well.
+    other's addresses and tags. Attributes that are too large together are refused, and nothing is merged. Every no of
+    the two wins. A channel's yes stays only where both had it; else it moves down to the addresses that it covered. The
+    other's history stays under its id, and is read with this one's. The key needs the scope `consent:write` as well.
     """
     body = call.body(MergeIn)
     require_scope(call.key, "consent:write")

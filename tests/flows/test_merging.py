@@ -284,3 +284,16 @@ async def test_an_address_that_the_others_no_has_closed_is_not_opened_by_what_th
     assert await gateway.verdict(ana["id"], address=ANA) == "opted_out_address"
     await merge(gateway, ana, other)
     assert await gateway.verdict(ana["id"], address=ANA) == "opted_out_channel"
+
+
+async def test_attributes_that_are_too_large_together_are_refused_and_nothing_is_merged(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", attributes={"ours": "x" * 40_000})
+    other = await gateway.person(f"sms:{BEN}", attributes={"theirs": "x" * 40_000})
+    await gateway.text_in("STOP", BEN)
+    before = [await gateway.profile(one["id"]) for one in (ana, other)]
+    got = await gateway.ask("POST", f"/v1/profiles/{ana['id']}/merge", json={"from": other["id"]})
+    assert (got.status, got.json["errors"][0]["field"]) == (422, "attributes")
+    assert [await gateway.profile(one["id"]) for one in (ana, other)] == before
+    await gateway.api("PATCH", f"/v1/profiles/{other['id']}", json={"attributes": {"theirs": None}})
+    await merge(gateway, ana, other)
+    assert await gateway.verdict(ana["id"]) == "opted_out_channel"
