@@ -31,6 +31,7 @@ MOST_TAGS = 1000
 MOST_ITEMS = 1000  # in any other cell
 TOO_LARGE = f"all of them together, as JSON, hold at most {MOST_OF_ATTRIBUTES:,} characters"
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", re.ASCII)
+_NO = re.compile(r"\bno\b", re.IGNORECASE)
 _OF_ADDRESS = re.compile(
     r"(?P<to>yes|no|not_asked)(?: at (?P<at>\S+))?(?: as (?P<basis>\S+))?(?: until (?P<until>\S+))? (?P<of>[a-z]+:.+)"
 )
@@ -197,17 +198,25 @@ def _few(column: str, items: list[str], most: int = MOST_ITEMS) -> list[str]:
 
 
 def _addresses(cells: Mapping[str, str], book: AddressBook) -> tuple[Address, ...]:
-    """Each once, in the order of the columns; a phone is an sms and a voice address."""
+    """Each once, in the order of the columns; a phone is an sms and a voice address.
+
+    With a no in the row an address may be one that only a sender can have, as exports hold some: no such no is lost.
+    """
+    parse = book.proved if _says_no(cells) else book.parse
     found: dict[str, Address] = {}
     for column in ("phone", *CHANNELS):
         for value in _few(column, separated(cells.get(column, ""))):
             for channel in ("sms", "voice") if column == "phone" else (column,):
                 try:
-                    address = book.parse(channel, value)
+                    address = parse(channel, value)
                 except BadAddress as error:
                     raise BadRow(column, str(error)) from error
                 found[address.hash] = address
     return tuple(found.values())
+
+
+def _says_no(cells: Mapping[str, str]) -> bool:
+    return any(name.startswith("consent.") and _NO.search(cell) for name, cell in cells.items())
 
 
 # --- answers -----------------------------------------------------------------------------------
@@ -234,7 +243,7 @@ def _of_addresses(
         if said is None:
             raise BadRow(column, "write `no at 2026-01-02T03:04:05Z sms:+14155550123`, with | between several")
         try:
-            address = book.parse_tagged(said["of"])
+            address = book.find_tagged(said["of"])
         except BadAddress as error:
             raise BadRow(column, str(error)) from error
         if address.hash not in own:

@@ -23,7 +23,7 @@ from profiles import records
 from store.engine import Database
 from store.tables import profiles
 from tests.acts import BOOK, NOON, about, add_person, address_id, later, say, text_in
-from tests.audience.test_importing import count, holds, outcomes, rows, verdict
+from tests.audience.test_importing import count, holds, outcomes, profile, rows, verdict
 
 ANA, BEN, CLEO = "sms:+14155550123", "sms:+14155550124", "email:cleo@example.org"
 
@@ -120,6 +120,27 @@ async def test_what_the_api_takes_another_gateway_takes_from_the_file(
         [result] = await taken(other, file)
         assert (result.outcome, result.reason) == ("created", None)
         assert await verdict(other, result.profile_id) == "opted_out_channel"
+        assert await _told(database) == await _told(other)
+    finally:
+        await other.dispose()
+
+
+async def test_a_no_of_an_address_that_only_a_sender_can_have_is_not_left_behind(
+    database: Database, make_database_url: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    senders = [("sms", "+1415555"), ("email", "ana..b@docomo.example")]
+    for number, (channel, value) in enumerate(senders):
+        wanted = [people.Wanted(BOOK.proved(channel, value), primary=True)]
+        draft = people.Draft({"external_id": f"crm-{number}"}, addresses=wanted)
+        profile_id = await database.transact(lambda conn, draft=draft: people.create(conn, draft, now=NOON))
+        own = f"address:{(await profile(database, profile_id)).addresses[0].address_id}"
+        await say(database, profile_id, {channel: "no", own: "no"}, now=later(1), by_person=True)
+    await exported(database, "profiles", file)
+    assert set(outcomes(await taken(database, file))) == {"unchanged"}
+    other = Database(make_database_url())
+    try:
+        assert set(outcomes(await taken(other, file))) == {"created"}
         assert await _told(database) == await _told(other)
     finally:
         await other.dispose()

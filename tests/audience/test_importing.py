@@ -331,6 +331,15 @@ async def test_a_row_whose_two_ids_are_two_peoples_is_refused_and_yet_its_no_is_
     assert [(await profile(database, one)).first_name for one in ids] == [None, None]
 
 
+async def test_an_address_that_no_plan_of_numbers_knows_is_taken_with_a_no_alone(
+    database: Database, import_: Import
+) -> None:
+    rows_ = "+1415555,yes\n+1415555,not_asked\n+1415555,\n+1415555,No\n"
+    done = await import_("sms,consent.sms\n" + rows_)
+    assert outcomes(done) == ["bad_cell", "bad_cell", "bad_cell", "created"]
+    assert await verdict(database, done[3].profile_id) == "opted_out_channel"
+
+
 async def test_what_a_file_says_no_to_another_file_cannot_turn_without_evidence(
     database: Database, import_: Import
 ) -> None:
