@@ -86,7 +86,7 @@ def _contacted(call: Call, profile: Profile, channel: str, text: str | None) -> 
     if text is None:
         return None
     try:
-        value = call.house.book.parse(channel, with_plus(text)).value.casefold()
+        value = call.house.book.proved(channel, with_plus(text)).value.casefold()
     except BadAddress as error:
         raise invalid("address", str(error)) from error
     for held in profile.addresses:

@@ -109,7 +109,7 @@ def _address(call: Call, profile: Profile, body: LinksIn) -> Held | None:
     if body.address is not None:
         try:
             book = call.house.book
-            wanted = book.parse(body.channel, body.address) if body.channel else book.parse_tagged(body.address)
+            wanted = book.proved(body.channel, body.address) if body.channel else book.find_tagged(body.address)
         except BadAddress as error:
             raise invalid("address", str(error)) from error
         named = f"{wanted.channel}:{wanted.value}".casefold()

@@ -215,3 +215,14 @@ async def test_a_disposition_that_talks_ended_with_is_retired_and_not_deleted(ga
     await gateway.api("PATCH", f"{DISPOSITIONS}/{made['id']}", json={"active": False})
     [talk] = (await gateway.api("GET", f"/v1/profiles/{ana['id']}/interactions"))["items"]
     assert talk["disposition"] == "No calls"
+
+
+async def test_the_address_contacted_may_be_one_that_only_a_sender_can_have(gateway: Gateway) -> None:
+    await gateway.text_in("Hello", "+1415555")
+    [ana] = await gateway.whose("sms:+1415555")
+    await disposition(gateway, "Not this number", {"kind": "address", "to": "no"})
+    assert (await ended(gateway, ana["id"], "Not this number", address="+1415555")).status == 201
+    assert await gateway.verdict(ana["id"]) == "opted_out_address"
+    for given in ({"address": "sms:+1415555"}, {"address": "+1415555", "channel": "sms"}):
+        links = await gateway.api("POST", f"/v1/profiles/{ana['id']}/links", json=given)
+        assert "/unsubscribe/" in links["unsubscribe"]
