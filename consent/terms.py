@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import order
 from store.tables import terms
 
 FALLBACK = "en"
@@ -80,8 +81,16 @@ def chosen(version: Version, language: str | None) -> Terms | None:
     return None
 
 
+async def hold(conn: AsyncConnection) -> None:
+    """Let nobody else put any until the transaction ends: two at once, in other languages, would be one version."""
+    await order.alone(conn, terms)
+
+
 async def put(conn: AsyncConnection, texts: Mapping[str, Wording], *, actor: str, now: datetime) -> Version:
-    """Let these hold, as a new version where they are not what holds already; none takes them away."""
+    """Let these hold, as a new version where they are not what holds already; none takes them away.
+
+    The caller holds them (`hold`).
+    """
     before = await newest(conn)
     if dict(before.texts) == dict(texts):
         return before

@@ -76,6 +76,7 @@ async def put(call: Call) -> web.Response:
 
     async def work(conn: AsyncConnection) -> Done:
         await catalogue.hold_words(conn)
+        await terms.hold(conn)
         before = await terms.newest(conn)
         version = await terms.put(conn, texts, actor=call.actor, now=now)
         if version.version != before.version:

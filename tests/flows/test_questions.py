@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tests.flows.running import ANA, Gateway
@@ -91,3 +92,15 @@ async def test_terms_are_kept_in_versions_and_shown_in_the_language_asked_for(ga
         {"pt-BR": {"text": "x"}, "pt-br": {"text": "x"}},
     ):
         assert (await gateway.ask("PUT", TERMS, json={"texts": wrong})).status == 422, wrong
+
+
+async def test_terms_that_are_put_at_once_in_other_languages_are_versions_each_of_its_own(gateway: Gateway) -> None:
+    languages = ["en", "de", "fr", "es", "it", "pt", "ar", "nl"]
+    put = [
+        gateway.api("PUT", TERMS, json={"texts": {language: {"text": f"In {language}"}}}, status=200)
+        for language in languages
+    ]
+    answers = await asyncio.gather(*put)
+    assert sorted(one["version"] for one in answers) == list(range(1, len(languages) + 1))
+    rows = await gateway.rows("terms")
+    assert sorted(row["version"] for row in rows) == list(range(1, len(languages) + 1))
