@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import preferences
 from forms import catalogue, embed, optin, texting, wishes
-from forms.catalogue import Box, Form, Shown
+from forms.catalogue import Box, Form, Shown, Version
 from forms.desk import DESK, Desk
 from forms.wishes import Wished
 from gateway import audit
 from gateway.api import form_shapes as shapes
-from gateway.api.answers import Done, answer, listing
+from gateway.api.answers import Done, answer, listing_in_parts
 from gateway.api.base import PAGE, Call, Route
 from gateway.api.form_wishes import FormIn, FormPatch, settled, wishes_of
 from gateway.problems import invalid, not_found
@@ -61,6 +61,11 @@ def _told(call: Call, form: Form, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def _version(one: Version, names: Mapping[str, str]) -> dict[str, Any]:
+    told = {"version": one.version, "created_by": one.created_by, "created_at": one.created_at}
+    return told | _content(one.shown, names)
+
+
 def _warnings(desk: Desk, shown: Shown) -> list[str]:
     """What keeps it from doing what it says, and is not in the form itself."""
     carrier = desk.carrier(shown.channel, shown.connection)
@@ -101,9 +106,13 @@ async def listed(call: Call) -> web.Response:
     call.query()
     after, limit = call.page()
     async with call.house.database.read() as conn:
-        found = await catalogue.listed(conn, after=after, limit=limit)
-        names = await _names(conn, [form.shown for form in found])
-    return listing([_told(call, form, names) for form in found], [form.id for form in found], limit)
+
+        async def read(behind: str | None, count: int) -> tuple[Sequence[Any], Sequence[str]]:
+            found = await catalogue.listed(conn, after=behind, limit=count)
+            names = await _names(conn, [form.shown for form in found])
+            return [_told(call, form, names) for form in found], [form.id for form in found]
+
+        return await listing_in_parts(read, after, limit)
 
 
 async def _require(conn: AsyncConnection, form_id: str, *, lock: bool = False) -> Form:
@@ -165,19 +174,14 @@ async def versions(call: Call) -> web.Response:
         raise invalid("cursor", "use the `next` of an earlier answer as it is")
     async with call.house.database.read() as conn:
         await _require(conn, call.id)
-        number = int(before) if before is not None else None
-        found = await catalogue.versions(conn, call.id, before=number, limit=limit)
-        names = await _names(conn, [one.shown for one in found])
-    items = [
-        {
-            "version": one.version,
-            "created_by": one.created_by,
-            "created_at": one.created_at,
-            **_content(one.shown, names),
-        }
-        for one in found
-    ]
-    return listing(items, [str(one.version) for one in found], limit)
+
+        async def read(behind: str | None, count: int) -> tuple[Sequence[Any], Sequence[str]]:
+            number = int(behind) if behind is not None else None
+            found = await catalogue.versions(conn, call.id, before=number, limit=count)
+            names = await _names(conn, [one.shown for one in found])
+            return [_version(one, names) for one in found], [str(one.version) for one in found]
+
+        return await listing_in_parts(read, before, limit)
 
 
 async def preview(call: Call) -> web.Response:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from sqlalchemy import insert
+
 from gateway.api.answers import PAGE_BYTES, PART
 from gateway.app import DRAINING
 from gateway.prepare import prepare
 from profiles import records
 from store.engine import Database
+from store.ids import new_id
+from store.tables import form_versions, forms
 from tests.flows.running import Gateway
 
 
@@ -133,3 +137,29 @@ async def test_a_page_of_what_is_large_ends_early_and_leads_on(gateway: Gateway)
         assert (await walked(gateway, path, 7))[0] == ids
     sheet = await gateway.ask("GET", "/v1/consent-events?format=csv")
     assert len(sheet.body.splitlines()) == 111, "and a file is whole"
+
+
+async def test_a_page_of_forms_or_of_their_versions_ends_early_too(gateway: Gateway) -> None:
+    form = {"description": "f", "channel": "email", "confirmation_message": "é" * 4000, "button_text": "Yes"}
+    fields = [f"attributes.a{number}" for number in range(20)]
+    form |= {"headline": "h" * 200, "fields": fields, "labels": dict.fromkeys(fields, "é" * 200)}
+    names = [f"Drama {number}" for number in range(50)]
+    for name in names:
+        await gateway.api("POST", "/v1/preferences", json={"name": name, "text": "é" * 2000})
+    made = await gateway.api("POST", "/v1/forms", json=form | {"preferences": [{"name": name} for name in names]})
+    [row], [version] = await gateway.rows("forms"), await gateway.rows("form_versions")
+    async with gateway.house.database.write() as conn:
+        more = [version | {"version": number} for number in range(2, 111)]
+        await conn.execute(insert(form_versions), more)
+        ids = [new_id("frm") for _ in range(109)]
+        await conn.execute(insert(forms), [row | {"id": id_} for id_ in ids])
+        await conn.execute(insert(form_versions), [version | {"form_id": id_} for id_ in ids])
+    for path in ("/v1/forms", f"/v1/forms/{made['id']}/versions"):
+        first = await gateway.api("GET", f"{path}?limit=500")
+        assert len(first["items"]) == PART, path
+        rest = await gateway.api("GET", f"{path}?limit=500&cursor={first['next']}")
+        last = await gateway.api("GET", f"{path}?limit=500&cursor={rest['next']}")
+        keys = [
+            one["id" if path == "/v1/forms" else "version"] for page in (first, rest, last) for one in page["items"]
+        ]
+        assert (len(keys), len(set(keys)), last["next"]) == (110, 110, None)
