@@ -20,7 +20,7 @@ from audience.columns import ABOUT, MOST, TERMS
 from audience.spreadsheet import joined
 from consent import history, reading
 from consent.history import Filter
-from consent.states import CHANNELS, EVERYTHING, PERSONAL, Flag, Flags, Subject
+from consent.states import CHANNELS, EVERYTHING, PERSONAL, Flag, Flags, Subject, obtained_at
 from profiles import records
 from profiles.links import Held
 from profiles.records import NAMES, Profile
@@ -147,12 +147,20 @@ def _person(
     words = [getattr(profile, name) or "" for name in NAMES]
     attributes = json.dumps(profile.attributes, ensure_ascii=False, sort_keys=True) if profile.attributes else ""
     answers = _answers(asked, shown, about)
-    row = [profile.id, *words, joined(profile.tags), attributes, *_by_channel(first), *answers, _said_of(first, flags)]
+    row = [
+        profile.id,
+        *words,
+        joined(profile.tags),
+        attributes,
+        *_by_channel(first),
+        *answers,
+        _said_of(first, flags, shown),
+    ]
     if not later:
         return [row]
     with_them = [one for one in profile.addresses if one.channel in {late.channel for late in later}]
     blank, nothing = [""] * (len(NAMES) + 1), [""] * len(answers)  # words but the first, tags, attributes
-    return [row, [profile.id, words[0], *blank, *_by_channel(with_them), *nothing, _said_of(later, flags)]]
+    return [row, [profile.id, words[0], *blank, *_by_channel(with_them), *nothing, _said_of(later, flags, shown)]]
 
 
 def _came_later(one: Held, flags: Flags, given: Mapping[str, datetime]) -> bool:
@@ -167,10 +175,10 @@ def _by_channel(held: Sequence[Held]) -> list[str]:
     return [joined([one.value for one in in_order if one.channel == channel]) for channel in CHANNELS]
 
 
-def _said_of(held: Sequence[Held], flags: Flags) -> str:
+def _said_of(held: Sequence[Held], flags: Flags, shown: Mapping[str, Any]) -> str:
     """What was said about these addresses themselves."""
     said = [(one, flags.get(Subject("address", one.address_id))) for one in held]
-    return joined([_of_address(flag, f"{one.channel}:{one.value}") for one, flag in said if flag is not None])
+    return joined([_of_address(flag, f"{one.channel}:{one.value}", shown) for one, flag in said if flag is not None])
 
 
 async def _given_later(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, dict[str, datetime]]:
@@ -207,7 +215,7 @@ def _answer(flag: Flag | None, shown: Mapping[str, Any], silent: str) -> list[st
         return [silent, *[""] * len(TERMS)]
     proof = shown.get(flag.event_id) or {}
     terms = {
-        "obtained_at": _spelled(flag.at),
+        "obtained_at": _spelled(_obtained(flag, proof)),
         "how": proof.get("how") or (flag.source if flag.state == "no" or flag.source in PERSONAL else None),
         "wording": _as_words(proof.get("wording")),
         "basis": flag.basis,
@@ -217,6 +225,12 @@ def _answer(flag: Flag | None, shown: Mapping[str, Any], silent: str) -> list[st
     return [flag.state, *(cells[term][: MOST.get(term)] for term in TERMS)]
 
 
+def _obtained(flag: Flag, proof: Mapping[str, Any]) -> datetime:
+    """When it was said; of a yes when its evidence says so, where we heard of it later: a no from in between counts."""
+    obtained = obtained_at(proof) if flag.state == "yes" else None
+    return flag.at if obtained is None else min(obtained, flag.at)
+
+
 def _as_words(wording: object) -> object:
     """The boxes of an own page as the lines that they were, as the wording of a form has them; any other as it is."""
     if not isinstance(wording, list) or not all(isinstance(one, dict) and "text" in one for one in wording):
@@ -224,10 +238,11 @@ def _as_words(wording: object) -> object:
     return "\n".join(f"[{'x' if one.get('ticked') else ' '}] {one['text']}" for one in wording)
 
 
-def _of_address(flag: Flag, address: str) -> str:
+def _of_address(flag: Flag, address: str, shown: Mapping[str, Any]) -> str:
     basis = f" as {flag.basis}" if flag.basis is not None else ""
     until = f" until {_spelled(flag.expires_at)}" if flag.expires_at is not None else ""
-    return f"{flag.state} at {_spelled(flag.at)}{basis}{until} {address}"
+    at = _obtained(flag, shown.get(flag.event_id) or {})
+    return f"{flag.state} at {_spelled(at)}{basis}{until} {address}"
 
 
 async def _evidence(conn: AsyncConnection, event_ids: Sequence[str]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ async def planned(
     if len(found) != len(known):
         raise Raced("somebody was deleted before they were locked")
     held = {one: [(a.address_id, a.channel) for a in profile.addresses] for one, profile in found.items()}
-    persons = await reading.people(conn, held, suppressed={})
+    persons = await reading.people(conn, held, suppressed={}, obtained=True)
     before = await statements.earlier(conn, known)
     preference_links = await reading.linked_preferences(conn)
     plans: list[Plan] = []
@@ -81,7 +81,7 @@ async def planned(
         if target.is_ambiguous:
             row = replace(row, answers=tuple(answer for answer in row.answers if answer.to == "no"))
         answers = {
-            one: statements.new_answers(row, persons[one].flags if one else {}, before.get(one, ()), source)
+            one: statements.new_answers(row, persons.get(one, Person({})), before.get(one, ()), source)
             for one in target.profile_ids or ("",)
         }
         if target.is_ambiguous:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audience.columns import Answer, Row
 from consent.moves import Links, transition
-from consent.states import Change, Flag, Flags, Person, Refusal, Subject, Wish
+from consent.states import Change, Person, Refusal, Subject, Wish
 from store.ids import new_id
 from store.parts import IDS, rows_by
 from store.tables import consent_events, evidence
@@ -68,16 +68,17 @@ async def earlier(conn: AsyncConnection, profile_ids: Collection[str]) -> dict[s
     return found
 
 
-def new_answers(row: Row, flags: Flags, before: Sequence[Earlier], source: Source) -> tuple[Answer, ...]:
-    """The answers of a row that are not recorded yet; their subjects, and those of `flags`, by the same names."""
+def new_answers(row: Row, person: Person, before: Sequence[Earlier], source: Source) -> tuple[Answer, ...]:
+    """The answers of a row that are not recorded yet; their subjects, and those of the person, by the same names."""
     place = (source.sha256, row.line)
-    return tuple(a for a in row.answers if not _is_recorded(a, flags.get(a.subject), before, place))
+    return tuple(a for a in row.answers if not _is_recorded(a, person, before, place))
 
 
-def _is_recorded(answer: Answer, flag: Flag | None, before: Sequence[Earlier], place: tuple[str, int]) -> bool:
+def _is_recorded(answer: Answer, person: Person, before: Sequence[Earlier], place: tuple[str, int]) -> bool:
+    flag, obtained = person.flags.get(answer.subject), person.obtained.get(answer.subject)
     terms = ((answer.basis or "express") if answer.to == "yes" else None, answer.expires_at)
     stands = flag is not None and flag.state == answer.to and (flag.basis, flag.expires_at) == terms
-    if stands and flag is not None and answer.obtained_at == flag.at:
+    if stands and flag is not None and answer.obtained_at in (flag.at, obtained or flag.at):
         return True  # whoever recorded it: what was exported comes home
     shown = (answer.obtained_at, answer.how, answer.wording)
     return any(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy import select
 from audience import exporting, importing, spreadsheet
 from audience.spreadsheet import guarded, joined, separated, unguarded, written
 from consent import preferences, reading
-from consent.states import Wish
+from consent.states import Flag, Subject, Wish
 from outbox import asking, people
 from outbox.asking import Question
 from profiles import records
@@ -125,6 +126,28 @@ async def test_what_the_api_takes_another_gateway_takes_from_the_file(
         await other.dispose()
 
 
+async def test_a_yes_goes_out_as_old_as_its_evidence_and_brings_nobody_back_who_said_no_since(
+    database: Database, make_database_url: Callable[..., str], tmp_path: Path
+) -> None:
+    """We heard of it after the no that another gateway has."""
+    file = tmp_path / "people.csv"
+    ana = await add_person(database, CLEO, external_id="crm-1")
+    shown = {"obtained_at": later(10).isoformat(), "how": "paper"}
+    own = f"address:{await address_id(database, CLEO)}"
+    await say(database, ana, {"email": "yes", own: "yes"}, now=later(30), source="api", actor="key:crm", evidence=shown)
+    [row] = await exported(database, "profiles", file)
+    assert (row["obtained_at.email"], row["consent.addresses"].split()[2]) == (exporting._spelled(later(10)),) * 2
+    assert outcomes(await taken(database, file)) == ["unchanged"]
+    other = Database(make_database_url())
+    try:
+        theirs = await add_person(other, CLEO, external_id="crm-1")
+        await say(other, theirs, {"email": "no"}, now=later(20), by_person=True)
+        assert outcomes(await taken(other, file)) == ["needs_evidence"]
+        assert await verdict(other, theirs, "email") == "opted_out_channel"
+    finally:
+        await other.dispose()
+
+
 async def test_a_no_of_an_address_that_only_a_sender_can_have_is_not_left_behind(
     database: Database, make_database_url: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -172,7 +195,12 @@ async def _told(database: Database) -> dict[str, Any]:
     async with database.read() as conn:
         found = await records.read(conn, list((await conn.execute(select(profiles.c.id))).scalars()))
         flags = await reading.flags_of(conn, [one.id for one in found])
+        obtained = await reading.obtained_of(conn, flags)
         names = await preferences.names_of(conn, {s.key for held in flags.values() for s in held})
+
+    def when(profile_id: str, subject: Subject, flag: Flag) -> datetime:
+        return min(flag.at, obtained.get(profile_id, {}).get(subject, flag.at))
+
     told: dict[str, Any] = {}
     for one in found:
         values = {held.address_id: f"{held.channel}:{held.value}" for held in one.addresses}
@@ -180,7 +208,8 @@ async def _told(database: Database) -> dict[str, Any]:
             (one.first_name, one.last_name, one.attributes, one.tags, sorted(values.values())),
             {
                 (subject.kind, values.get(subject.key) or names.get(subject.key) or subject.key): (
-                    flag.state, flag.basis, flag.expires_at, flag.at, flag.opens, flag.firm or flag.state != "no"
+                    flag.state, flag.basis, flag.expires_at, when(one.id, subject, flag), flag.opens,
+                    flag.firm or flag.state != "no",
                 )
                 for subject, flag in flags[one.id].items()
             },
