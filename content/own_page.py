@@ -20,7 +20,7 @@ CHANNELS = {
     "post": _("News and offers by post"),
 }
 _FRESH = _("Your link to choose what you get from %(organisation)s")
-_FRESH_ASKED = _("Somebody, you we hope, asked for this link to your own page, on which you choose what you get:")
+_FRESH_ASKED = _("Somebody, hopefully you, asked for this link to your own page, on which you choose what you get:")
 _FRESH_SEVERAL = _("This address belongs to several people. There is a page for each:")
 _FRESH_END = _(
     "For two hours you can also say yes by it, and correct your details. "
@@ -34,11 +34,11 @@ _AT_ADDRESS = _("News and offers at %(address)s")
 _THIS_ADDRESS = _("This address, in place of another one")
 _MOVING = _("Somebody wants to change an e-mail address at %(organisation)s")
 _MOVING_TOLD = _(
-    "On your own page somebody, you we hope, has asked that another e-mail address take the place of this one. "
+    "On your own page somebody, hopefully you, has asked that another e-mail address take the place of this one. "
     "Nothing has changed yet: it does when the new address is confirmed. If it was not you, write to us: %(contact)s"
 )
 _MOVING_TOLD_PLAINLY = _(
-    "On your own page somebody, you we hope, has asked that another e-mail address take the place of this one. "
+    "On your own page somebody, hopefully you, has asked that another e-mail address take the place of this one. "
     "Nothing has changed yet: it does when the new address is confirmed. If it was not you, tell us."
 )
 

@@ -39,6 +39,17 @@ class Page:
     seen: int  # the last line of their history
 
     @property
+    def is_reachable(self) -> bool:
+        """Whether a channel is on, or an address of its own under one that is off."""
+        own = [box for channel in self.channels for _, box in channel.addresses if box is not None and box.is_on]
+        return any(channel.box.is_on for channel in self.channels) or any(box.state == "yes" for box in own)
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether there is a yes to a preference, and no way by which anything of it could come."""
+        return not self.is_reachable and any(box.is_on for group in self.groups for box in group.boxes)
+
+    @property
     def boxes(self) -> list[Box]:
         """All that can be ticked, in the order of the page."""
         found = []

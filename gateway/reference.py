@@ -37,6 +37,11 @@ def mount(app: web.Application, routes: Sequence[Route], *, public_url: str) -> 
         headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
         return web.Response(text=text, content_type="text/html", headers=headers)
 
+    async def top(_request: web.Request) -> web.Response:
+        """For whoever follows the address that `optgate serve` prints."""
+        return web.Response(status=302, headers={"Location": "docs"})
+
+    app.router.add_get("/", top)
     app.router.add_get("/v1/openapi.json", openapi)
     app.router.add_get("/docs", docs)
 

@@ -125,6 +125,7 @@ OPEN = {
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/v1/openapi.json"),
+    ("GET", "/"),
     ("GET", "/docs"),
     ("GET", "/metrics"),  # has a rule of its own: tests/gateway/test_metrics.py
 }

@@ -173,6 +173,19 @@ async def test_an_address_that_came_after_the_yes_is_not_shown_on_and_not_opened
         assert await reason() == "opted_in"
 
 
+async def test_a_yes_to_a_topic_is_in_vain_where_no_way_is_on_and_the_page_says_so(gateway: Gateway) -> None:
+    await preference(gateway)
+    ana = await person(gateway, consent={"channels": {"email": "yes"}, "preferences": {"Drama": "yes"}})
+    page = await own(gateway, ana)
+    in_vain, asked = "nothing of what you chose comes", "You asked us not to contact you at all."
+    assert (in_vain in await page.open(), asked in page.text, 'state yes">on' in page.text) == (False, False, True)
+    assert (in_vain in await page.act("stop"), asked in page.text, 'state yes">on' in page.text) == (True, False, False)
+    assert (in_vain in await page.act("nothing"), asked in page.text) == (True, True)
+    assert "comes all the same" not in page.text
+    await page.save(tick=("by e-mail",))
+    assert (in_vain in page.text, "comes all the same" in page.text) == (False, True)
+
+
 async def test_who_said_stop_by_text_comes_back_by_text_alone(gateway: Gateway) -> None:
     ana = await person(gateway)
     await gateway.text_in("STOP", ANA)

@@ -46,6 +46,8 @@ async def test_every_operation_of_the_api_is_in_it_and_on_the_page(gateway: Gate
 
 
 async def test_the_page_asks_nobody_for_anything_and_runs_nothing(gateway: Gateway) -> None:
+    top = await gateway.send("GET", "/", follow=False)
+    assert (top.status, top.headers["Location"]) == (302, "docs"), "what `optgate serve` prints leads there"
     got = await gateway.send("GET", "/docs")
     policy = got.headers["Content-Security-Policy"]
     assert re.fullmatch(
