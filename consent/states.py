@@ -174,9 +174,9 @@ class Moved:
 
 
 def is_declined(flags: Flags, subject: Subject) -> bool:
-    """Whether it is at no by the person's own word, which no system takes back."""
+    """Whether it is at no by the person's own word about it, which no system takes back, nor a channel by its link."""
     flag = flags.get(subject)
-    return flag is not None and flag.state == "no" and flag.firm
+    return flag is not None and flag.state == "no" and flag.firm and flag.via != "link"
 
 
 def state_of(flags: Flags, subject: Subject) -> State:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from consent.states import EVERYTHING, Flag, Flags, State, Subject, Wish, state_of
+from consent.states import EVERYTHING, Flag, Flags, State, Subject, Wish, is_declined, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Box:
     linked: str | None = None  # the channel to which a preference is linked
     is_ended: bool = False  # its yes has expired
     is_by_link: bool = False  # its no came with the channel's
+    is_declined: bool = False  # its no is the person's own word about it
     needs_text: bool = False  # nothing but START, from there, brings it back: then there is no box
     is_followed: bool = False  # an address that says nothing of its own
     is_apart: bool = False  # the channel's yes is not for this address, or for none that there is
@@ -109,6 +110,7 @@ def _channel(name: str, having: Sequence[Address], flags: Flags, text: str, now:
         is_on,
         name,
         is_ended=is_ended,
+        is_declined=is_declined(flags, subject),
         needs_text=needs_text,
         is_apart=is_yes and not is_on and all(not one.is_covered for one in having),
     )
@@ -134,6 +136,7 @@ def _address(one: Address, flags: Flags, now: datetime, *, is_apart: bool) -> Bo
         needs_text=needs_text,
         is_followed=flag is None or flag.state == "not_asked",
         is_ended=_has_ended(flag, now),
+        is_declined=is_declined(flags, subject),
         is_apart=is_apart,
     )
 
@@ -151,7 +154,8 @@ def preference(id_: str, text: str, linked: str | None, flags: Flags, now: datet
     is_ended = _has_ended(flag, now)
     is_on = flag is not None and flag.state == "yes" and not is_ended
     is_by_link = flag is not None and flag.state == "no" and flag.via == "link"
-    return Box(subject, text, state_of(flags, subject), is_on, None, linked, is_ended, is_by_link)
+    is_own = is_declined(flags, subject)
+    return Box(subject, text, state_of(flags, subject), is_on, None, linked, is_ended, is_by_link, is_own)
 
 
 def _has_ended(flag: Flag | None, now: datetime) -> bool:
@@ -247,8 +251,8 @@ class _Decision:
             self._now[box.subject] = Wish(box.subject, "yes")
 
     def _decline(self, box: Box) -> None:
-        """A no; where it is one already, it is said again only by whom we know to be the one."""
-        if box.is_on or box.state != "no" or self._is_fresh:
+        """A no; where it is one already by their own word, it is said again only by whom we know to be the one."""
+        if box.is_on or not box.is_declined or self._is_fresh:
             self._now[box.subject] = Wish(box.subject, "no")
         else:
             self._repeated.add(box.subject)

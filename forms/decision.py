@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from consent.moves import Links, transition
-from consent.states import Change, Event, Person, Subject, Wish, state_of, wider
+from consent.states import Change, Event, Person, Subject, Wish, is_declined, state_of, wider
 from forms.catalogue import Shown
 from forms.submission import Submission
 from outbox.confirmations import BY_TEXT, Details
@@ -65,7 +65,7 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
     waits = form.confirm == "double" or not sent.is_proved or known.at_no
     ignores = form.existing == "ignore"
     comes = {holder.profile_id: _comes(holder, wishes, known, form.channel, now) for holder in known.holders}
-    declined = _declined(sent, comes)
+    declined = _declined(sent, known, wishes)
     if sent.noes_alone:
         return Plan(now=declined)
     if known.at_no and (ignores or form.channel in BY_TEXT):
@@ -95,11 +95,21 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
     return Plan(now=stands, tag=tags, ask=wishes if is_changed else None, details=details)
 
 
-def _declined(sent: Submission, comes: Mapping[str, Mapping[Wish, Comes]]) -> dict[str, tuple[Wish, ...]]:
-    """What whoever came by a link of their own says no to: it waits for nothing, as on their own page."""
-    of = comes.get(sent.profile_id or "", {})
-    refused = tuple(wish for wish, what in of.items() if wish.to == "no" and what != "nothing")
-    return {sent.profile_id: refused} if sent.profile_id is not None and refused else {}
+def _declined(sent: Submission, known: Known, wishes: Sequence[Wish]) -> dict[str, tuple[Wish, ...]]:
+    """What whoever came by a link of their own says no to: it waits for nothing, as on their own page.
+
+    A no that is not their own word about it yet becomes that.
+    """
+    return {
+        holder.profile_id: refused
+        for holder in known.holders
+        if holder.profile_id == sent.profile_id
+        if (refused := tuple(one for one in wishes if one.to == "no" and not _is_declined(holder, one)))
+    }
+
+
+def _is_declined(holder: Holder, wish: Wish) -> bool:
+    return is_declined(holder.person.flags, wish.subject)
 
 
 def wishes_of(form: Shown, sent: Submission, *, preselected_counts: bool) -> tuple[Wish, ...]:

@@ -263,6 +263,28 @@ async def test_a_no_that_stands_already_takes_back_what_is_asked_by_whichever_li
     assert await gateway.verdict(ana["id"], "email") != "opted_in"
 
 
+async def test_what_a_system_or_a_channel_had_turned_to_no_is_declined_for_good_by_an_old_link(
+    gateway: Gateway,
+) -> None:
+    """Else the system takes its no back, and the channel brings the preference back, over what the person unticked."""
+    await preference(gateway)
+    await preference(gateway, "Opera", OPERA, linked_channel="email")
+    ana = await person(gateway, consent={"channels": {"email": "yes"}, "preferences": {"Drama": "no", "Opera": "yes"}})
+    await gateway.say(ana["id"], channels={"email": "no"}, by={"kind": "customer"})
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save()
+    await gateway.say(ana["id"], preferences={"Drama": "yes"}, status=409)
+    gateway.clock.advance(seconds=1)
+    said = {"how": "by telephone", "obtained_at": gateway.clock().isoformat()}
+    await gateway.say(ana["id"], channels={"email": "yes"}, by={"kind": "customer"}, evidence=said)
+    assert await states(gateway, ana) == {"email": "yes", "sms": "no", "Drama": "no", "Opera": "no"}
+    lines = len(await gateway.history(ana["id"]))
+    await page.open()
+    await page.save()
+    assert len(await gateway.history(ana["id"])) == lines, "said once"
+
+
 async def test_what_is_ticked_once_more_by_an_old_link_stays_asked(gateway: Gateway) -> None:
     ana = await person(gateway)
     await gateway.say(ana["id"], channels={"email": "no", "sms": "no"}, by={"kind": "customer"})

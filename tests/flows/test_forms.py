@@ -1021,6 +1021,20 @@ async def test_a_no_by_ones_own_link_takes_back_what_a_stranger_asked_for_also_w
     assert not await gets_drama(gateway, drama_for_ana)
 
 
+@pytest.mark.parametrize("spent", [False, True])
+async def test_what_a_system_had_turned_to_no_is_declined_for_good_by_ones_own_link(
+    gateway: Gateway, drama_for_ana: dict[str, Any], spent: bool
+) -> None:
+    await gateway.say(drama_for_ana["id"], preferences={"Drama": "no"})
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    for place in range(5 if spent else 0):
+        await fill(gateway, made["id"], f"ana+{place}@example.org")
+    for _ in range(2):
+        await fill(gateway, made["id"], MAIL, query=own(gateway, drama_for_ana, made["id"]))
+    assert [line["source"] for line in await gateway.history(drama_for_ana["id"])][:2] == ["form", "api"], "said once"
+    await gateway.say(drama_for_ana["id"], preferences={"Drama": "yes"}, status=409)
+
+
 async def test_where_a_form_is_full_a_no_by_ones_own_link_is_taken_alone_and_told(
     gateway: Gateway, drama_for_ana: dict[str, Any]
 ) -> None:

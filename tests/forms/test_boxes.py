@@ -58,8 +58,14 @@ def test_of_what_was_never_asked_unticked_is_no_at_once_and_ticked_is_yes_by_a_f
 
 @pytest.mark.parametrize(("is_fresh", "said"), [(True, {MAIL: "yes", DRAMA: "no"}), (False, {})])
 def test_what_stays_as_it_was_is_said_again_by_a_fresh_link_alone(is_fresh: bool, said: dict[Subject, str]) -> None:
-    found = answered({MAIL: flag("yes"), DRAMA: flag("no")}, {MAIL}, is_fresh=is_fresh)
+    found = answered({MAIL: flag("yes"), DRAMA: flag("no", firm=True)}, {MAIL}, is_fresh=is_fresh)
     assert (wishes(found.wishes), found.waiting) == (said, ())
+
+
+@pytest.mark.parametrize("no", [flag("no"), flag("no", firm=True, via="link")], ids=["a system's", "a link's"])
+def test_a_no_that_is_not_the_persons_own_becomes_it_by_any_link(no: Flag) -> None:
+    found = answered({MAIL: flag("no", firm=True), DRAMA: no}, set(), is_fresh=False)
+    assert (wishes(found.wishes), found.repeated) == ({DRAMA: "no"}, {MAIL})
 
 
 def test_what_was_not_shown_stays() -> None:
