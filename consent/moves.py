@@ -23,6 +23,7 @@ from consent.states import (
     Subject,
     Wish,
     apply,
+    is_open_under,
     obtained_at,
     state_of,
     upwards,
@@ -163,9 +164,7 @@ class _Move:
 
     def _closes(self, wish: Wish) -> bool:
         """Whether a no said again closes what was opened under it since: then it is no repetition."""
-        return wish.to == "no" and any(
-            flag.opens and wider(subject, self._channels) == wish.subject for subject, flag in self.flags.items()
-        )
+        return wish.to == "no" and is_open_under(self.flags, wish.subject, self._channels)
 
     def _stays(self, wish: Wish) -> bool:
         """Whether a yes said again is what a no to the wider subject, in the same change, leaves open."""

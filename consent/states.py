@@ -191,6 +191,11 @@ def wider(subject: Subject, channels: Mapping[str, str]) -> Subject | None:
     return Subject("channel", channels.get(subject.key, "")) if subject.kind == "address" else None
 
 
+def is_open_under(flags: Flags, subject: Subject, channels: Mapping[str, str]) -> bool:
+    """Whether something narrower was opened by a yes under a no to the subject, which that no said again closes."""
+    return any(flag.opens and wider(one, channels) == subject for one, flag in flags.items())
+
+
 def upwards(subject: Subject, channels: Mapping[str, str]) -> list[Subject]:
     """The subject, and all that it stands under."""
     found = [subject]

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds, reading
 from consent.holds import Suppressed
-from consent.states import CHANNELS, Change, Subject, Wish, is_declined
+from consent.states import CHANNELS, Change, Person, Subject, Wish, is_declined, is_open_under
 from outbox import confirmations, heed
 from profiles.links import holders
 from store.engine import Raced
@@ -97,19 +97,23 @@ async def _standing(
         return {}
     theirs = {profile_id for one in often for profile_id in people.get(one.address_id, ())}
     held = await lock_people(conn, theirs, also=[one.address_id for one in often])
-    flags = await reading.flags_of(conn, theirs)
+    known = await reading.people(conn, held, suppressed={})
     found = {
         (profile_id, one.address_id): frozenset(address_id for address_id, _ in held[profile_id])
         for one in often
         for profile_id in people.get(one.address_id, ())
-        if all(is_declined(flags[profile_id], subject) for subject in _subjects(one))
-        if not any(flag.opens for flag in flags[profile_id].values())
+        if all(_stands(known[profile_id], subject) for subject in _subjects(one))
     }
     for one in often:
         for profile_id in people.get(one.address_id, ()):
             if (profile_id, one.address_id) in found:
                 await confirmations.take_back(conn, profile_id, _subjects(one), now=now)
     return found
+
+
+def _stands(person: Person, subject: Subject) -> bool:
+    is_open = is_open_under(person.flags, subject, person.channels)
+    return is_declined(person.flags, subject) and not is_open
 
 
 async def leave(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:

@@ -168,6 +168,18 @@ async def test_a_link_that_is_used_all_too_often_says_nothing_again_but_a_no_cou
     assert await verify(gateway.house.database) == []
 
 
+async def test_what_is_open_on_another_channel_makes_no_endless_history_of_a_no(gateway: Gateway) -> None:
+    ana = await gateway.person(f"sms:{ANA}", f"email:{MAIL}")
+    await gateway.say(ana["id"], everything="no", by={"kind": "customer"})
+    gateway.clock.advance(minutes=1)
+    await gateway.text_in("START", ANA)
+    path = await link_for(gateway, MAIL, "email")
+    for _ in range(MOST_IN_AN_HOUR + 5):
+        await gateway.send("POST", path)
+    assert await lines_of(gateway, ana["id"]) == MOST_IN_AN_HOUR + 2
+    assert await gateway.verdict(ana["id"], "sms") == "opted_in"
+
+
 async def lines_of(gateway: Gateway, profile_id: str) -> int:
     return sum(row["profile_id"] == profile_id for row in await gateway.rows("consent_events"))
 
