@@ -92,7 +92,8 @@ async def save(
             is_too_long = not await _correct(conn, came, profile, names, attributes)
         else:
             waiting_details = Details(names, attributes)
-    await confirmations.take_back(conn, profile.id, answers.repeated, now=came.now)
+    wanted = {wish.subject for wish in answers.waiting}
+    await confirmations.take_back(conn, profile.id, answers.repeated, wanted=wanted, now=came.now)
     change_id = new_id("chg")
     saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
     heeded = heed.Heeded()

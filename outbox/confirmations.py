@@ -228,11 +228,19 @@ async def _end_open(conn: AsyncConnection, address_ids: Collection[str], *, now:
         )
 
 
-async def take_back(conn: AsyncConnection, profile_id: str, refused: Collection[Subject], *, now: datetime) -> None:
+async def take_back(
+    conn: AsyncConnection,
+    profile_id: str,
+    refused: Collection[Subject],
+    *,
+    wanted: Collection[Subject] = (),
+    now: datetime,
+) -> None:
     """End what is asked at a person's addresses and would open any of this, which they have said no to once more.
 
     A no that stands already may make no line of the history, by which `find` would see it; it takes a question back as
-    any other. Locks the person.
+    any other, but one of their own page's that asks for nothing but what the very act that says no asks for again
+    (`wanted`). Locks the person.
     """
     if not refused:
         return
@@ -241,7 +249,11 @@ async def take_back(conn: AsyncConnection, profile_id: str, refused: Collection[
     theirs = [address_id for address_id, _ in held[profile_id]]
     is_open = and_(confirmations.c.confirmed_at.is_(None), confirmations.c.expires_at > now)
     rows = await conn.execute(select(confirmations).where(confirmations.c.address_id.in_(theirs), is_open))
-    ended = [row.id for row in rows.all() if not no.isdisjoint(await _opened_by(conn, _wishes(row)))]
+    ended = [
+        row.id
+        for row in rows.all()
+        if not no.isdisjoint(await _opened_by(conn, _wishes(row))) and not _asks_for(row, wanted)
+    ]
     if ended:
         await conn.execute(update(confirmations).where(confirmations.c.id.in_(ended)).values(expires_at=now))
 
@@ -289,6 +301,13 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
         is_expired=row.expires_at <= now or await _is_taken_back(conn, row, wishes),
         is_confirmed=row.confirmed_at is not None,
     )
+
+
+def _asks_for(row: Any, wanted: Collection[Subject]) -> bool:
+    """Whether that is all that is asked for; of a page on which each channel has its own box, so that none opens
+    another."""
+    asked = {wish.subject for wish in _wishes(row) if wish.to == "yes"}
+    return "preference_centre" in row.evidence and bool(asked) and asked.issubset(wanted)
 
 
 def _wishes(row: Any) -> tuple[Wish, ...]:

@@ -298,6 +298,19 @@ async def test_what_is_ticked_once_more_by_an_old_link_stays_asked(gateway: Gate
     assert (await states(gateway, ana))["email"] == "yes"
 
 
+async def test_what_is_ticked_once_more_stays_asked_also_under_a_channel_that_stays_off(gateway: Gateway) -> None:
+    await preference(gateway, linked_channel="email")
+    ana = await person(gateway)
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(tick=("drama",))
+    question = link_in(await mail(gateway), "confirm")
+    gateway.clock.advance(minutes=1)
+    await page.save(tick=("drama",))
+    assert (await gateway.send("POST", question)).status == 200
+    assert await states(gateway, ana) == {"email": "no", "sms": "no", "Drama": "yes"}
+
+
 async def test_a_question_that_leads_to_a_link_is_not_answered_by_yes(gateway: Gateway) -> None:
     """Its text does not say what was asked for: the page that it leads to does."""
     await preference(gateway, "Partner", text="Give my data to the museum", partner="Museum")
