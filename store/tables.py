@@ -528,7 +528,10 @@ confirmations = Table(
     Column("change_id", Key),  # once confirmed
     Index("ix_confirmations_address_id", "address_id", "asked_at"),
     Index("ix_confirmations_same_as", "same_as", "asked_at"),
-)
+    # What nobody has confirmed: it is forgotten.
+    Index("ix_confirmations_unconfirmed", "asked_at",
+          sqlite_where=text("confirmed_at IS NULL"), postgresql_where=text("confirmed_at IS NULL")),
+)  # fmt: skip
 
 dispositions = Table(
     "dispositions",  # how a talk with a customer ended, and what that changes: see outbox.dispositions
