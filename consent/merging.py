@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, state_of, upwards, wider
+from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, is_own_no, state_of, upwards, wider
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def merged(survivor: Side, other: Side, channels: Mapping[str, str]) -> list[Sai
 
 
 def _is_new_no(subject: Subject, flags: Flags, others: Flags, channels: Mapping[str, str]) -> bool:
-    """Whether the other's no says more than what the survivor has: it is one, or the person's own, or a later one.
+    """Whether the other's no says more than what the survivor has: it is one, or the person's own word, or a later one.
 
     So it does where the survivor's would come to an end that the other's knows nothing of: what was opened under it,
     and a preference's no that only follows its channel's.
@@ -62,7 +62,9 @@ def _is_new_no(subject: Subject, flags: Flags, others: Flags, channels: Mapping[
     flag, held = others[subject], flags.get(subject)
     if flag.state != "no":
         return False
-    if held is None or held.state != "no" or (flag.firm and not held.firm) or flag.order_at > held.order_at:
+    if held is None or held.state != "no" or flag.order_at > held.order_at:
+        return True
+    if (flag.firm and not held.firm) or (is_own_no(flag) and not is_own_no(held)):
         return True
     if held.via == "link" and flag.via != "link":
         return True

@@ -23,14 +23,15 @@ EVERYTHING, SMS = about("everything"), about("sms")
 _ids = itertools.count()
 
 
-def said(*acts: Any, addresses: tuple[str, ...] = OURS) -> Flags:
+def said(*acts: Any, addresses: tuple[str, ...] = OURS, links: Mapping[str, str] | None = None) -> Flags:
     """The flags of somebody who did this, a minute apart."""
     flags: Flags = {}
     held = tuple((address, CHANNELS[address]) for address in addresses)
     for minute, act in enumerate(acts):
         one = act if isinstance(act, Change) else change("pro_1", act)
         now = NOON + timedelta(minutes=minute)
-        moved = transition(Person(flags, held, CHANNELS), one, links={}, now=now, new_id=lambda: f"evt_{next(_ids)}")
+        person = Person(flags, held, CHANNELS)
+        moved = transition(person, one, links=links or {}, now=now, new_id=lambda: f"evt_{next(_ids)}")
         assert not moved.refusals
         flags = moved.flags
     return flags
@@ -106,6 +107,15 @@ def test_the_persons_own_no_stays_the_persons_own() -> None:
     flags = merge(said({"sms": "yes"}), said(texted, addresses=THEIRS))
     assert (flags[SMS].state, flags[SMS].firm) == ("no", True)
     assert flags[about("address:adr_2")].firm
+
+
+def test_what_one_declined_does_not_come_back_with_the_channel_that_had_turned_it_for_the_other() -> None:
+    drama = about("preference:drama")
+    ours = said({"email": "yes", "preference:drama": "yes"}, {"email": "no"}, links={"drama": "email"})
+    assert (ours[drama].state, ours[drama].via) == ("no", "link")
+    theirs = said({"preference:drama": "no"}, addresses=THEIRS)
+    for one in (merge(ours, theirs), merge(theirs, ours)):
+        assert (one[drama].state, one[drama].via) == ("no", None)
 
 
 def test_a_no_that_both_had_and_the_other_said_last_closes_what_was_opened_before() -> None:
