@@ -18,7 +18,7 @@ from sqlalchemy import and_, delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import EVERYTHING, Subject, Wish, upwards
+from consent.states import CHANNELS, EVERYTHING, Subject, Wish, upwards
 from content.letters import DAYS
 from outbox.signed import Signed
 from profiles import links
@@ -250,9 +250,7 @@ async def take_back(
     is_open = and_(confirmations.c.confirmed_at.is_(None), confirmations.c.expires_at > now)
     rows = await conn.execute(select(confirmations).where(confirmations.c.address_id.in_(theirs), is_open))
     ended = [
-        row.id
-        for row in rows.all()
-        if not no.isdisjoint(await _opened_by(conn, _wishes(row))) and not _asks_for(row, wanted)
+        row.id for row in rows.all() if not no.isdisjoint(await _opened_by(conn, row)) and not _asks_for(row, wanted)
     ]
     if ended:
         await conn.execute(update(confirmations).where(confirmations.c.id.in_(ended)).values(expires_at=now))
@@ -287,18 +285,17 @@ async def find(conn: AsyncConnection, confirmation_id: str, *, now: datetime) ->
     row = (await conn.execute(select(confirmations).where(confirmations.c.id == confirmation_id))).one_or_none()
     if row is None:
         return None
-    wishes = _wishes(row)
     return Question(
         row.id,
         row.address_id,
         row.channel,
-        wishes,
+        _wishes(row),
         _details(row.details),
         row.evidence,
         row.profile_id,
         row.form_id,
         row.asked_at,
-        is_expired=row.expires_at <= now or await _is_taken_back(conn, row, wishes),
+        is_expired=row.expires_at <= now or await _is_taken_back(conn, row),
         is_confirmed=row.confirmed_at is not None,
     )
 
@@ -314,12 +311,12 @@ def _wishes(row: Any) -> tuple[Wish, ...]:
     return tuple(Wish(Subject(one["kind"], one["key"]), one["to"]) for one in row.wishes)
 
 
-async def _is_taken_back(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> bool:
+async def _is_taken_back(conn: AsyncConnection, row: Any) -> bool:
     """Whether anybody it concerns has said no since, to any of this or to more, whatever was said after that."""
     event = consent_events.c
     said = select(consent_events).where(
         or_(event.profile_id.in_(await _concerned(conn, row)), event.address_id == row.address_id),
-        tuple_(event.subject_kind, event.subject_key).in_(await _of_it(conn, row, wishes)),
+        tuple_(event.subject_kind, event.subject_key).in_(await _of_it(conn, row)),
         event.to_state == "no",
         event.at >= row.asked_at - _TICK,
     )
@@ -336,15 +333,22 @@ async def _concerned(conn: AsyncConnection, row: Any) -> set[str]:
     return {one for each in those for one in await family(conn, each)}
 
 
-async def _of_it(conn: AsyncConnection, row: Any, wishes: Sequence[Wish]) -> list[Subject]:
+async def _of_it(conn: AsyncConnection, row: Any) -> list[Subject]:
     """What it would open, and the address it is asked at, from where a no is a no to what was asked there."""
     channel, address = Subject("channel", row.channel), Subject("address", row.address_id)
-    return sorted({channel, address, *await _opened_by(conn, wishes)})
+    return sorted({channel, address, *await _opened_by(conn, row)})
 
 
-async def _opened_by(conn: AsyncConnection, wishes: Sequence[Wish]) -> set[Subject]:
-    """What is asked for, what that brings along by a link, and all that those stand under."""
-    asked = {wish.subject for wish in wishes if wish.to == "yes"}
+async def _opened_by(conn: AsyncConnection, row: Any) -> set[Subject]:
+    """What is asked for, what that brings along, and all that those stand under.
+
+    A preference brings its channel along by its link; everything does all channels, and their addresses.
+    """
+    asked = {wish.subject for wish in _wishes(row) if wish.to == "yes"}
+    if EVERYTHING in asked:
+        having = await links.held_by(conn, await _concerned(conn, row))
+        asked |= {Subject("address", one.address_id) for theirs in having.values() for one in theirs}
+        asked |= {Subject("channel", name) for name in CHANNELS}
     linked = await reading.linked_preferences(conn) if any(one.kind == "preference" for one in asked) else {}
     asked |= {Subject("channel", linked[one.key]) for one in asked if one.key in linked}
     channels = await reading.channels_of(conn, {one.key for one in asked if one.kind == "address"})

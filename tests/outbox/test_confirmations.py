@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -43,6 +44,28 @@ async def test_a_no_since_takes_a_question_about_an_address_back_for_good(databa
     await say(database, ana, {to: "no"}, now=later(1))
     assert not await is_open(database, id_)
     await say(database, ana, {to: "yes"}, now=later(2))
+    assert not await is_open(database, id_)
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+@pytest.mark.parametrize("to", ["everything", "email", "voice", f"address:{SECOND}"])
+async def test_a_no_since_to_any_way_takes_a_question_about_everything_back(
+    database: Database, to: str, is_written: bool
+) -> None:
+    ana = await add_person(database, MAILBOX, NUMBER, SECOND)
+    kind, _, tagged = to.partition(":")
+    to = f"address:{await address_id(database, tagged)}" if kind == "address" else to
+    id_ = await asked(database, ana, "everything")
+
+    async def declined(name: str, now: datetime) -> None:
+        if is_written:
+            await say(database, ana, {name: "no"}, now=now)
+        else:  # it stands already, and makes no line
+            await database.transact(lambda conn: confirmations.take_back(conn, ana, [about(name)], now=now))
+
+    await declined("preference:drama", later(1))
+    assert await is_open(database, id_)
+    await declined(to, later(2))
     assert not await is_open(database, id_)
 
 
