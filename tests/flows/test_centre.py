@@ -263,6 +263,23 @@ async def test_a_no_that_stands_already_takes_back_what_is_asked_by_whichever_li
     assert await gateway.verdict(ana["id"], "email") != "opted_in"
 
 
+@pytest.mark.parametrize("act", ["stop", "nothing"])
+async def test_what_a_system_had_turned_to_no_is_the_persons_own_however_often_it_is_said(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    monkeypatch.setattr("forms.centre_save.MOST_IN_AN_HOUR", 0)
+    ana = await person(gateway)
+    noes: dict[str, Any] = {"everything": "no"} if act == "nothing" else {"channels": dict.fromkeys(CHANNELS, "no")}
+    await gateway.say(ana["id"], **noes)
+    page = await own(gateway, ana, "message")
+    for _ in range(2):
+        await page.act(act)
+    lines = await gateway.history(ana["id"])
+    assert [line["source"] for line in lines].count("preference_centre") == len(lines) / 2, "said once"
+    yes: dict[str, Any] = {"everything": "yes"} if act == "nothing" else {"channels": {"email": "yes"}}
+    await gateway.say(ana["id"], **yes, status=409)
+
+
 async def test_what_a_system_or_a_channel_had_turned_to_no_is_declined_for_good_by_an_old_link(
     gateway: Gateway,
 ) -> None:

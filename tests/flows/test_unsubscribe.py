@@ -168,6 +168,18 @@ async def test_a_link_that_is_used_all_too_often_says_nothing_again_but_a_no_cou
     assert await verify(gateway.house.database) == []
 
 
+async def test_a_no_that_a_system_wrote_becomes_the_persons_own_however_often_it_is_said(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forms.unsubscribe.MOST_IN_AN_HOUR", 0)
+    ana = await gateway.person(f"email:{MAIL}", consent={"channels": {"email": "no"}})
+    path = await link_for(gateway, MAIL, "email")
+    for _ in range(2):
+        await gateway.send("POST", path)
+    assert await lines_of(gateway, ana["id"]) == 2, "the system's, and the person's"
+    await gateway.say(ana["id"], channels={"email": "yes"}, status=409)
+
+
 async def test_what_is_open_on_another_channel_makes_no_endless_history_of_a_no(gateway: Gateway) -> None:
     ana = await gateway.person(f"sms:{ANA}", f"email:{MAIL}")
     await gateway.say(ana["id"], everything="no", by={"kind": "customer"})
