@@ -313,6 +313,8 @@ async def test_what_is_ticked_once_more_by_an_old_link_stays_asked(gateway: Gate
     await page.save(tick=("by e-mail",))
     assert (await gateway.send("POST", question)).status == 200
     assert (await states(gateway, ana))["email"] == "yes"
+    [confirmed] = [line for line in await gateway.history(ana["id"]) if line["source"] == "confirmation"]
+    assert "change_id" not in confirmed["evidence"], "of the act that asked: it is another change"
 
 
 async def test_what_is_ticked_once_more_stays_asked_also_under_a_channel_that_stays_off(gateway: Gateway) -> None:

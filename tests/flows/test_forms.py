@@ -1021,6 +1021,17 @@ async def test_a_no_by_ones_own_link_takes_back_what_a_stranger_asked_for_also_w
     assert not await gets_drama(gateway, drama_for_ana)
 
 
+async def test_a_form_of_the_sites_own_html_is_nobodys_own_link(
+    gateway: Gateway, drama_for_ana: dict[str, Any]
+) -> None:
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    path = f"/v1/forms/{made['id']}/submissions{own(gateway, drama_for_ana, made['id'])}"
+    headers = {"Origin": SITE, "Content-Type": URLENCODED}
+    got = await gateway.send("POST", path, data=b"address=ana%40example.org", headers=headers)
+    assert (got.status, await sent_in(gateway)) == (202, 1)
+    assert await gets_drama(gateway, drama_for_ana), "it is asked, as of anybody who types her address"
+
+
 @pytest.mark.parametrize("spent", [False, True])
 async def test_what_a_system_had_turned_to_no_is_declined_for_good_by_ones_own_link(
     gateway: Gateway, drama_for_ana: dict[str, Any], spent: bool
