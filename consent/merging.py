@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, is_own_no, state_of, upwards, wider
+from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, state_of, upwards, wider
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,7 @@ def _is_new_no(subject: Subject, flags: Flags, others: Flags, channels: Mapping[
         return False
     if held is None or held.state != "no" or flag.order_at > held.order_at:
         return True
-    if (flag.firm and not held.firm) or (is_own_no(flag) and not is_own_no(held)):
-        return True
-    if held.via == "link" and flag.via != "link":
+    if (flag.firm and not held.firm) or (flag.via != "link" and held.via == "link"):
         return True
     return any(one.opens and wider(narrow, channels) == subject for narrow, one in flags.items())
 

@@ -1302,6 +1302,19 @@ async def test_who_wants_no_contact_at_all_is_sent_a_link_three_times_in_30_days
     assert len(re.findall("/preferences/", await mail(gateway, 5))) == 2
 
 
+async def test_a_link_that_could_not_arrive_is_none_of_the_three(gateway: Gateway) -> None:
+    ana = await gateway.person(f"email:{BOX}", f"email:{SAFE}")
+    await gateway.say(ana["id"], everything="no", by={"kind": "customer"})
+    await gateway.api("POST", "/v1/dispositions", json={"name": "Bounced", "changes": [], "undeliverable": True})
+    said = {"disposition": "Bounced", "channel": "email", "address": BOX, "by": "sadie"}
+    await gateway.api("POST", f"/v1/profiles/{ana['id']}/interactions", json=said)
+    for address in (BOX, BOX, BOX, BOX, SAFE):
+        await ask(gateway, address)
+        gateway.clock.advance(days=2)
+    await mail(gateway, 1, SAFE)
+    assert await mails(gateway, BOX) == []
+
+
 async def test_one_link_in_ten_minutes_and_five_a_day_however_a_mailbox_is_written(gateway: Gateway) -> None:
     await person(gateway)
     for spelt in (BOX, "Ana.Ruiz@Example.org", "ana.ruiz+news@example.org"):
