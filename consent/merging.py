@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, state_of, upwards, wider
+from consent.states import EVERYTHING, Flag, Flags, Subject, Wish, is_open_under, state_of, upwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _is_new_no(subject: Subject, flags: Flags, others: Flags, channels: Mapping[
         return True
     if (flag.firm and not held.firm) or (flag.via != "link" and held.via == "link"):
         return True
-    return any(one.opens and wider(narrow, channels) == subject for narrow, one in flags.items())
+    return is_open_under(flags, subject, channels)
 
 
 def _is_alone(channel: Subject, flags: Flags, others: Flags) -> bool:

@@ -29,7 +29,6 @@ def is_problem(got: Got, status: int | None = None) -> dict[str, Any]:
 async def test_a_problem_is_a_problem_document_everywhere(gateway: Gateway) -> None:
     await gateway.key()
     for path in (
-        "/",
         "/v1",
         "/v1/",
         "/v1/nothing",
