@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from time import monotonic
 
 import structlog
@@ -73,6 +74,7 @@ log = structlog.get_logger("gateway")
 
 SWEEP_SECONDS = 5.0
 TIDY_SECONDS = 600.0
+FIRST_SECONDS = 60.0  # after a start, at the latest, each has its first turn
 REVIEW_SECONDS = 60.0
 LOOK_SECONDS = 1.0  # how often planner and settlement look what is due
 ROUTES = (
@@ -227,7 +229,8 @@ async def start_loops(house: House) -> AsyncIOScheduler:
         (tidy, TIDY_SECONDS),
         (end_overdue, REVIEW_SECONDS),
     ):
-        scheduler.add_job(job, "interval", seconds=seconds, max_instances=1, coalesce=True)
+        first = utcnow() + timedelta(seconds=min(seconds, FIRST_SECONDS))
+        scheduler.add_job(job, "interval", seconds=seconds, start_date=first, max_instances=1, coalesce=True)
     scheduler.start()
     house.sweeper.start()
     house.tidier.start()

@@ -13,9 +13,10 @@ from store.engine import Database
 
 
 class Tidier(tasks.Woken):
-    """Tidies whenever it is woken, and as it starts."""
+    """Tidies whenever it is woken."""
 
     name = "tidier"
+    can_wait = True
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         super().__init__()

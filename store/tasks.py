@@ -40,12 +40,13 @@ async def ended(loops: Sequence[asyncio.Task[None]]) -> None:
 
 
 class Woken(ABC):
-    """A loop that looks what there is to do whenever it is woken, and once as it starts.
+    """A loop that looks what there is to do whenever it is woken, and once as it starts, unless it `can_wait`.
 
     What fails is logged, and has its next turn when the loop is woken again. To stop it waits for the look under way.
     """
 
     name: ClassVar[str]
+    can_wait: ClassVar[bool] = False  # it does not look as it starts, when all else catches up
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
@@ -74,11 +75,16 @@ class Woken(ABC):
         return all_run(self._loops)
 
     async def _run(self) -> None:
+        if self.can_wait:
+            await self._woken()
         while not self._stopping:
             try:
                 await self.look()
             except Exception as error:
                 level = log.warning if is_away(error) else log.exception
                 level(f"{self.name}.failed", error=type(error).__name__)
-            await self._wake.wait()
-            self._wake.clear()
+            await self._woken()
+
+    async def _woken(self) -> None:
+        await self._wake.wait()
+        self._wake.clear()

@@ -90,3 +90,20 @@ async def test_a_loop_that_died_is_logged_makes_the_gateway_unready_and_holds_up
     assert {"event": "task.died", "task": name, "error": "CancelledError", "log_level": "error"} in logged
     await gateway.restart()
     assert await is_ready(gateway)
+
+
+async def test_what_is_old_is_forgotten_within_a_minute_of_a_start_and_not_as_all_else_catches_up(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await gateway.api("POST", "/v1/preferences", json={"name": "Drama"}, headers={"Idempotency-Key": "once"})
+    gateway.clock.advance(days=3)
+    await gateway.restart()
+    await asyncio.sleep(0.3)
+    assert len(await gateway.rows("idempotency_keys")) == 1
+    monkeypatch.setattr("gateway.app.FIRST_SECONDS", 0.5)
+    await gateway.restart()
+
+    async def is_forgotten() -> bool:
+        return await gateway.rows("idempotency_keys") == []
+
+    await eventually(is_forgotten)
