@@ -133,12 +133,14 @@ async def _changes(
 
 
 def _confirmed(found: Question, flags: Flags) -> tuple[Wish, ...]:
-    """What a person has said by it. A no to the very address would outlive the yes: this word comes from it.
+    """What a person has said by it. A no to the very address would outlive the yes: this word comes from it. Not what
+    was asked on an own page: there each address has its box, and one left unticked beside its channel stays at no.
 
     A YES by text takes no yes back: what was asked names what it says yes to, and nothing else.
     """
     own = Subject("address", found.address_id)
-    opens = Wish(Subject("channel", found.channel), "yes") in found.wishes
+    is_own_page = bool(found.evidence.get("preference_centre"))
+    opens = Wish(Subject("channel", found.channel), "yes") in found.wishes and not is_own_page
     said = [wish for wish in found.wishes if not (found.is_by_yes and wish.to == "no" and _is_yes(flags, wish.subject))]
     return (*said, *([Wish(own, "yes")] if opens and state_of(flags, own) == "no" else []))
 

@@ -142,6 +142,24 @@ async def test_each_address_of_several_has_its_own_box(gateway: Gateway) -> None
     assert await gateway.verdict(ana["id"], "email", address="work@example.net") == "opted_in"
 
 
+@pytest.mark.parametrize("is_off", [True, False])
+async def test_an_address_that_was_left_unticked_stays_at_no_though_its_channel_is_confirmed_from_there(
+    gateway: Gateway, is_off: bool
+) -> None:
+    other = "work@example.net"
+    ana = await gateway.person(f"email:{BOX}", f"email:{other}")
+    if is_off:
+        await gateway.say(ana["id"], addresses={f"email:{BOX}": "no"}, by={"kind": "customer"})
+    page = await own(gateway, ana, "message")
+    await page.open()
+    keys = [f"address:{await centre.id_of(gateway, other)}", "channel:email"]
+    await page.press([*page.fields(), *(("yes", key) for key in keys)])
+    await gateway.send("POST", link_in(await mail(gateway), "confirm"))
+    assert await states(gateway, ana) == {"email": "yes", f"email:{BOX}": "no"}
+    assert await gateway.verdict(ana["id"], "email", address=other) == "opted_in"
+    assert await gateway.verdict(ana["id"], "email", address=BOX) == "opted_out_address"
+
+
 @pytest.mark.parametrize("way", ["asked", "account"])
 async def test_an_address_that_came_after_the_yes_is_not_shown_on_and_not_opened_by_saving(
     gateway: Gateway, way: Any
