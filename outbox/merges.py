@@ -51,6 +51,7 @@ async def merge(conn: AsyncConnection, into: str, gone: str, *, actor: str, now:
             actor=actor,
             said_at=one.at,
             by_person=one.by_person,
+            beside=tuple(wish for other in said if other.at is None and other is not one for wish in other.wishes),
             evidence={"merged": gone} | shown.get(one.event_id or "", {}),
         )
         for one in said

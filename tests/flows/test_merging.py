@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from broadcasts import plan
+from gateway.verify import verify
 from store.tables import pauses
 from tests.campaign import checks
 from tests.flows.running import ANA, BEN, CLEO, DIEGO, Gateway, eventually
@@ -80,6 +81,23 @@ async def test_a_stop_of_the_other_stops_the_survivor_everywhere_and_needs_evide
     await gateway.say(ana["id"], status=409, channels={"sms": "yes"})
     await gateway.text_in("START", BEN)
     assert await gateway.verdict(ana["id"], address=BEN) == "opted_in"
+
+
+async def test_a_no_to_a_topic_is_no_effect_of_the_channels_beside_it_and_is_written_once(gateway: Gateway) -> None:
+    topic = {"name": "Texts", "text": "I like texts", "linked_channel": "sms"}
+    await gateway.api("POST", "/v1/preferences", status=201, json=topic)
+    yes = {"channels": {"sms": "yes"}, "preferences": {"Texts": "yes"}, "by": CUSTOMER}
+    ana, other = await gateway.person(f"sms:{ANA}", consent=yes), await gateway.person(f"sms:{BEN}")
+    await gateway.say(other["id"], preferences={"Texts": "no"})
+    await gateway.text_in("STOP", BEN)
+    await merge(gateway, ana, other)
+    lines = [line for line in await gateway.history(ana["id"]) if line["subject"].get("name") == "Texts"]
+    assert [(line["to"], line["via"], line["source"]) for line in lines if line["to"] == "no"] == [
+        ("no", None, "merge"), ("no", None, "api"),
+    ]  # fmt: skip
+    assert await verify(gateway.house.database) == []
+    await gateway.text_in("START", BEN)
+    assert await gateway.verdict(ana["id"], preference="Texts") == "preference_no", "no link had turned it"
 
 
 async def test_each_number_may_be_sent_to_as_before_where_only_one_had_said_yes(gateway: Gateway) -> None:
