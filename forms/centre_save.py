@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from consent import history, holds, reading, terms
-from consent.states import Change, Wish, is_declined
+from consent import history, holds, preferences, reading, terms
+from consent.states import CHANNELS, Change, Subject, Wish, is_declined, state_of
 from content import letters, own_page
 from content.languages import Language
 from forms import boxes, budgets, centre_state
@@ -84,7 +84,8 @@ async def save(
     answers = boxes.decide(
         page.channels, page.groups, _sheet(given), is_fresh=came.is_fresh, newer=newer, unproved=unproved
     )
-    evidence = await _evidence(conn, came, answers, given)
+    gone = await _declined_besides(conn, page, _sheet(given))
+    evidence = await _evidence(conn, came, answers, gone, given)
     names, attributes = _corrected(came, profile, given)
     is_too_long, waiting_details = False, None
     if names or attributes:
@@ -97,18 +98,35 @@ async def save(
     change_id = new_id("chg")
     saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
     heeded = heed.Heeded()
-    if answers.wishes:
-        heeded = await record(conn, came, profile, answers.wishes, evidence, change_id=change_id)
+    if wishes := [*answers.wishes, *(Wish(one, "no") for one in gone)]:
+        heeded = await record(conn, came, profile, wishes, evidence, change_id=change_id)
     is_stale = seen < page.seen
     return replace(
         saved, overtaken=answers.overtaken, reworded=answers.reworded, is_stale=is_stale, is_too_long=is_too_long
     ), heeded
 
 
-async def _evidence(conn: AsyncConnection, came: Came, answers: Answers, given: Posted) -> dict[str, Any]:
+async def _declined_besides(conn: AsyncConnection, page: centre_state.Page, sheet: Sheet) -> list[Subject]:
+    """What was left unticked and has no box any more, where it is not at no by their own word already: what was
+    retired, has no address, or was closed by a system, may come back. An address counts where it is at no."""
+    left = sheet.shown.keys() - sheet.ticked - {box.key for box in page.boxes}
+    if not left:
+        return []
+    known = {f"channel:{name}": Subject("channel", name) for name in CHANNELS}
+    known |= {f"preference:{one.id}": Subject("preference", one.id) for one in await preferences.listed(conn)}
+    flags = (await reading.flags_of(conn, [page.profile.id]))[page.profile.id]
+    theirs = [Subject("address", one.address_id) for one in page.profile.addresses]
+    known |= {f"address:{one.key}": one for one in theirs if state_of(flags, one) == "no"}
+    return [known[key] for key in sorted(left & known.keys()) if not is_declined(flags, known[key])]
+
+
+async def _evidence(
+    conn: AsyncConnection, came: Came, answers: Answers, gone: Sequence[Subject], given: Posted
+) -> dict[str, Any]:
     """What was shown, and was done with it: no words, and no terms, that were others when the page was shown."""
     shown_terms = await terms.current(conn, came.speech.code)
     changed = [{"box": box.key, "ticked": said} for box, said in answers.changed]
+    changed += [{"box": f"{one.kind}:{one.key}", "ticked": False} for one in gone]
     return {
         "wording": [{"text": box.text, "ticked": said, "new": box.is_new} for box, said in answers.answered],
         **({"reworded": changed} if changed else {}),

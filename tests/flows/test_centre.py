@@ -611,6 +611,43 @@ async def test_on_a_stale_page_a_no_counts_and_a_yes_over_a_newer_no_does_not(ga
     assert (await states(gateway, ana))["Drama"] == "yes", "the page is fresh again, and it is ticked anew"
 
 
+@pytest.mark.parametrize("way", ["account", "message"])
+async def test_a_no_counts_also_to_what_the_page_shows_no_more(gateway: Gateway, way: Any) -> None:
+    made = await preference(gateway)
+    yes = {"channels": {"email": "yes", "sms": "yes"}, "preferences": {"Drama": "yes"}}
+    ana = await person(gateway, consent=yes)
+    page = Centre(gateway, link(gateway, ana, way=way))
+    await page.open()
+    keys = [*(field for field in page.fields() if field[0] != "yes"), ("shown", "preference:none~"), ("shown", "x")]
+    await gateway.api("PATCH", f"/v1/preferences/{made['id']}", json={"active": False})
+    only = [{"channel": "sms", "value": ANA}]
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": only})
+    for _ in range(2):
+        await page.press(keys)
+    assert await states(gateway, ana) == {"email": "no", "sms": "no", "Drama": "no"}
+    gone = [{"box": "channel:email", "ticked": False}, {"box": f"preference:{made['id']}", "ticked": False}]
+    lines = [line for line in await gateway.history(ana["id"]) if line["to"] == "no" and not line["via"]]
+    of_drama = [line["evidence"]["reworded"] for line in lines if line["subject"].get("name") == "Drama"]
+    assert of_drama == [gone], "once: to say it again by a page where it does not stand is no news"
+    await gateway.say(ana["id"], channels={"email": "yes"}, status=409)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "about"), [([ANA], {"channels": {"sms": "yes"}}), ([ANA, BEN], {"addresses": {f"sms:{ANA}": "yes"}})]
+)
+async def test_a_no_by_a_stale_page_stands_where_a_system_had_closed_the_number_meanwhile(
+    gateway: Gateway, numbers: list[str], about: Any
+) -> None:
+    ana = await gateway.person(*(f"sms:{one}" for one in numbers), consent={"channels": {"sms": "yes"}})
+    page = Centre(gateway, link(gateway, ana, way="message"))
+    await page.open()
+    number = f"address:{await centre.id_of(gateway, ANA, 'sms')}"
+    ticked = page.ticked - {number} if numbers[1:] else set()
+    await gateway.say(ana["id"], addresses={f"sms:{ANA}": "no"})
+    await page.press([*page.fields(), *(("yes", key) for key in sorted(ticked))])
+    await gateway.say(ana["id"], **about, status=409)
+
+
 async def test_a_yes_to_words_that_have_changed_since_is_none(gateway: Gateway) -> None:
     made = await preference(gateway)
     ana = await person(gateway)
