@@ -83,6 +83,7 @@ async def test_what_is_a_day_old_is_swept_away(gateway: Gateway) -> None:
     await post(gateway, "/v1/profiles", {}, name="a")
     gateway.clock.advance(hours=25)
     await gateway.restart()
+    gateway.house.tidier.wake()
 
     async def is_gone() -> bool:
         return not await gateway.rows("idempotency_keys")
