@@ -173,15 +173,10 @@ class Moved:
     refusals: tuple[Refusal, ...] = ()
 
 
-def is_own_no(flag: Flag) -> bool:
-    """Whether it is a no by the person's own word, which no system takes back, nor a channel by its link."""
-    return flag.state == "no" and flag.firm and flag.via != "link"
-
-
 def is_declined(flags: Flags, subject: Subject) -> bool:
-    """Whether it is at no by the person's own word about it, see `is_own_no`."""
+    """Whether it is at no by the person's own word about it, which no system takes back, nor a channel by its link."""
     flag = flags.get(subject)
-    return flag is not None and is_own_no(flag)
+    return flag is not None and flag.state == "no" and flag.firm and flag.via != "link"
 
 
 def state_of(flags: Flags, subject: Subject) -> State:

@@ -81,10 +81,9 @@ async def save(
     seen = _number(given.one("seen"))
     newer = await history.declined_since(conn, profile.id, seen)
     unproved = centre_state.unproved_by(came.opened, profile)
-    answers = boxes.decide(
-        page.channels, page.groups, _sheet(given), is_fresh=came.is_fresh, newer=newer, unproved=unproved
-    )
-    gone = await _declined_besides(conn, page, _sheet(given))
+    sheet = _sheet(given)
+    answers = boxes.decide(page.channels, page.groups, sheet, is_fresh=came.is_fresh, newer=newer, unproved=unproved)
+    gone = await _declined_besides(conn, page, sheet)
     evidence = await _evidence(conn, came, answers, gone, given)
     names, attributes = _corrected(came, profile, given)
     is_too_long, waiting_details = False, None

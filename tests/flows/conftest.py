@@ -66,7 +66,7 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
     gateway = Gateway(settings)
     await gateway.start()
     yield gateway
-    # What stands there is the same on both databases, and to count it takes a tenth of a short flow.
+    # What stands there is the same on both databases: it is counted on one.
     page = await gateway.app[WATCH].page() if gateway.house.database.dialect == "sqlite" else b""
     await gateway.stop()
     canaries.must_not_stand_in(page.decode().splitlines())
