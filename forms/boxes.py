@@ -192,17 +192,20 @@ def decide(
     sheet: Sheet,
     *,
     is_fresh: bool,
+    is_often: bool = False,
     newer: Collection[Subject] = frozenset(),
     unproved: Collection[Subject] = frozenset(),
 ) -> Answers:
     """What a sheet comes to, seen from the boxes as they are now.
 
-    `newer`: what was declined since it was shown. `unproved`: channels and addresses of which the link proves nothing,
+    `is_often`: too many were sent in lately for what stands to be said again. `newer`: what was declined since this one
+    was shown. `unproved`: channels and addresses of which the link proves nothing,
     fresh or not.
     """
     boxes = [box for box in _all(channels, groups) if box.key in sheet.shown and not box.needs_text]
     said = {box.subject: box.key in sheet.ticked for box in boxes}
-    decision = _Decision(said, is_fresh, frozenset(newer), sheet.shown, frozenset(unproved), _parted(channels))
+    parted = _parted(channels)
+    decision = _Decision(said, is_fresh, is_often, frozenset(newer), sheet.shown, frozenset(unproved), parted)
     for box in boxes:
         decision.take(box)
     return decision.answers(boxes, channels)
@@ -223,12 +226,13 @@ class _Decision:
         self,
         said: Mapping[Subject, bool],
         is_fresh: bool,
+        is_often: bool,
         newer: frozenset[Subject],
         marks: Mapping[str, str],
         unproved: frozenset[Subject],
         parted: frozenset[Subject],
     ) -> None:
-        self._said, self._is_fresh, self._newer, self._marks = said, is_fresh, newer, marks
+        self._said, self._is_fresh, self._is_often, self._newer, self._marks = said, is_fresh, is_often, newer, marks
         self._unproved, self._parted = unproved, parted
         self._now: dict[Subject, Wish] = {}
         self._waiting: dict[Subject, Wish] = {}
@@ -251,8 +255,8 @@ class _Decision:
             self._now[box.subject] = Wish(box.subject, "yes")
 
     def _decline(self, box: Box) -> None:
-        """A no; where it is one already by their own word, it is said again only by whom we know to be the one."""
-        if box.is_on or not box.is_declined or self._is_fresh:
+        """A no; said again it is a newer one, which what was said between the two does not open."""
+        if box.is_on or not box.is_declined or not self._is_often:
             self._now[box.subject] = Wish(box.subject, "no")
         else:
             self._repeated.add(box.subject)

@@ -82,8 +82,16 @@ async def save(
     newer = await history.declined_since(conn, profile.id, seen)
     unproved = centre_state.unproved_by(came.opened, profile)
     sheet = _sheet(given)
-    answers = boxes.decide(page.channels, page.groups, sheet, is_fresh=came.is_fresh, newer=newer, unproved=unproved)
-    gone = await _declined_besides(conn, page, sheet)
+    answers = boxes.decide(
+        page.channels,
+        page.groups,
+        sheet,
+        is_fresh=came.is_fresh,
+        is_often=came.is_often,
+        newer=newer,
+        unproved=unproved,
+    )
+    gone = await _declined_besides(conn, came, page, sheet)
     evidence = await _evidence(conn, came, answers, gone, given)
     names, attributes = _corrected(came, profile, given)
     is_too_long, waiting_details = False, None
@@ -95,6 +103,7 @@ async def save(
     wanted = {wish.subject for wish in answers.waiting}
     await confirmations.take_back(conn, profile.id, answers.repeated, wanted=wanted, now=came.now)
     change_id = new_id("chg")
+    await confirmations.ask_again(conn, profile.id, wanted, change_id, now=came.now)
     saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
     heeded = heed.Heeded()
     if wishes := [*answers.wishes, *(Wish(one, "no") for one in gone)]:
@@ -105,9 +114,9 @@ async def save(
     ), heeded
 
 
-async def _declined_besides(conn: AsyncConnection, page: centre_state.Page, sheet: Sheet) -> list[Subject]:
-    """What was left unticked and has no box any more, where it is not at no by their own word already: what was
-    retired, has no address, or was closed by a system, may come back. An address counts where it is at no."""
+async def _declined_besides(conn: AsyncConnection, came: Came, page: centre_state.Page, sheet: Sheet) -> list[Subject]:
+    """What was left unticked and has no box any more: what was retired, has no address, or was closed by a system, may
+    come back. An address counts where it is at no."""
     left = sheet.shown.keys() - sheet.ticked - {box.key for box in page.boxes}
     if not left:
         return []
@@ -116,7 +125,8 @@ async def _declined_besides(conn: AsyncConnection, page: centre_state.Page, shee
     flags = (await reading.flags_of(conn, [page.profile.id]))[page.profile.id]
     theirs = [Subject("address", one.address_id) for one in page.profile.addresses]
     known |= {f"address:{one.key}": one for one in theirs if state_of(flags, one) == "no"}
-    return [known[key] for key in sorted(left & known.keys()) if not is_declined(flags, known[key])]
+    noes = [known[key] for key in sorted(left & known.keys())]
+    return [one for one in noes if not (came.is_often and is_declined(flags, one))]
 
 
 async def _evidence(

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from consent.moves import Links, transition
-from consent.states import Change, Event, Person, Subject, Wish, is_declined, state_of, wider
+from consent.states import Change, Event, Person, Subject, Wish, state_of, wider
 from forms.catalogue import Shown
 from forms.submission import Submission
 from outbox.confirmations import BY_TEXT, Details
@@ -98,18 +98,10 @@ def decide(form: Shown, sent: Submission, known: Known, *, preselected_counts: b
 def _declined(sent: Submission, known: Known, wishes: Sequence[Wish]) -> dict[str, tuple[Wish, ...]]:
     """What whoever came by a link of their own says no to: it waits for nothing, as on their own page.
 
-    A no that is not their own word about it yet becomes that.
+    Said again it is a newer one, which what was said between the two does not open.
     """
-    return {
-        holder.profile_id: refused
-        for holder in known.holders
-        if holder.profile_id == sent.profile_id
-        if (refused := tuple(one for one in wishes if one.to == "no" and not _is_declined(holder, one)))
-    }
-
-
-def _is_declined(holder: Holder, wish: Wish) -> bool:
-    return is_declined(holder.person.flags, wish.subject)
+    refused = tuple(one for one in wishes if one.to == "no")
+    return {one.profile_id: refused for one in known.holders if refused and one.profile_id == sent.profile_id}
 
 
 def wishes_of(form: Shown, sent: Submission, *, preselected_counts: bool) -> tuple[Wish, ...]:

@@ -35,6 +35,7 @@ ONCE_IN = timedelta(hours=24)  # at most one question to a mailbox
 ONCE_IN_AT_NO = timedelta(days=30)  # to whom has said no
 BY_TEXT = ("sms", "whatsapp")  # where a question may be answered by a YES, so that one can be open at a time
 ASKED = "question"  # in its evidence: the text that asks for the YES
+_ASKED_AGAIN = "asked_again_at"  # in its evidence: when their own page asked for it last
 FORGOTTEN_AFTER = ONCE_IN_AT_NO + GOOD_FOR
 _AT_ONCE = 500
 _TICK = timedelta(seconds=1)  # of the coarsest clock: a no of the same second stands at its end
@@ -245,15 +246,34 @@ async def take_back(
     if not refused:
         return
     no = set(refused)
-    held = await lock_people(conn, [profile_id])
-    theirs = [address_id for address_id, _ in held[profile_id]]
-    is_open = and_(confirmations.c.confirmed_at.is_(None), confirmations.c.expires_at > now)
-    rows = await conn.execute(select(confirmations).where(confirmations.c.address_id.in_(theirs), is_open))
     ended = [
-        row.id for row in rows.all() if not no.isdisjoint(await _opened_by(conn, row)) and not _asks_for(row, wanted)
+        row.id
+        for row in await _open(conn, profile_id, now=now)
+        if not no.isdisjoint(await _opened_by(conn, row)) and not _asks_for(row, wanted)
     ]
     if ended:
         await conn.execute(update(confirmations).where(confirmations.c.id.in_(ended)).values(expires_at=now))
+
+
+async def ask_again(
+    conn: AsyncConnection, profile_id: str, wanted: Collection[Subject], change_id: str, *, now: datetime
+) -> None:
+    """Let what an own page asks for again be as if it were asked for by this act: what that says no to beside it takes
+    no open question back that asks for nothing else. What was taken back by then stays so. Locks the person."""
+    if not wanted:
+        return
+    for row in await _open(conn, profile_id, now=now):
+        if row.profile_id == profile_id and _asks_for(row, wanted) and not await _is_taken_back(conn, row):
+            evidence = {**row.evidence, "change_id": change_id, _ASKED_AGAIN: now.isoformat()}
+            await conn.execute(update(confirmations).where(confirmations.c.id == row.id).values(evidence=evidence))
+
+
+async def _open(conn: AsyncConnection, profile_id: str, *, now: datetime) -> Sequence[Any]:
+    """The rows of what is asked at a person's addresses; locks the person."""
+    held = await lock_people(conn, [profile_id])
+    theirs = [address_id for address_id, _ in held[profile_id]]
+    is_open = and_(confirmations.c.confirmed_at.is_(None), confirmations.c.expires_at > now)
+    return (await conn.execute(select(confirmations).where(confirmations.c.address_id.in_(theirs), is_open))).all()
 
 
 async def end_left(conn: AsyncConnection, address_ids: Collection[str], *, now: datetime) -> None:
@@ -314,15 +334,17 @@ def _wishes(row: Any) -> tuple[Wish, ...]:
 async def _is_taken_back(conn: AsyncConnection, row: Any) -> bool:
     """Whether anybody it concerns has said no since, to any of this or to more, whatever was said after that."""
     event = consent_events.c
+    again = row.evidence.get(_ASKED_AGAIN)
+    since = datetime.fromisoformat(again) if again is not None else row.asked_at
     said = select(consent_events).where(
         or_(event.profile_id.in_(await _concerned(conn, row)), event.address_id == row.address_id),
         tuple_(event.subject_kind, event.subject_key).in_(await _of_it(conn, row)),
         event.to_state == "no",
-        event.at >= row.asked_at - _TICK,
+        event.at >= since - _TICK,
     )
     noes = [reading.event_from(one) for one in await conn.execute(said)]
     own_act = row.evidence.get("change_id")
-    return any(no.order_at >= row.asked_at and no.change_id != own_act for no in noes)
+    return any(no.order_at >= since and no.change_id != own_act for no in noes)
 
 
 async def _concerned(conn: AsyncConnection, row: Any) -> set[str]:

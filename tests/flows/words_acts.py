@@ -224,8 +224,7 @@ async def save_page(walk: Walk, dice: Random) -> None:
         return
     left = {one for one in page.boxes if ":" in one} - walk.model.having[owner]  # addresses that are theirs no more
     unticked = page.boxes.keys() - ticked - left
-    is_fresh = walk.now <= page.opened.made_at + FRESH[page.opened.way]
-    walk.no([owner], *sorted(one for one in unticked if _is_no(page, one, ticked)), is_bare=not is_fresh)
+    walk.no([owner], *sorted(one for one in unticked if _is_no(page, one, ticked)))
     _say_ticked(walk, page, owner, ticked)
     states = await walk.states(next(one for one, whose in walk.family.items() if whose == owner))
     if wrong := [one for one in unticked if states.get(one) == "yes" and _is_no(page, one, ticked)]:
@@ -312,7 +311,7 @@ async def form(walk: Walk, dice: Random) -> None:
         walk.yes(walk.model.holders(address), *sorted(yes), worth=BY_FORM)
     whose = owner and next((one for one in walk.family.values() if owner.profile_id in one), None)
     if whose and address in walk.model.having[whose]:  # of others' addresses a link of theirs says nothing
-        walk.no([whose], *sorted(boxes.keys() - ticked), is_bare=True)
+        walk.no([whose], *sorted(boxes.keys() - ticked))
         states = await walk.states(next(one for one, of in walk.family.items() if of == whose))
         if wrong := [one for one in boxes.keys() - ticked if states.get(one) == "yes"]:
             raise Difference(f"{wrong} were left unticked on a form of their own, and are yes")

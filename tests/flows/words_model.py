@@ -77,10 +77,8 @@ class Model:
     def holders(self, address: str) -> list[frozenset[str]]:
         return [one for one, addresses in self.having.items() if address in addresses]
 
-    def hear(self, word: Word, *, is_bare: bool = False) -> None:
-        """`is_bare`: where it is the person's own no already it is not said anew, but takes back what is asked."""
-        if not (is_bare and self._is_declined(word)):
-            self.words.append(word)
+    def hear(self, word: Word) -> None:
+        self.words.append(word)
         if word.to != "no" or word.worth != FIRM:
             return
         for one in self.questions.values():
@@ -88,11 +86,6 @@ class Model:
             theirs = [one.asked_by] if one.asked_by else self.holders(one.address)
             if word.act != one.act and word.about in about and any(word.whose & whose for whose in theirs):
                 one.is_over = True
-
-    def _is_declined(self, word: Word) -> bool:
-        about = [one for one in self.words if one.about == word.about and one.whose & word.whose]
-        noes = [one for one in about if one.to == "no" and one.worth == FIRM]
-        return any(not any(one.opens(no) for one in about) for no in noes)
 
     def leave(self, left: Left) -> None:
         self.left.append(left)

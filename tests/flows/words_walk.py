@@ -184,11 +184,10 @@ class Walk:
         *about: Subject,
         at: datetime | None = None,
         worth: int = FIRM,
-        is_bare: bool = False,
     ) -> None:
         for one in who:
             for subject in about:
-                self.model.hear(Word(at or self.now, self.act, one, subject, "no", worth), is_bare=is_bare)
+                self.model.hear(Word(at or self.now, self.act, one, subject, "no", worth))
 
     def yes(
         self, who: Collection[Who], *about: Subject, worth: int, at: datetime | None = None, proof: str | None = None

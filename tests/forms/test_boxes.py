@@ -31,6 +31,7 @@ def answered(
     addresses: tuple[Address, ...] = (Address("adr_1", "email", "a•••"),),
     linked: str | None = None,
     is_fresh: bool = True,
+    is_often: bool = False,
     newer: set[Subject] | None = None,
     not_shown: frozenset[Subject] = frozenset(),
 ) -> Answers:
@@ -40,7 +41,7 @@ def answered(
     every += [box for group in groups for box in group.boxes]
     shown = {box.key: box.mark for box in every if box.subject not in not_shown}
     sheet = Sheet(shown, frozenset(f"{one.kind}:{one.key}" for one in ticked))
-    return boxes.decide(channels, groups, sheet, is_fresh=is_fresh, newer=newer or set())
+    return boxes.decide(channels, groups, sheet, is_fresh=is_fresh, is_often=is_often, newer=newer or set())
 
 
 def wishes(found: Any) -> dict[Subject, str]:
@@ -56,15 +57,21 @@ def test_of_what_was_never_asked_unticked_is_no_at_once_and_ticked_is_yes_by_a_f
         assert (wishes(found.wishes), wishes(found.waiting)) == ({MAIL: "no"}, {DRAMA: "yes"})
 
 
-@pytest.mark.parametrize(("is_fresh", "said"), [(True, {MAIL: "yes", DRAMA: "no"}), (False, {})])
-def test_what_stays_as_it_was_is_said_again_by_a_fresh_link_alone(is_fresh: bool, said: dict[Subject, str]) -> None:
+@pytest.mark.parametrize(("is_fresh", "said"), [(True, {MAIL: "yes", DRAMA: "no"}), (False, {DRAMA: "no"})])
+def test_a_no_is_said_again_by_any_link_and_a_yes_by_a_fresh_one(is_fresh: bool, said: dict[Subject, str]) -> None:
     found = answered({MAIL: flag("yes"), DRAMA: flag("no", firm=True)}, {MAIL}, is_fresh=is_fresh)
-    assert (wishes(found.wishes), found.waiting) == (said, ())
+    assert (wishes(found.wishes), found.waiting, found.repeated) == (said, (), set())
+
+
+def test_of_a_page_that_is_sent_in_all_too_often_what_stands_is_not_said_again() -> None:
+    stands = {MAIL: flag("yes"), DRAMA: flag("no", firm=True)}
+    found = answered(stands, {MAIL}, is_fresh=False, is_often=True)
+    assert (found.wishes, found.waiting, found.repeated) == ((), (), {DRAMA})
 
 
 @pytest.mark.parametrize("no", [flag("no"), flag("no", firm=True, via="link")], ids=["a system's", "a link's"])
-def test_a_no_that_is_not_the_persons_own_becomes_it_by_any_link(no: Flag) -> None:
-    found = answered({MAIL: flag("no", firm=True), DRAMA: no}, set(), is_fresh=False)
+def test_a_no_that_is_not_the_persons_own_becomes_it_by_any_link_however_often(no: Flag) -> None:
+    found = answered({MAIL: flag("no", firm=True), DRAMA: no}, set(), is_fresh=False, is_often=True)
     assert (wishes(found.wishes), found.repeated) == ({DRAMA: "no"}, {MAIL})
 
 

@@ -174,7 +174,7 @@ def test_of_a_household_each_keeps_their_answers() -> None:
 def test_a_no_by_a_link_of_ones_own_waits_for_nothing(form: Shown) -> None:
     own = replace(SENT, answers={"drama": False, "opera": False}, profile_id=ANA)
     ben = replace(holder(SAME), profile_id="pro_ben")
-    refused = (Wish(DRAMA, "no"),)
+    refused = (Wish(DRAMA, "no"), Wish(OPERA, "no"))
     assert decided(form, known(holder(SAME)), own).now == {ANA: refused}
     assert decided(form, known(holder(SAME)), own).ask is None, "nothing is left to ask about"
     assert decided(form, known(holder(SAME), ben), own).now == {ANA: refused}, "another's waits, as a stranger's would"
