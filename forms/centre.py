@@ -80,9 +80,9 @@ class Visit:
 
     @property
     def own_address(self) -> tuple[str, str] | None:
-        """(channel, masked) of the address that the link was sent to."""
+        """(channel, masked) of the address that the link was sent to, where another can be sent there."""
         for one in self.profile.addresses:
-            if one.address_id == self.opened.address_id:
+            if one.address_id == self.opened.address_id and one.channel in self.desk.carriers:
                 return one.channel, masked(one.channel, one.value)
         return None
 

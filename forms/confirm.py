@@ -63,6 +63,7 @@ def _ended(request: web.Request, found: Question | None, *, is_past: bool = Fals
         return unknown_link(request)
     if found.is_expired and not found.is_confirmed:
         return page(request, "confirm_too_late.html", _language(found), status=410)
+    is_past = is_past or found.is_expired  # a no has come since
     return page(
         request, "confirmed.html", _language(found), channel=found.channel, is_own=_is_own(found), is_past=is_past
     )

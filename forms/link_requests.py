@@ -102,13 +102,15 @@ async def ask(request: web.Request) -> web.Response:
 
 
 async def take(request: web.Request) -> web.Response:
-    """Take the address; the answer tells nothing of it, but that it is none."""
+    """Take the address; the answer tells nothing of it, but that it is none, or that nothing is sent to any like it."""
     began = monotonic()
     desk = request.app[DESK]
     text = (await posted(request)).one("address").strip()[:_MOST_CHARS]
     found = _read(desk, text)
     if not found:
         return page(request, "preferences_ask.html", status=422, wrong="address", typed=text)
+    if not any(one.channel in desk.carriers for one in found):
+        return page(request, "preferences_ask.html", status=422, wrong=found[0].channel, typed=text)
     over = await _request(request, desk, Asked(found, spoken(request)))
     await slot_ends(began, SLOT_SECONDS)
     if over is not None:

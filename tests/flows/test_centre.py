@@ -1297,6 +1297,29 @@ async def ask(gateway: Gateway, address: str) -> tuple[int, bytes]:
     return got.status, re.sub(b'nonce="[^"]+"', b"", got.body)
 
 
+@pytest.mark.parametrize(
+    ("channel", "address", "why"),
+    [
+        ("email", BOX, "We send no links by e-mail. Type your mobile number instead."),
+        ("sms", ANA, "We send no links by text message. Type your e-mail address instead."),
+    ],
+)
+async def test_where_no_link_can_be_sent_it_is_said_and_none_is_offered(
+    gateway: Gateway, channel: str, address: str, why: str
+) -> None:
+    ana = await person(gateway)
+    sent_to = await centre.id_of(gateway, address, channel)
+    old = Centre(gateway, link(gateway, ana, way="message", sent_to=sent_to, days=401))
+    assert "We can send a fresh one to" in (await gateway.send("GET", old.path)).body.decode()
+    texted = {"sms", "whatsapp"} if channel == "sms" else {channel}
+    left = {name: one for name, one in gateway.settings.connections.items() if one.channel not in texted}
+    await gateway.restart(connections=left)
+    status, body = await ask(gateway, address)
+    assert (status, why in body.decode()) == (422, True)
+    assert (await ask(gateway, "nobody@example.net" if channel == "email" else BEN))[0] == 422
+    assert "We can send a fresh one to" not in (await gateway.send("GET", old.path)).body.decode()
+
+
 async def texts(gateway: Gateway, value: str) -> list[str]:
     """What is queued, or sent, to a number, of our own accord."""
     ids = [row["id"] for row in await gateway.rows("addresses") if row["value"] == value]
