@@ -18,7 +18,7 @@ from sqlalchemy import and_, delete, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import CHANNELS, EVERYTHING, Subject, Wish, upwards
+from consent.states import CHANNELS, EVERYTHING, Event, Subject, Wish, upwards
 from content.letters import DAYS
 from outbox.signed import Signed
 from profiles import links
@@ -36,6 +36,7 @@ ONCE_IN_AT_NO = timedelta(days=30)  # to whom has said no
 BY_TEXT = ("sms", "whatsapp")  # where a question may be answered by a YES, so that one can be open at a time
 ASKED = "question"  # in its evidence: the text that asks for the YES
 _ASKED_AGAIN = "asked_again_at"  # in its evidence: when their own page asked for it last
+HEARD = "heard"  # in its evidence: the last line of the noes said beside it by the acts that had asked before
 FORGOTTEN_AFTER = ONCE_IN_AT_NO + GOOD_FOR
 _AT_ONCE = 500
 _TICK = timedelta(seconds=1)  # of the coarsest clock: a no of the same second stands at its end
@@ -259,12 +260,17 @@ async def ask_again(
     conn: AsyncConnection, profile_id: str, wanted: Collection[Subject], change_id: str, *, now: datetime
 ) -> None:
     """Let what an own page asks for again be as if it were asked for by this act: what that says no to beside it takes
-    no open question back that asks for nothing else. What was taken back by then stays so. Locks the person."""
+    no open question back that asks for nothing else. What was taken back stays so, be it by a no of before that is told
+    only afterwards. Locks the person."""
     if not wanted:
         return
     for row in await _open(conn, profile_id, now=now):
-        if row.profile_id == profile_id and _asks_for(row, wanted) and not await _is_taken_back(conn, row):
-            evidence = {**row.evidence, "change_id": change_id, _ASKED_AGAIN: now.isoformat()}
+        if row.profile_id != profile_id or not _asks_for(row, wanted):
+            continue
+        noes = await _noes_since(conn, row)
+        if not _is_anothers(noes, row):
+            heard = max(noes, default=row.evidence.get(HEARD, 0))
+            evidence = {**row.evidence, "change_id": change_id, _ASKED_AGAIN: now.isoformat(), HEARD: heard}
             await conn.execute(update(confirmations).where(confirmations.c.id == row.id).values(evidence=evidence))
 
 
@@ -333,18 +339,26 @@ def _wishes(row: Any) -> tuple[Wish, ...]:
 
 async def _is_taken_back(conn: AsyncConnection, row: Any) -> bool:
     """Whether anybody it concerns has said no since, to any of this or to more, whatever was said after that."""
+    return _is_anothers(await _noes_since(conn, row), row)
+
+
+def _is_anothers(noes: Mapping[int, Event], row: Any) -> bool:
+    """Whether one of these is another act's than the one that asked."""
+    return any(no.change_id != row.evidence.get("change_id") for no in noes.values())
+
+
+async def _noes_since(conn: AsyncConnection, row: Any) -> dict[int, Event]:
+    """What was said no to since it was asked, of those lines that no act had before it that asked again."""
     event = consent_events.c
-    again = row.evidence.get(_ASKED_AGAIN)
-    since = datetime.fromisoformat(again) if again is not None else row.asked_at
     said = select(consent_events).where(
         or_(event.profile_id.in_(await _concerned(conn, row)), event.address_id == row.address_id),
         tuple_(event.subject_kind, event.subject_key).in_(await _of_it(conn, row)),
         event.to_state == "no",
-        event.at >= since - _TICK,
+        event.at >= row.asked_at - _TICK,
     )
-    noes = [reading.event_from(one) for one in await conn.execute(said)]
-    own_act = row.evidence.get("change_id")
-    return any(no.order_at >= since and no.change_id != own_act for no in noes)
+    noes = {one.seq: reading.event_from(one) for one in await conn.execute(said)}
+    heard = row.evidence.get(HEARD, 0)
+    return {seq: no for seq, no in noes.items() if seq > heard and no.order_at >= row.asked_at}
 
 
 async def _concerned(conn: AsyncConnection, row: Any) -> set[str]:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent import holds, reading
 from consent.states import Change, Flags, Subject, Wish, state_of
 from outbox import heed, people
-from outbox.confirmations import Details, Question, find
+from outbox.confirmations import HEARD, Details, Question, find
 from profiles import links, records
 from profiles.addresses import Address
 from profiles.links import holders
@@ -114,7 +114,8 @@ async def _changes(
 ) -> list[Change]:
     """One change for each person."""
     flags = await reading.flags_of(conn, ids)
-    asked = {name: value for name, value in found.evidence.items() if name != "change_id"}  # another change's
+    of_others = ("change_id", HEARD)  # another change's, and of other lines
+    asked = {name: value for name, value in found.evidence.items() if name not in of_others}
     evidence = {**asked, "confirmation_id": found.id, "asked_at": found.asked_at.isoformat()}
     return [
         Change(

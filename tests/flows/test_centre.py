@@ -345,7 +345,7 @@ async def test_what_is_ticked_once_more_by_an_old_link_stays_asked(gateway: Gate
     assert (await gateway.send("POST", question)).status == 200
     assert (await states(gateway, ana))["email"] == "yes"
     [confirmed] = [line for line in await gateway.history(ana["id"]) if line["source"] == "confirmation"]
-    assert "change_id" not in confirmed["evidence"], "of the act that asked: it is another change"
+    assert not {"change_id", "heard"} & confirmed["evidence"].keys(), "of the act that asked: it is another change"
     assert confirmed["evidence"]["asked_again_at"] > confirmed["evidence"]["asked_at"]
 
 
@@ -361,6 +361,25 @@ async def test_what_was_taken_back_is_not_asked_again_by_the_same_link(gateway: 
     gateway.clock.advance(minutes=1)
     assert "within the last day already" in await page.save(tick=("drama",))
     assert (await gateway.send("POST", question)).status == 410
+
+
+async def test_a_no_from_before_it_was_asked_again_takes_it_back_also_where_it_is_told_only_afterwards(
+    gateway: Gateway,
+) -> None:
+    await preference(gateway)
+    ana = await person(gateway)
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(tick=("drama",))
+    question = link_in(await mail(gateway), "confirm")
+    gateway.clock.advance(minutes=5)
+    said_at = gateway.clock().isoformat()
+    gateway.clock.advance(minutes=5)
+    await page.save(tick=("drama",))
+    gateway.clock.advance(minutes=5)
+    await gateway.say(ana["id"], preferences={"Drama": "no"}, by={"kind": "customer"}, at=said_at)
+    assert (await gateway.send("POST", question)).status == 410
+    assert (await states(gateway, ana))["Drama"] == "no"
 
 
 async def test_what_is_ticked_once_more_stays_asked_also_under_a_channel_that_stays_off(gateway: Gateway) -> None:
