@@ -260,12 +260,10 @@ async def ask_again(
     conn: AsyncConnection, profile_id: str, wanted: Collection[Subject], change_id: str, *, now: datetime
 ) -> None:
     """Let what an own page asks for again be as if it were asked for by this act: what that says no to beside it takes
-    no open question back that asks for nothing else. What was taken back stays so, be it by a no of before that is told
-    only afterwards. Locks the person."""
-    if not wanted:
-        return
+    no open question back that asks for nothing else, nor one that corrects a detail and opens nothing. What was taken
+    back stays so, be it by a no of before that is told only afterwards. Locks the person."""
     for row in await _open(conn, profile_id, now=now):
-        if row.profile_id != profile_id or not _asks_for(row, wanted):
+        if row.profile_id != profile_id or not (_asks_for(row, wanted) or _is_of_details_alone(row)):
             continue
         noes = await _noes_since(conn, row)
         if not _is_anothers(noes, row):
@@ -331,6 +329,11 @@ def _asks_for(row: Any, wanted: Collection[Subject]) -> bool:
     another."""
     asked = {wish.subject for wish in _wishes(row) if wish.to == "yes"}
     return "preference_centre" in row.evidence and bool(asked) and asked.issubset(wanted)
+
+
+def _is_of_details_alone(row: Any) -> bool:
+    """Whether it asks for no yes, and moves none from one address to another."""
+    return not row.wishes and _details(row.details).replaces is None
 
 
 def _wishes(row: Any) -> tuple[Wish, ...]:

@@ -837,6 +837,35 @@ async def test_names_are_corrected_by_a_fresh_link_and_masked_on_any_other(gatew
     assert (await gateway.profile(ana["id"]))["first_name"] == "http://win.example"
 
 
+@pytest.mark.parametrize("is_typed_again", [True, False])
+async def test_a_correction_stays_asked_also_where_the_page_is_saved_again_with_its_channel_off(
+    gateway: Gateway, is_typed_again: bool
+) -> None:
+    ana = await person(gateway)
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(first_name="Anna")
+    question = link_in(await mail(gateway), "confirm")
+    gateway.clock.advance(minutes=5)
+    await page.save(**({"first_name": "Anna"} if is_typed_again else {}))
+    assert (await gateway.send("POST", question)).status == 200
+    assert (await gateway.profile(ana["id"]))["first_name"] == "Anna"
+
+
+@pytest.mark.parametrize("button", ["stop", "nothing"])
+async def test_who_wants_nothing_at_all_is_not_asked_about_a_correction_either(gateway: Gateway, button: str) -> None:
+    ana = await person(gateway)
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(first_name="Anna")
+    question = link_in(await mail(gateway), "confirm")
+    gateway.clock.advance(minutes=5)
+    await page.act(button)
+    await page.open()
+    await page.save()
+    assert (await gateway.send("POST", question)).status == 410
+
+
 async def test_a_new_mailbox_confirms_itself_and_the_old_one_is_told_before_anything_changes(
     gateway: Gateway,
 ) -> None:
