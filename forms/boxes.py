@@ -185,6 +185,10 @@ class Sheet:
     shown: Mapping[str, str]  # key → mark, of every box that was on it
     ticked: frozenset[str]  # keys
 
+    @property
+    def unticked(self) -> frozenset[str]:
+        return frozenset(self.shown.keys() - self.ticked)
+
 
 def decide(
     channels: Sequence[Channel],

@@ -91,7 +91,7 @@ async def save(
         newer=newer,
         unproved=unproved,
     )
-    gone = await _declined_besides(conn, came, page, sheet)
+    gone, stands = await _declined_besides(conn, came, page, sheet)
     evidence = await _evidence(conn, came, answers, gone, given)
     names, attributes = _corrected(came, profile, given)
     is_too_long, waiting_details = False, None
@@ -101,7 +101,7 @@ async def save(
         else:
             waiting_details = Details(names, attributes)
     wanted = {wish.subject for wish in answers.waiting}
-    await confirmations.take_back(conn, profile.id, answers.repeated, wanted=wanted, now=came.now)
+    await confirmations.take_back(conn, profile.id, answers.repeated | stands, wanted=wanted, now=came.now)
     change_id = new_id("chg")
     await confirmations.ask_again(conn, profile.id, wanted, change_id, now=came.now)
     saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
@@ -114,19 +114,22 @@ async def save(
     ), heeded
 
 
-async def _declined_besides(conn: AsyncConnection, came: Came, page: centre_state.Page, sheet: Sheet) -> list[Subject]:
+async def _declined_besides(
+    conn: AsyncConnection, came: Came, page: centre_state.Page, sheet: Sheet
+) -> tuple[list[Subject], frozenset[Subject]]:
     """What was left unticked and has no box any more: what was retired, has no address, or was closed by a system, may
-    come back. An address counts where it is at no."""
-    left = sheet.shown.keys() - sheet.ticked - {box.key for box in page.boxes}
+    come back. An address counts where it is at no. And of these what stands, and is not written down again."""
+    left = sheet.unticked - {box.key for box in page.boxes}
     if not left:
-        return []
+        return [], frozenset()
     known = {f"channel:{name}": Subject("channel", name) for name in CHANNELS}
     known |= {f"preference:{one.id}": Subject("preference", one.id) for one in await preferences.listed(conn)}
     flags = (await reading.flags_of(conn, [page.profile.id]))[page.profile.id]
     theirs = [Subject("address", one.address_id) for one in page.profile.addresses]
     known |= {f"address:{one.key}": one for one in theirs if state_of(flags, one) == "no"}
     noes = [known[key] for key in sorted(left & known.keys())]
-    return [one for one in noes if not (came.is_often and is_declined(flags, one))]
+    stands = frozenset(one for one in noes if came.is_often and is_declined(flags, one))
+    return [one for one in noes if one not in stands], stands
 
 
 async def _evidence(

@@ -678,6 +678,26 @@ async def test_a_no_counts_also_to_what_the_page_shows_no_more(gateway: Gateway,
     await gateway.say(ana["id"], channels={"email": "yes"}, status=409)
 
 
+@pytest.mark.parametrize("often", [False, True])
+async def test_a_no_that_stands_to_what_the_page_shows_no_more_takes_back_what_is_asked(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, often: bool
+) -> None:
+    if often:
+        monkeypatch.setattr("forms.centre_save.MOST_IN_AN_HOUR", 1)
+    made = await preference(gateway)
+    ana = await person(gateway)
+    await gateway.say(ana["id"], preferences={"Drama": "no"}, by={"kind": "customer"})
+    page = await own(gateway, ana, "message")
+    await page.open()
+    await page.save(tick=("drama",))
+    question = link_in(await mail(gateway), "confirm")
+    await page.open()
+    await gateway.api("PATCH", f"/v1/preferences/{made['id']}", json={"active": False})
+    gateway.clock.advance(minutes=5)
+    await page.save()
+    assert (await gateway.send("POST", question)).status == 410
+
+
 @pytest.mark.parametrize(
     ("numbers", "about"), [([ANA], {"channels": {"sms": "yes"}}), ([ANA, BEN], {"addresses": {f"sms:{ANA}": "yes"}})]
 )
