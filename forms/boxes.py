@@ -209,7 +209,7 @@ def decide(
     boxes = [box for box in _all(channels, groups) if box.key in sheet.shown and not box.needs_text]
     said = {box.subject: box.key in sheet.ticked for box in boxes}
     parted = _parted(channels)
-    decision = _Decision(said, is_fresh, is_often, frozenset(newer), sheet.shown, frozenset(unproved), parted)
+    decision = _Decision(said, is_fresh, is_often, frozenset(newer), sheet, frozenset(unproved), parted)
     for box in boxes:
         decision.take(box)
     return decision.answers(boxes, channels)
@@ -232,11 +232,12 @@ class _Decision:
         is_fresh: bool,
         is_often: bool,
         newer: frozenset[Subject],
-        marks: Mapping[str, str],
+        sheet: Sheet,
         unproved: frozenset[Subject],
         parted: frozenset[Subject],
     ) -> None:
-        self._said, self._is_fresh, self._is_often, self._newer, self._marks = said, is_fresh, is_often, newer, marks
+        self._said, self._is_fresh, self._is_often, self._newer = said, is_fresh, is_often, newer
+        self._marks, self._unticked = sheet.shown, sheet.unticked
         self._unproved, self._parted = unproved, parted
         self._now: dict[Subject, Wish] = {}
         self._waiting: dict[Subject, Wish] = {}
@@ -319,7 +320,8 @@ class _Decision:
         for into in (self._now, self._waiting):
             if into.get(subject) == Wish(subject, "yes"):
                 for address in _switched_off(channel):
-                    into[address] = Wish(address, "yes")
+                    if f"{address.kind}:{address.key}" not in self._unticked:  # it had a box of its own beside another
+                        into[address] = Wish(address, "yes")
 
     def _is_turned_on(self, box: Box) -> bool:
         return not box.is_on and Wish(box.subject, "yes") in (*self._now.values(), *self._waiting.values())

@@ -160,6 +160,22 @@ async def test_an_address_that_was_left_unticked_stays_at_no_though_its_channel_
     assert await gateway.verdict(ana["id"], "email", address=BOX) == "opted_out_address"
 
 
+@pytest.mark.parametrize("way", ["asked", "message"])
+async def test_an_address_that_was_left_unticked_stays_at_no_also_where_the_other_one_is_gone_by_then(
+    gateway: Gateway, way: Any
+) -> None:
+    ana = await gateway.person(f"email:{BOX}", "email:work@example.net")
+    await gateway.say(ana["id"], addresses={f"email:{BOX}": "no"}, by={"kind": "customer"})
+    page = await own(gateway, ana, way)
+    await page.open()
+    only = [{"channel": "email", "value": BOX}]
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": only})
+    await page.press([*page.fields(), ("yes", "channel:email")])
+    if way == "message":
+        await gateway.send("POST", link_in(await mail(gateway), "confirm"))
+    assert await states(gateway, ana) == {"email": "yes", f"email:{BOX}": "no"}
+
+
 @pytest.mark.parametrize("way", ["asked", "account"])
 async def test_an_address_that_came_after_the_yes_is_not_shown_on_and_not_opened_by_saving(
     gateway: Gateway, way: Any
