@@ -224,6 +224,8 @@ async def save_page(walk: Walk, dice: Random) -> None:
         return
     left = {one for one in page.boxes if ":" in one} - walk.model.having[owner]  # addresses that are theirs no more
     unticked = page.boxes.keys() - ticked - left
+    waiting = [one for one in ticked if not (_is_proved(walk, page, one) or _is_overtaken(walk, page, owner, one))]
+    walk.model.ask_again(owner, waiting, act=walk.act)
     walk.no([owner], *sorted(one for one in unticked if _is_no(page, one, ticked)))
     _say_ticked(walk, page, owner, ticked)
     states = await walk.states(next(one for one, whose in walk.family.items() if whose == owner))
@@ -240,18 +242,26 @@ def _is_no(page: Page, about: Subject, ticked: Collection[Subject]) -> bool:
 
 
 def _say_ticked(walk: Walk, page: Page, owner: Who, ticked: Collection[Subject]) -> None:
-    opened, sent_to = page.opened, next((a for a, id_ in walk.ids.items() if id_ == page.opened.address_id), None)
-    if walk.now > opened.made_at + FRESH[opened.way]:
-        return
+    proof = _sent_to(walk, page) if page.opened.way == "asked" else None
     for about in sorted(ticked):
         if ":" in about and page.boxes[about][1] and channel_of(about) not in ticked:
             continue  # it follows its channel
-        proved = opened.way == "account" or about in TOPICS or about in (sent_to, channel_of(sent_to or ""))
-        if not proved or _is_overtaken(walk, page, owner, about):
+        if not _is_proved(walk, page, about) or _is_overtaken(walk, page, owner, about):
             continue
-        proof = sent_to if opened.way == "asked" else None
         only = [a for a in walk.model.having[owner] if channel_of(a) == about]
         walk.yes([owner], about, *(only if len(only) == 1 else ()), worth=FIRM, proof=proof)
+
+
+def _is_proved(walk: Walk, page: Page, about: Subject) -> bool:
+    """Whether a tick counts at once; else it waits for a word from the address."""
+    opened, sent_to = page.opened, _sent_to(walk, page)
+    if walk.now > opened.made_at + FRESH[opened.way]:
+        return False
+    return opened.way == "account" or about in TOPICS or about in (sent_to, channel_of(sent_to or ""))
+
+
+def _sent_to(walk: Walk, page: Page) -> str | None:
+    return next((one for one, id_ in walk.ids.items() if id_ == page.opened.address_id), None)
 
 
 def _is_overtaken(walk: Walk, page: Page, owner: Who, about: Subject) -> bool:

@@ -87,6 +87,12 @@ class Model:
             if word.act != one.act and word.about in about and any(word.whose & whose for whose in theirs):
                 one.is_over = True
 
+    def ask_again(self, who: frozenset[str], wanted: Collection[Subject], *, act: int) -> None:
+        """By an act of their own page, which asks once a day alone: what it leaves off beside it is no no to it."""
+        for one in self.questions.values():
+            if one.asked_by and one.asked_by & who and one.yes <= set(wanted) and not one.is_over:
+                one.act = act
+
     def leave(self, left: Left) -> None:
         self.left.append(left)
         for one in self.questions.values():
