@@ -16,10 +16,10 @@ from tests.standins.twilio import TwilioStandIn
 
 
 @pytest.fixture(autouse=True)
-def _nothing_personal_is_logged() -> Iterator[None]:
-    """Whatever a flow does: no log line holds a person's number or words, a key or a token."""
+def log_lines() -> Iterator[list[str]]:
+    """Every log line. Whatever a flow does: none holds a person's number or words, a key or a token."""
     with canaries.listening() as lines:
-        yield
+        yield lines
     canaries.must_not_stand_in(lines)
 
 
