@@ -22,6 +22,7 @@ from tests.flows.words_walk import Difference, Scene, Walk, set_up
 
 SEEDS = (82180901, 336259031, 591121978, 336259432)  # each found something once
 LENGTH = 25
+WALKS = int(os.environ.get("OPTGATE_WALKS", "1"))
 Step = tuple[str, int]  # an act, and the seed of its dice
 
 
@@ -64,6 +65,7 @@ async def shrunk(gateway: Gateway, scene: Scene, folder: Path, seed: int, steps:
     return steps, wrong
 
 
+@pytest.mark.timeout(240 + 5 * WALKS)
 async def test_no_word_is_lost_and_none_is_made_up(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
 ) -> None:
@@ -74,7 +76,7 @@ async def test_no_word_is_lost_and_none_is_made_up(
         seeds = [int(again)]
     else:
         fresh = randrange(10**9)
-        seeds = [*SEEDS, *range(fresh, fresh + int(os.environ.get("OPTGATE_WALKS", "1")))]
+        seeds = [*SEEDS, *range(fresh, fresh + WALKS)]
     for seed in seeds:
         if await walk(gateway, scene, tmp_path, seed, steps_of(seed)) is not None:
             steps, wrong = await shrunk(gateway, scene, tmp_path, seed, steps_of(seed))
