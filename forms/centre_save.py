@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import history, holds, preferences, reading, terms
-from consent.states import CHANNELS, Change, Subject, Wish, is_declined, state_of
+from consent.states import CHANNELS, Change, Subject, Wish, is_declined
 from content import letters, own_page
 from content.languages import Language
 from forms import boxes, budgets, centre_state
@@ -118,15 +118,16 @@ async def _declined_besides(
     conn: AsyncConnection, came: Came, page: centre_state.Page, sheet: Sheet
 ) -> tuple[list[Subject], frozenset[Subject]]:
     """What was left unticked and has no box any more: what was retired, has no address, or was closed by a system, may
-    come back. An address counts where it is at no. And of these what stands, and is not written down again."""
+    come back. Not of an address that came after its channel's yes: nothing comes there. And of these what stands, and
+    is not written down again."""
     left = sheet.unticked - {box.key for box in page.boxes}
     if not left:
         return [], frozenset()
     known = {f"channel:{name}": Subject("channel", name) for name in CHANNELS}
     known |= {f"preference:{one.id}": Subject("preference", one.id) for one in await preferences.listed(conn)}
     flags = (await reading.flags_of(conn, [page.profile.id]))[page.profile.id]
-    theirs = [Subject("address", one.address_id) for one in page.profile.addresses]
-    known |= {f"address:{one.key}": one for one in theirs if state_of(flags, one) == "no"}
+    theirs = [one.id for channel in page.channels if not channel.box.is_apart for one, _ in channel.addresses]
+    known |= {f"address:{one}": Subject("address", one) for one in theirs}
     noes = [known[key] for key in sorted(left & known.keys())]
     stands = frozenset(one for one in noes if came.is_often and is_declined(flags, one))
     return [one for one in noes if one not in stands], stands

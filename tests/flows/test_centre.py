@@ -176,6 +176,36 @@ async def test_an_address_that_was_left_unticked_stays_at_no_also_where_the_othe
     assert await states(gateway, ana) == {"email": "yes", f"email:{BOX}": "no"}
 
 
+@pytest.mark.parametrize("way", ["asked", "message"])
+async def test_an_address_that_is_unticked_is_at_no_also_where_the_other_one_is_gone_by_then(
+    gateway: Gateway, way: Any
+) -> None:
+    ana = await gateway.person(f"email:{BOX}", "email:work@example.net", consent={"channels": {"email": "yes"}})
+    page = await own(gateway, ana, way)
+    await page.open()
+    only = [{"channel": "email", "value": BOX}]
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": only})
+    await page.press([*page.fields(), ("yes", "channel:email")])
+    assert await gateway.verdict(ana["id"], "email") == "opted_out_address"
+
+
+async def test_a_new_address_that_was_left_unticked_is_not_at_no_where_the_other_one_is_gone_by_then(
+    gateway: Gateway,
+) -> None:
+    """A no would keep tickets from it as well."""
+    other = {"channel": "email", "value": "work@example.net"}
+    ana = await gateway.person("email:work@example.net", consent={"channels": {"email": "yes"}})
+    gateway.clock.advance(minutes=5)
+    only = {"channel": "email", "value": BOX}
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": [other, only]})
+    page = await own(gateway, ana)
+    await page.open()
+    assert page.ticked == {"channel:email", f"address:{await centre.id_of(gateway, 'work@example.net')}"}
+    await gateway.api("PATCH", f"/v1/profiles/{ana['id']}", json={"addresses": [only]})
+    await page.press([*page.fields(), *(("yes", key) for key in page.ticked - {"channel:email"})])
+    assert (await states(gateway, ana)) == {"email": "no"}
+
+
 @pytest.mark.parametrize("way", ["asked", "account"])
 async def test_an_address_that_came_after_the_yes_is_not_shown_on_and_not_opened_by_saving(
     gateway: Gateway, way: Any
