@@ -136,6 +136,7 @@ def over(asked: FromClause, *, now: datetime | None = None) -> Select[Any]:
     marketing = asked.c["class"] == literal_column("'marketing'")
     transactional = asked.c["class"] == literal_column("'transactional'")
     names_preference = and_(marketing, asked.c.preference_id.is_not(None))
+    preference_ended = and_(_is(preference, "yes"), preference.c.expires_at.is_not(None), preference.c.expires_at <= at)
 
     def reason(name: str) -> ColumnElement[str]:
         return literal_column(f"'{name}'")
@@ -156,6 +157,7 @@ def over(asked: FromClause, *, now: datetime | None = None) -> Select[Any]:
             and_(names_preference, func.coalesce(preference.c.state, reason("not_asked")) == reason("not_asked")),
             reason("preference_not_asked"),
         ),  # 9
+        (and_(names_preference, preference_ended), reason("consent_expired")),  # 11, which keeps row 10 from sending
         (fresh, reason("opted_in")),  # 10
         (or_(channel_yes, address_yes), reason("consent_expired")),  # 11
         (and_(unasked, default.c.state == literal_column("'yes'")), reason("opted_in_by_default")),  # 12

@@ -558,6 +558,19 @@ async def test_a_yes_expires(database: Database, subject: str) -> None:
     assert await world.reason(now=EVENING) == "opted_in"
 
 
+@pytest.mark.parametrize("situation", [channel_yes, default_yes], ids=lambda one: one.__name__)
+async def test_a_yes_to_the_preference_that_is_named_expires(
+    database: Database, situation: Callable[[World], Awaitable[None]]
+) -> None:
+    world = await World.of(database)
+    await situation(world)
+    before = await world.reason()
+    await world.say([Wish(about(f"preference:{world.preference}"), "yes", "implied", EVENING)])
+    assert await world.reason(preference=True, now=EVENING - timedelta(microseconds=1)) == before
+    assert await world.reason(preference=True, now=EVENING) == "consent_expired"
+    assert await world.reason(now=EVENING) == before
+
+
 async def test_an_expired_yes_does_not_fall_back_to_the_default(database: Database) -> None:
     world = await World.of(database)
     await default_yes(world)
@@ -659,6 +672,8 @@ def expected(house: list[Someone], who: Someone, address: str, row: dict[str, An
     preference = who.said.get("preference", ("not_asked", 0, False))[0]
     if named and preference != "yes":
         return f"preference_{preference}"
+    if named and who.said["preference"][2]:
+        return "consent_expired"
     yeses = [
         who.said[subject] for subject in (["sms"] if who.since[address] else []) + [address] if subject in who.said
     ]

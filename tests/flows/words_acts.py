@@ -22,7 +22,7 @@ from tests.flows.centre import FORM
 from tests.flows.filling import SITE, look, send
 from tests.flows.running import Got
 from tests.flows.test_mail_in import arrive, mail
-from tests.flows.words_model import FIRM, Subject, channel_of
+from tests.flows.words_model import BY_NUMBER, FIRM, Subject, channel_of, same
 from tests.flows.words_model import FORM as BY_FORM
 from tests.flows.words_walk import (
     LINKED,
@@ -43,16 +43,20 @@ _events = count()
 
 
 async def text(walk: Walk, dice: Random) -> None:
-    address = dice.choice([one for one in walk.pool if channel_of(one) == "sms"])
-    words, number = dice.choice(SMS), address.partition(":")[2]
-    await walk.gateway.text_in(words, number)
+    address = dice.choice([one for one in walk.pool if channel_of(one) in BY_NUMBER])
+    channel, _, number = address.partition(":")
+    words = dice.choice(SMS if channel == "sms" else SMS[:3])
+    if channel == "sms":
+        await walk.gateway.text_in(words, number)
+    else:
+        await walk.gateway.whatsapp_in(words, number)
     await walk.look()
     who = walk.model.holders(address)
     match words:
         case "STOP":
-            walk.no_from(address, "sms", address)
+            walk.no_from(address, channel, address)
         case "START":
-            walk.yes(who, "sms", address, worth=FIRM, proof=address)
+            walk.yes(who, channel, address, worth=FIRM, proof=address)
         case "TEXTS":
             walk.yes(who, "#Texts", "sms", worth=FIRM, proof=address)
         case "NOTEXTS":
@@ -255,7 +259,9 @@ def _is_proved(walk: Walk, page: Page, about: Subject) -> bool:
     opened, sent_to = page.opened, _sent_to(walk, page)
     if walk.now > opened.made_at + FRESH[opened.way]:
         return False
-    return opened.way == "account" or about in TOPICS or about in (sent_to, channel_of(sent_to or ""))
+    theirs = walk.model.having[next(one for one in walk.family.values() if opened.profile_id in one)]
+    proved = same(sent_to) & theirs if sent_to in theirs else set()
+    return opened.way == "account" or about in TOPICS or about in proved | {channel_of(one) for one in proved}
 
 
 def _sent_to(walk: Walk, page: Page) -> str | None:

@@ -12,11 +12,18 @@ from datetime import datetime
 from typing import Literal
 
 Subject = str  # everything | sms | sms:+14155550123 | #Drama
+BY_NUMBER = ("sms", "whatsapp")
 FORM, BARE, FIRM = 0, 1, 2  # how much a yes is worth: over nothing, over a no that a system wrote, over any no
 
 
 def channel_of(address: str) -> str:
     return address.partition(":")[0]
+
+
+def same(address: str) -> set[str]:
+    """What stands and falls with an address: a number is the same on each channel that takes one."""
+    channel, _, value = address.partition(":")
+    return {f"{one}:{value}" for one in BY_NUMBER} if channel in BY_NUMBER else {address}
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Word:
     worth: int  # of a no: FIRM where it is the person's own word
     covers: frozenset[str] = frozenset()  # by a yes to a channel: the addresses there were
     proof: str | None = None  # the address that it is proved to come from
+    until: datetime | None = None  # of a yes: when it ends
 
     def opens(self, no: Word) -> bool:
         """Whether it counts over that no, if it is about the right thing: a yes, or one's own no set back."""
@@ -132,7 +140,7 @@ class Model:
                 return no
         return None
 
-    def forbids(self, who: frozenset[str], address: str, preference: Subject | None) -> str | None:
+    def forbids(self, who: frozenset[str], address: str, preference: Subject | None, *, now: datetime) -> str | None:
         """Why nothing marketing may go there; None where it may, as far as we know."""
         channel = channel_of(address)
         for holder in self.holders(address):
@@ -142,16 +150,16 @@ class Model:
             back = (one for one in self.words if one.to == "yes" and one.proof == address and one.at > left.at)
             if left.address == address and not any(one.about in (channel, address) for one in back):
                 return f"a no was left there: {left}"
-        if not any(self._covers(one, address) for one in self.of(who) if self._stands(one)):
+        if not any(self._covers(one, address) for one in self.of(who) if self._stands(one, now)):
             return "nobody has said yes to it"
-        return self._forbids_preference(who, preference) if preference is not None else None
+        return self._forbids_preference(who, preference, now) if preference is not None else None
 
-    def _forbids_preference(self, who: frozenset[str], preference: Subject) -> str | None:
+    def _forbids_preference(self, who: frozenset[str], preference: Subject, now: datetime) -> str | None:
         about = [one for one in self.of(who) if one.about == preference]
         for no in about:
             if no.to == "no" and not any(one.opens(no) for one in about):
                 return f"a no to {preference} stands: {no}"
-        if not any(one.to == "yes" and self._stands(one) for one in about):
+        if not any(one.to == "yes" and self._stands(one, now) for one in about):
             return f"nobody has said yes to {preference}"
         return None
 
@@ -160,7 +168,9 @@ class Model:
             word.about == address or (word.about == channel_of(address) and address in word.covers)
         )
 
-    def _stands(self, word: Word) -> bool:
-        """Whether staff have not set it back to not asked since."""
+    def _stands(self, word: Word, now: datetime) -> bool:
+        """Whether it has not ended, and staff have not set it back to not asked since."""
+        if word.until is not None and word.until <= now:
+            return False
         since = (one for one in self.words if one.to == "not_asked" and one.about == word.about)
         return not any(one.whose == word.whose and one.act >= word.act for one in since)

@@ -29,10 +29,24 @@ def _evidence(walk: Walk, dice: Random) -> tuple[dict[str, str], datetime | None
 def _subjects(walk: Walk, dice: Random, who: Who) -> list[Subject]:
     if dice.random() < 0.15:
         return ["everything"]
-    return dice.sample(["sms", "email", *TOPICS, *sorted(walk.model.having[who])], dice.choice((1, 1, 2)))
+    return dice.sample(["sms", "whatsapp", "email", *TOPICS, *sorted(walk.model.having[who])], dice.choice((1, 1, 2)))
 
 
-def _said(walk: Walk, who: Who, to: str, about: Sequence[Subject], *, by: str, at: datetime | None) -> None:
+def _end(walk: Walk, dice: Random) -> datetime | None:
+    """When a yes is to end, if it is."""
+    return walk.now + timedelta(hours=dice.choice((1, 30, 300))) if dice.random() < 0.25 else None
+
+
+def _said(
+    walk: Walk,
+    who: Who,
+    to: str,
+    about: Sequence[Subject],
+    *,
+    by: str,
+    at: datetime | None,
+    until: datetime | None = None,
+) -> None:
     """What staff, a system, or a file passes on: `at`, when its evidence was obtained."""
     if to == "no":
         walk.no([who], *about, worth=FIRM if by in ("customer", "file") else BARE, at=at)
@@ -45,7 +59,7 @@ def _said(walk: Walk, who: Who, to: str, about: Sequence[Subject], *, by: str, a
     if "everything" in about:
         theirs = walk.model.having[who]
         also |= {channel_of(one) for one in theirs} | set(theirs)
-    walk.yes([who], *sorted({*about, *also}), worth=FIRM if at else BARE, at=at)
+    walk.yes([who], *sorted({*about, *also}), worth=FIRM if at else BARE, at=at, until=until)
 
 
 async def patch(walk: Walk, dice: Random) -> None:
@@ -58,7 +72,9 @@ async def patch(walk: Walk, dice: Random) -> None:
     to, by = dice.choice(("yes", "yes", "no", "not_asked")), dice.choice(("", "agent", "customer"))
     evidence, obtained = _evidence(walk, dice) if to == "yes" else ({}, None)
     said_at = walk.now - timedelta(minutes=dice.choice((3, 300))) if to == "no" and dice.random() < 0.25 else None
+    until = _end(walk, dice) if to == "yes" else None
     body: dict[str, Any] = {"evidence": evidence} | ({"by": {"kind": by}} if by else {})
+    body |= {"expires_at": until.isoformat()} if until else {}
     body |= {"at": said_at.isoformat()} if said_at else {}
     for one in about:
         if one == "everything":
@@ -70,7 +86,7 @@ async def patch(walk: Walk, dice: Random) -> None:
     got = await walk.gateway.ask("PATCH", f"/v1/profiles/{profile_id}/consent", json=body)
     if got.status == 200:
         if got.json["events"]:  # else it says what is so already
-            _said(walk, who, to, about, by=by, at=said_at or obtained)
+            _said(walk, who, to, about, by=by, at=said_at or obtained, until=until)
     elif got.status != 409 or before != (await walk.verdicts(), await walk.states(profile_id)):
         raise Difference(f"{got.status} {got.body!r} for {body}, and changed something")
 
@@ -105,7 +121,8 @@ async def import_(walk: Walk, dice: Random) -> None:
     to = dice.choice(("yes", "yes", "no"))
     about = [one for one in _subjects(walk, dice, walk.family[profile_id]) if ":" not in one] or ["email"]
     evidence, obtained = _evidence(walk, dice) if to == "yes" else ({}, None)
-    cells = {"profile_id": profile_id, **evidence}
+    until = _end(walk, dice) if to == "yes" else None
+    cells = {"profile_id": profile_id, **evidence, **({"expires_at": until.isoformat()} if until else {})}
     cells |= {f"consent.preference.{one[1:]}" if one in TOPICS else f"consent.{one}": to for one in about}
     new = dice.choice(walk.pool)
     if dice.random() < 0.3:
@@ -117,7 +134,7 @@ async def import_(walk: Walk, dice: Random) -> None:
         results += taken.results
     await walk.look()
     if [one.outcome for one in results] != ["refused"]:
-        _said(walk, walk.family[profile_id], to, about, by="file", at=obtained)
+        _said(walk, walk.family[profile_id], to, about, by="file", at=obtained, until=until)
 
 
 # --- who has what --------------------------------------------------------------------------------

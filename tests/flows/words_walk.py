@@ -26,7 +26,7 @@ from store.tables import (
 )
 from tests.flows.filling import make, preference
 from tests.flows.running import Gateway, eventually
-from tests.flows.words_model import FIRM, Left, Model, Question, Subject, Word, channel_of
+from tests.flows.words_model import BY_NUMBER, FIRM, Left, Model, Question, Subject, Word, channel_of, same
 
 LINKED = {"#Drama": "email", "#Texts": "sms"}
 TOPICS = ("#Drama", "#Texts", "#Opera")
@@ -135,7 +135,8 @@ class Walk:
     def __post_init__(self) -> None:
         number = next(_numbers)
         self.pool = [f"email:p{place}.{number}@example.org" for place in range(3)]
-        self.pool += [f"sms:+1415{2000000 + 4 * number + place}" for place in range(3)]
+        numbers = [f"+1415{2000000 + 4 * number + place}" for place in range(3)]
+        self.pool += [*(f"sms:{one}" for one in numbers), *(f"whatsapp:{one}" for one in numbers[:2])]
 
     @property
     def now(self) -> datetime:
@@ -190,12 +191,18 @@ class Walk:
                 self.model.hear(Word(at or self.now, self.act, one, subject, "no", worth))
 
     def yes(
-        self, who: Collection[Who], *about: Subject, worth: int, at: datetime | None = None, proof: str | None = None
+        self,
+        who: Collection[Who],
+        *about: Subject,
+        worth: int,
+        at: datetime | None = None,
+        proof: str | None = None,
+        until: datetime | None = None,
     ) -> None:
         for one in who:
             for subject in about:
                 covers = frozenset(a for a in self.model.having.get(one, ()) if channel_of(a) == subject)
-                self.model.hear(Word(at or self.now, self.act, one, subject, "yes", worth, covers, proof))
+                self.model.hear(Word(at or self.now, self.act, one, subject, "yes", worth, covers, proof, until))
 
     def no_from(self, address: str, *about: Subject) -> None:
         """By a word from an address: of everyone who has it; of nobody it stays there."""
@@ -235,7 +242,7 @@ class Walk:
         for (profile_id, address, topic), reason in sorted((await self.verdicts()).items(), key=str):
             if not verdict.is_allowed(reason):
                 continue
-            why = self.model.forbids(self.family[profile_id], address, topic)
+            why = self.model.forbids(self.family[profile_id], address, topic, now=self.now)
             if reason != "opted_in" or why is not None:
                 raise Difference(f"{profile_id} at {address} about {topic}: {reason}, but {why}")
 
@@ -258,12 +265,11 @@ class Walk:
             if id_ in before:
                 continue
             address = next(one for one, of in self.ids.items() if of == row.address_id)
-            channel = channel_of(address)
             keys = {wish["key"] for wish in row.wishes}
-            named = {one for one, id_ in [*self.scene.topics.items(), *self.ids.items()] if id_ in keys} | {
-                channel
-            } & keys
-            here = {one for one in yes if one in TOPICS or channel_of(one) == channel} & named
+            named = {one for one, id_ in [*self.scene.topics.items(), *self.ids.items()] if id_ in keys}
+            named |= {*BY_NUMBER, "email"} & keys
+            reached = {channel_of(one) for one in same(address)}
+            here = {one for one in yes if one in TOPICS or channel_of(one) in reached} & named
             noes = set(no) & named
             self.model.questions[id_] = Question(self.act, self.now, address, frozenset(here), frozenset(noes), by)
 
