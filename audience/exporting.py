@@ -218,8 +218,8 @@ def _answer(flag: Flag | None, shown: Mapping[str, Any], silent: str) -> list[st
         "obtained_at": _spelled(_obtained(flag, proof)),
         "how": proof.get("how") or (flag.source if flag.state == "no" or flag.source in PERSONAL else None),
         "wording": _as_words(proof.get("wording")),
-        "basis": flag.basis,
-        "expires_at": _spelled(flag.expires_at),
+        "basis": flag.basis if flag.state == "yes" else None,
+        "expires_at": _spelled(flag.expires_at) if flag.state == "yes" else None,
     }
     cells = {term: str(terms[term] or "") for term in TERMS}
     return [flag.state, *(cells[term][: MOST.get(term)] for term in TERMS)]

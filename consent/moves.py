@@ -139,8 +139,8 @@ class _Move:
             with_address=step.with_address,
             from_state=before,
             to_state=wish.to,
-            basis=(wish.basis or "express") if wish.to == "yes" else None,
-            expires_at=wish.expires_at if wish.to == "yes" else None,
+            basis=(wish.basis or "express") if wish.to == "yes" else wish.basis if via == "link" else None,
+            expires_at=wish.expires_at if wish.to == "yes" or via == "link" else None,
             at=self._at,
             # Effects come in the order of arrival, and are as old as the word they come from: a younger yes would
             # outlive a no that was said in between.
@@ -218,23 +218,34 @@ def _undoing_a_no(person: Person, change: Change, step: _Step, said_at: datetime
 
 
 def _linked(person: Person, change: Change, flags: Mapping[Subject, Flag], links: Links) -> list[Wish]:
-    """What the links add to a change, seen from the flags before it and after it."""
+    """What the links add to a change, seen from the flags before it and after it.
+
+    No yes gains a better basis or a later end by it: a channel is yes on the terms of the preference, and a no by a
+    link keeps the terms of the yes that it would come back to.
+    """
     if change.undoes is not None:
         return []
     named = {wish.subject for wish in (*change.wishes, *change.beside)}
     wishes: list[Wish] = []
+    opening: dict[Subject, Flag] = {}
     for preference_id, channel in sorted(links.items()):
         preference, linked = Subject("preference", preference_id), Subject("channel", channel)
         before, after = state_of(person.flags, linked), state_of(flags, linked)
         if preference not in named:
             flag = flags.get(preference)
             if before != "no" and after == "no" and flag is not None and flag.state == "yes":
-                wishes.append(Wish(preference, "no"))
+                wishes.append(Wish(preference, "no", flag.basis, flag.expires_at))
             elif before != "yes" and after == "yes" and change.personal and flag is not None and _by_link(flag):
-                wishes.append(Wish(preference, "yes"))
+                wishes.append(Wish(preference, "yes", flag.basis, flag.expires_at))
         elif linked not in named and after != "yes" and _opens_channel(change, preference, channel, flags):
-            wishes.append(Wish(linked, "yes"))
-    return wishes
+            opening[linked] = max(opening.get(linked, flags[preference]), flags[preference], key=_how_long)
+    return wishes + [Wish(linked, "yes", flag.basis, flag.expires_at) for linked, flag in opening.items()]
+
+
+def _how_long(flag: Flag) -> tuple[bool, float, int]:
+    """The later end is the greater, and of two like ones the better basis."""
+    end = flag.expires_at
+    return end is None, end.timestamp() if end is not None else 0.0, -BASES.index(flag.basis or BASES[0])
 
 
 def _by_link(flag: Flag) -> bool:

@@ -154,13 +154,14 @@ def _purpose(
 
 def _event(profile_id: str, line: HistoryLine, is_whole: bool) -> dict[str, Any]:
     evidence = (line.evidence or {}) if is_whole or line.source in _OUR_PAGES else {}
+    is_yes = line.to_state == "yes"
     return {
         "event_id": line.id,
         "event_time": min(line.provider_at, line.at) if line.provider_at is not None else line.at,
-        "event_type": line.basis or ("implied" if line.source in MACHINE else "express"),
+        "event_type": line.basis if is_yes else "implied" if line.source in MACHINE else "express",
         "event_state": _state(line),
         "source": line.source,
-        "validity_duration": line.expires_at,
+        "validity_duration": line.expires_at if is_yes else None,
         "entity_id": profile_id if line.actor.endswith("customer") else CONTROLLER,
         "notice": {name: evidence[name] for name in _WORDS_OF_IT if evidence.get(name) is not None},
         "superseded": line.superseded,

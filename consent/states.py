@@ -45,7 +45,7 @@ class Wish:
 
     subject: Subject
     to: State
-    basis: str | None = None  # of a yes; express when absent
+    basis: str | None = None  # of a yes, express when absent; of a no by a link as the event has it
     expires_at: datetime | None = None
 
 
@@ -94,7 +94,7 @@ class Event:
     with_address: bool
     from_state: State
     to_state: State
-    basis: str | None
+    basis: str | None  # of a yes; of a no by a link those of the yes that it comes back to
     expires_at: datetime | None
     at: datetime
     provider_at: datetime | None
@@ -128,7 +128,7 @@ class Flag:
     """The present state of one subject, and the event it comes from."""
 
     state: State
-    basis: str | None
+    basis: str | None  # as the event has it
     expires_at: datetime | None
     at: datetime
     order_at: datetime
@@ -238,6 +238,8 @@ def _flag(event: Event) -> Flag:
 
 def _order(flag: Flag) -> tuple[datetime, int, float, int]:
     """A total order over what was said about one subject; of two like answers at one time the weaker is later."""
+    if flag.state != "yes":
+        return (flag.order_at, _RANK[flag.state], 0.0, 0)
     expires = flag.expires_at.timestamp() if flag.expires_at else float("inf")
     return (flag.order_at, _RANK[flag.state], -expires, BASES.index(flag.basis) if flag.basis else 0)
 

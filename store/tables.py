@@ -217,7 +217,7 @@ consent_events = Table(
     Column("with_address", Boolean, nullable=False),  # the act turns that address's flag too (STOP, START)
     Column("from_state", Text, nullable=False),  # yes | no | not_asked
     Column("to_state", Text, nullable=False),
-    Column("basis", Text),  # of a yes: express | implied | soft_opt_in
+    Column("basis", Text),  # of a yes: express | implied | soft_opt_in; of a no by a link that of the yes it turned
     Column("expires_at", UTCDateTime),
     Column("at", UTCDateTime, nullable=False),  # when it came to us; never before what was recorded by then
     Column("provider_at", UTCDateTime),  # when it was said, where we were told, or when a yes came that was overtaken

@@ -95,8 +95,7 @@ def _flag(flag: Flag | None) -> dict[str, Any]:
     if flag is None:
         return {"state": "not_asked"}
     shown: dict[str, Any] = {"state": flag.state, "at": flag.at, "source": flag.source}
-    if flag.basis is not None:
+    if flag.state == "yes":
         shown["basis"] = flag.basis
-    if flag.expires_at is not None:
-        shown["expires_at"] = flag.expires_at
+        shown |= {"expires_at": flag.expires_at} if flag.expires_at is not None else {}
     return shown

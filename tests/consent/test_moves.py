@@ -337,6 +337,42 @@ def test_when_the_person_says_yes_to_the_channel_again_those_the_link_had_turned
     assert story[DRAMA] == "yes"
 
 
+ENDS = NOON + timedelta(days=700)
+
+
+def terms(story: Story, name: str) -> tuple[str, str | None, datetime | None]:
+    flag = story.flags[about(name)]
+    return flag.state, flag.basis, flag.expires_at
+
+
+def test_a_channel_that_a_linked_preference_turns_yes_is_so_on_the_preferences_terms() -> None:
+    story = linked()
+    story.says([Wish(about(DRAMA), "yes", "implied", ENDS)], source="form")
+    assert terms(story, "email") == ("yes", "implied", ENDS)
+
+
+@pytest.mark.parametrize("other", [Wish(about(OPERA), "yes"), Wish(about(OPERA), "yes", "express", ENDS)])
+def test_of_several_it_is_so_on_the_best_of_their_terms(other: Wish) -> None:
+    for wishes in (
+        [Wish(about(DRAMA), "yes", "implied", ENDS), other],
+        [other, Wish(about(DANCE), "yes", "implied", ENDS)],
+    ):
+        story = linked()
+        story.says(wishes, source="form")
+        assert terms(story, "email") == ("yes", "express", other.expires_at)
+
+
+def test_what_comes_back_by_a_link_comes_back_on_the_terms_that_it_had() -> None:
+    story = linked()
+    story.says([Wish(about(DRAMA), "yes", "implied", ENDS), Wish(about(OPERA), "yes")], source="form")
+    for _ in range(2):
+        no, *_ = (line for line in story.unsubscribes() if line.subject == about(DRAMA))
+        assert (no.to_state, no.via, no.basis, no.expires_at) == ("no", "link", "implied", ENDS)
+        story.says({"email": "yes"}, source="preference_centre")
+        assert terms(story, DRAMA) == ("yes", "implied", ENDS)
+        assert terms(story, OPERA) == ("yes", "express", None)
+
+
 def test_they_come_back_by_the_persons_word_only() -> None:
     story = linked()
     story.says({DRAMA: "yes"}, source="form")
