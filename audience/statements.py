@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from audience.columns import Answer, Row
 from consent.moves import Links, transition
-from consent.states import Change, Person, Refusal, Subject, Wish
+from consent.states import Change, Person, Refusal, Subject, Wish, is_open_under
 from store.ids import new_id
 from store.parts import IDS, rows_by
 from store.tables import consent_events, evidence
@@ -81,9 +81,12 @@ def _is_recorded(answer: Answer, person: Person, before: Sequence[Earlier], plac
     if stands and flag is not None and answer.obtained_at in (flag.at, obtained or flag.at):
         return True  # whoever recorded it: what was exported comes home
     shown = (answer.obtained_at, answer.how, answer.wording)
+    is_whole = stands and not is_open_under(
+        person.flags, answer.subject, person.channels
+    )  # a no closes what was opened
     return any(
         (one.subject, one.to, one.terms, one.evidence) == (answer.subject, answer.to, terms, shown)
-        and (answer.obtained_at is not None or stands or one.place == place)
+        and (answer.obtained_at is not None or is_whole or one.place == place)
         for one in before
     )
 

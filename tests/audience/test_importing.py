@@ -23,7 +23,7 @@ from outbox.protocol import SETTLE_SECONDS
 from profiles import records
 from store.engine import Database
 from store.tables import consent_events, deliveries, evidence, metadata
-from tests.acts import BOOK, NOON, about, add_person, address_id, flags, later, states, text_in
+from tests.acts import BOOK, NOON, about, add_person, address_id, flags, later, say, states, text_in
 from tests.outbox.conftest import Claimed, Planned, claimed, planned  # noqa: F401 - fixtures
 
 ANA, BEN = "sms:+14155550123", "sms:+14155550124"
@@ -465,6 +465,19 @@ async def test_to_import_a_file_again_changes_nothing(database: Database, import
     after = await rows(database)
     assert after["consent_events"] == before["consent_events"]
     assert await holds(database)
+
+
+async def test_an_undated_no_of_another_file_closes_what_was_opened_since(database: Database, import_: Import) -> None:
+    ana = await add_person(database, ANA)
+    row = f"profile_id,consent.sms,tags\n{ana},no,"
+    await import_(row + "one\n")
+    at = f"address:{await address_id(database, ANA)}"
+    await say(database, ana, {at: "yes"}, source="preference_centre", now=later(1))
+    assert await verdict(database, ana) == "opted_in"
+    await import_(row + "one\n", now=later(2))
+    assert await verdict(database, ana) == "opted_in", "what the same file says once more is no news"
+    await import_(row + "two\n", name="other.csv", now=later(3))
+    assert await verdict(database, ana) == "opted_out_channel"
 
 
 async def test_what_the_person_said_since_outlives_the_same_file(database: Database, import_: Import) -> None:
