@@ -114,7 +114,7 @@ async def talk(walk: Walk, dice: Random) -> None:
 
 
 async def import_(walk: Walk, dice: Random) -> None:
-    """One row of a file."""
+    """One row of a file, each another: what the same file says once more is no news."""
     profile_id = walk.someone(dice)
     if profile_id is None:
         return
@@ -122,12 +122,14 @@ async def import_(walk: Walk, dice: Random) -> None:
     about = [one for one in _subjects(walk, dice, walk.family[profile_id]) if ":" not in one] or ["email"]
     evidence, obtained = _evidence(walk, dice) if to == "yes" else ({}, None)
     until = _end(walk, dice) if to == "yes" else None
-    cells = {"profile_id": profile_id, **evidence, **({"expires_at": until.isoformat()} if until else {})}
+    number = next(_files)
+    cells = {"profile_id": profile_id, "tags": f"file {number}", **evidence}
+    cells |= {"expires_at": until.isoformat()} if until else {}
     cells |= {f"consent.preference.{one[1:]}" if one in TOPICS else f"consent.{one}": to for one in about}
     new = dice.choice(walk.pool)
     if dice.random() < 0.3:
         cells[channel_of(new)] = new.partition(":")[2]
-    file = walk.folder / f"{next(_files)}.csv"
+    file = walk.folder / f"{number}.csv"
     file.write_text(",".join(cells) + "\n" + ",".join(cells.values()) + "\n")
     house, results = walk.gateway.house, []
     async for taken in importing.run(house.database, spreadsheet.inspect(file), house.book, clock=walk.gateway.clock):
