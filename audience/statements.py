@@ -81,9 +81,8 @@ def _is_recorded(answer: Answer, person: Person, before: Sequence[Earlier], plac
     if stands and flag is not None and answer.obtained_at in (flag.at, obtained or flag.at):
         return True  # whoever recorded it: what was exported comes home
     shown = (answer.obtained_at, answer.how, answer.wording)
-    is_whole = stands and not is_open_under(
-        person.flags, answer.subject, person.channels
-    )  # a no closes what was opened
+    # A no of another file closes what was opened under the one that stands.
+    is_whole = stands and not is_open_under(person.flags, answer.subject, person.channels)
     return any(
         (one.subject, one.to, one.terms, one.evidence) == (answer.subject, answer.to, terms, shown)
         and (answer.obtained_at is not None or is_whole or one.place == place)

@@ -98,7 +98,7 @@ class _Move:
         if wish.to == "yes":
             earliest = min(said_at or self._came_at, self._came_at)
             return earliest if earliest < self._at else said_at
-        if wish.to == "no" and said_at is not None and self._beats(wish, said_at):
+        if wish.to == "no" and said_at is not None and (self._beats(wish, said_at) or self._is_at_a_merged_yes(wish)):
             return None
         if wish.to == "no" and said_at is None and self._says_yes and self._is_behind_a_no(wish):
             return self._came_at  # that one stays: what this change says yes to would be opened under it
@@ -111,6 +111,11 @@ class _Move:
             for subject, obtained in self._obtained.items()
             if subject in self.flags and wish.subject in upwards(subject, self._channels)
         )
+
+    def _is_at_a_merged_yes(self, wish: Wish) -> bool:
+        """Whether the yes that stands there may have been one to the channel, which is over no no to an address."""
+        flag = self.flags.get(wish.subject)
+        return flag is not None and flag.state == "yes" and flag.source == "merge"
 
     def _is_behind_a_no(self, wish: Wish) -> bool:
         flag = self.flags.get(wish.subject)

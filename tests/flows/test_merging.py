@@ -108,6 +108,20 @@ async def test_each_number_may_be_sent_to_as_before_where_only_one_had_said_yes(
     assert await gateway.verdict(ana["id"], address=BEN) == "not_opted_in"
 
 
+async def test_a_no_to_a_number_from_before_the_channels_yes_counts_also_where_that_has_moved_down_to_it(
+    gateway: Gateway,
+) -> None:
+    """Told only afterwards: a yes to the channel is over no no to an address."""
+    ana, other = await gateway.person(f"sms:{ANA}"), await gateway.person(f"sms:{BEN}")
+    said_at = gateway.clock().isoformat()
+    gateway.clock.advance(minutes=5)
+    await gateway.say(ana["id"], channels={"sms": "yes"})
+    await merge(gateway, ana, other)
+    assert await gateway.verdict(ana["id"], address=ANA) == "opted_in"
+    await gateway.say(ana["id"], addresses={f"sms:{ANA}": "no"}, by=CUSTOMER, at=said_at)
+    assert await gateway.verdict(ana["id"], address=ANA) == "opted_out_address"
+
+
 async def test_a_yes_of_both_covers_both_numbers(gateway: Gateway) -> None:
     ana, other = await gateway.person(f"sms:{ANA}", consent=YES), await gateway.person(f"sms:{BEN}", consent=YES)
     await merge(gateway, ana, other)
