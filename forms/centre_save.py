@@ -18,7 +18,7 @@ from forms.boxes import Answers, Box, Sheet
 from forms.desk import Desk
 from forms.posted import Posted
 from outbox import confirmations, heed, people, questions, queue
-from outbox.confirmations import BY_TEXT, GOOD_FOR, Details, Wanted
+from outbox.confirmations import BY_TEXT, GOOD_FOR, Details, StillAsked, Wanted
 from outbox.manage_links import Opened
 from outbox.people import Draft
 from outbox.queue import Notice
@@ -103,8 +103,8 @@ async def save(
     wanted = {wish.subject for wish in answers.waiting}
     await confirmations.take_back(conn, profile.id, answers.repeated | stands, wanted=wanted, now=came.now)
     change_id = new_id("chg")
-    await confirmations.ask_again(conn, profile.id, wanted, change_id, now=came.now)
-    saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id)
+    still = await confirmations.ask_again(conn, profile.id, wanted, change_id, now=came.now)
+    saved = await _ask(conn, came, profile, answers.waiting, waiting_details, evidence, change_id, still)
     heeded = heed.Heeded()
     if wishes := [*answers.wishes, *(Wish(one, "no") for one in gone)]:
         heeded = await record(conn, came, profile, wishes, evidence, change_id=change_id)
@@ -263,6 +263,11 @@ class _Asking:
     def lines(self, came: Came) -> tuple[str, ...]:
         return _lines(came, self.points, self.details)
 
+    def is_in(self, before: StillAsked) -> bool:
+        """Whether all of it was asked there before, and waits."""
+        is_all = all(wish.subject in before.subjects for wish in self.wishes)
+        return before.address_id == self.place.address_id and is_all and self.details in (None, before.details)
+
 
 async def _ask(
     conn: AsyncConnection,
@@ -272,8 +277,12 @@ async def _ask(
     details: Details | None,
     evidence: Mapping[str, Any],
     change_id: str,
+    still: Sequence[StillAsked],
 ) -> Saved:
-    """Ask whether it is so at each address that it is about, once a day; returns what was asked, and what was not."""
+    """Ask whether it is so at each address that it is about, once a day; returns what was asked, and what was not.
+
+    `still`: what was asked before, and waits.
+    """
     if not wishes and details is None:
         return Saved()
     await lock_people(conn, [profile.id])
@@ -293,10 +302,12 @@ async def _ask(
     for one, id_ in zip(asking, ids, strict=True):
         if id_ is not None:
             await _send(conn, came, profile, one, id_)
-    asked = dict(zip(asking, ids, strict=True))
+    is_asked = {
+        one: id_ is not None or any(one.is_in(before) for before in still) for one, id_ in zip(asking, ids, strict=True)
+    }
     return Saved(
-        asked=tuple(masked(one.place.channel, one.place.value) for one, id_ in asked.items() if id_ is not None),
-        asked_lately=tuple(line for one, id_ in asked.items() if id_ is None for line in one.lines(came)),
+        asked=tuple(masked(one.place.channel, one.place.value) for one in asking if is_asked[one]),
+        asked_lately=tuple(line for one in asking if not is_asked[one] for line in one.lines(came)),
         unasked=_lines(came, points.get(None, ()), details if places.at_home is None else None),
         by_start=frozenset(wish.subject.key for wish in waiting.get(None, ())) & frozenset(BY_TEXT),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from sqlalchemy import and_, delete, insert, or_, select, tuple_, update
@@ -110,6 +110,14 @@ class Wanted:
     same_as: str | None = None  # profiles.addresses.AddressBook.same_as
     at_no: bool = False  # whoever has the address has said no
     change_id: str | None = None  # of the act that asks: what that act itself says no to takes nothing back
+
+
+class StillAsked(NamedTuple):
+    """What a person's own page has asked for before, and waits."""
+
+    address_id: str
+    subjects: frozenset[Subject]
+    details: Details
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +266,11 @@ async def take_back(
 
 async def ask_again(
     conn: AsyncConnection, profile_id: str, wanted: Collection[Subject], change_id: str, *, now: datetime
-) -> None:
+) -> list[StillAsked]:
     """Let what an own page asks for again be as if it were asked for by this act: what that says no to beside it takes
     no open question back that asks for nothing else, nor one that corrects a detail and opens nothing. What was taken
-    back stays so, be it by a no of before that is told only afterwards. Locks the person."""
+    back stays so, be it by a no of before that is told only afterwards. Returns what stays asked. Locks the person."""
+    found = []
     for row in await _open(conn, profile_id, now=now):
         if row.profile_id != profile_id or not (_asks_for(row, wanted) or _is_of_details_alone(row)):
             continue
@@ -270,6 +279,10 @@ async def ask_again(
             heard = max(noes, default=row.evidence.get(HEARD, 0))
             evidence = {**row.evidence, "change_id": change_id, _ASKED_AGAIN: now.isoformat(), HEARD: heard}
             await conn.execute(update(confirmations).where(confirmations.c.id == row.id).values(evidence=evidence))
+            found.append(
+                StillAsked(row.address_id, frozenset(wish.subject for wish in _wishes(row)), _details(row.details))
+            )
+    return found
 
 
 async def _open(conn: AsyncConnection, profile_id: str, *, now: datetime) -> Sequence[Any]:
