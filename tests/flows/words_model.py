@@ -125,8 +125,8 @@ class Model:
     def of(self, who: frozenset[str]) -> Iterator[Word]:
         return (word for word in self.words if word.whose & who)
 
-    def no_at(self, who: frozenset[str], address: str) -> Word | None:
-        """The no of theirs by which nothing may go to an address of theirs."""
+    def no_at(self, who: frozenset[str], address: str, *, about: Collection[Subject] = ()) -> Word | None:
+        """The no of theirs by which nothing may go to an address of theirs; `about`: to one of these alone."""
         channel = channel_of(address)
         opened_by: dict[Subject, Collection[Subject]] = {
             "everything": {"everything", channel},
@@ -134,7 +134,7 @@ class Model:
             address: {address},
         }
         for no in self.of(who):
-            if no.to != "no" or no.about not in opened_by:
+            if no.to != "no" or no.about not in (about or opened_by):
                 continue
             if not any(one.about in opened_by[no.about] and one.opens(no) for one in self.of(who)):
                 return no
@@ -142,17 +142,29 @@ class Model:
 
     def forbids(self, who: frozenset[str], address: str, preference: Subject | None, *, now: datetime) -> str | None:
         """Why nothing marketing may go there; None where it may, as far as we know."""
-        channel = channel_of(address)
         for holder in self.holders(address):
             if (no := self.no_at(holder, address)) is not None:
                 return f"a no stands: {no}"
-        for left in self.left:
-            back = (one for one in self.words if one.to == "yes" and one.proof == address and one.at > left.at)
-            if left.address == address and not any(one.about in (channel, address) for one in back):
-                return f"a no was left there: {left}"
+        if (left := self._left_at(address)) is not None:
+            return f"a no was left there: {left}"
         if not any(self._covers(one, address) for one in self.of(who) if self._stands(one, now)):
             return "nobody has said yes to it"
         return self._forbids_preference(who, preference, now) if preference is not None else None
+
+    def forbids_tickets(self, who: frozenset[str], address: str) -> str | None:
+        """Why not even what they have ordered may go there."""
+        about = [self.no_at(who, address, about=["everything"])]
+        about += [self.no_at(holder, address, about=[address]) for holder in self.holders(address)]
+        noes = [no for no in (*about, self._left_at(address)) if no is not None]
+        return f"a no stands to tickets too: {noes[0]}" if noes else None
+
+    def _left_at(self, address: str) -> Left | None:
+        """The no that was left there, and no word from there has lifted."""
+        for left in self.left:
+            back = (one for one in self.words if one.to == "yes" and one.proof == address and one.at > left.at)
+            if left.address == address and not any(one.about in (channel_of(address), address) for one in back):
+                return left
+        return None
 
     def _forbids_preference(self, who: frozenset[str], preference: Subject, now: datetime) -> str | None:
         about = [one for one in self.of(who) if one.about == preference]

@@ -30,6 +30,7 @@ from tests.flows.words_model import BY_NUMBER, FIRM, Left, Model, Question, Subj
 
 LINKED = {"#Drama": "email", "#Texts": "sms"}
 TOPICS = ("#Drama", "#Texts", "#Opera")
+TICKETS = "tickets"  # where a topic stands: what they have ordered
 _numbers = count()
 
 Who = frozenset[str]
@@ -67,6 +68,7 @@ async def set_up(gateway: Gateway) -> Scene:
         await make(
             gateway, channel="sms", connection="box", entry="typed", preferences=[{"name": "Texts"}, {"name": "Opera"}]
         ),
+        await make(gateway, channel="whatsapp", connection="whatsapp", entry="typed", preferences=[{"name": "Opera"}]),
     ]
     return Scene(topics, [(one["id"], one["channel"], one["confirm"] == "double") for one in forms])
 
@@ -83,13 +85,14 @@ DISPOSITIONS: dict[str, list[dict[str, str]]] = {
 
 
 def _verdicts() -> Select[Any]:
-    """Of marketing on each person, address and preference; and on none."""
+    """Of marketing on each person, address and preference, and on none; and of tickets."""
     has = profile_addresses.c
-    about = union_all(select(null().label("id")), select(preferences.c.id)).subquery("about")
-    asked = select(has.profile_id, has.address_id, has.channel, about.c.id.label("preference_id"))
-    asked = asked.add_columns(literal("marketing").label("class")).join_from(profile_addresses, about, literal(True))
+    every = select(preferences.c.id, literal("marketing").label("class"))
+    none = [select(null().label("id"), literal(one).label("class")) for one in ("marketing", "transactional")]
+    about = union_all(*none, every).subquery("about")
+    asked = select(has.profile_id, has.address_id, has.channel, about.c.id.label("preference_id"), about.c["class"])
     theirs = has.profile_id.in_(bindparam("theirs", expanding=True))
-    return verdict.over(asked.where(theirs).subquery("asked"))
+    return verdict.over(asked.join_from(profile_addresses, about, literal(True)).where(theirs).subquery("asked"))
 
 
 VERDICTS = _verdicts()
@@ -213,12 +216,17 @@ class Walk:
     # --- what is seen ----------------------------------------------------------------------------
 
     async def verdicts(self) -> dict[tuple[str, str, Subject | None], str]:
-        """The verdict of marketing on each person, address and preference."""
+        """The verdict of marketing on each person, address and preference; and of tickets, by TICKETS."""
         named = {id_: name for name, id_ in [*self.scene.topics.items(), *self.ids.items()]}
         async with self.gateway.house.database.read() as conn:
             rows = await conn.execute(VERDICTS, {"theirs": self.profiles, "verdict_now": self.now})
             return {
-                (row.profile_id, named[row.address_id], named.get(row.preference_id)): str(row.reason) for row in rows
+                (
+                    row.profile_id,
+                    named[row.address_id],
+                    TICKETS if row[4] == "transactional" else named.get(row.preference_id),
+                ): str(row.reason)
+                for row in rows
             }
 
     async def states(self, profile_id: str) -> dict[Subject, str]:
@@ -242,8 +250,12 @@ class Walk:
         for (profile_id, address, topic), reason in sorted((await self.verdicts()).items(), key=str):
             if not verdict.is_allowed(reason):
                 continue
-            why = self.model.forbids(self.family[profile_id], address, topic, now=self.now)
-            if reason != "opted_in" or why is not None:
+            who = self.family[profile_id]
+            if topic == TICKETS:
+                expected, why = "transactional", self.model.forbids_tickets(who, address)
+            else:
+                expected, why = "opted_in", self.model.forbids(who, address, topic, now=self.now)
+            if reason != expected or why is not None:
                 raise Difference(f"{profile_id} at {address} about {topic}: {reason}, but {why}")
 
     # --- what is asked ---------------------------------------------------------------------------
@@ -280,7 +292,8 @@ class Walk:
             async with self.gateway.house.database.read() as conn:
                 new = (await conn.execute(select(submissions.c.id).where(submissions.c.status == "new"))).first()
                 waits = deliveries.c.status.in_(["queued", "sending"])
-                text = (await conn.execute(select(deliveries.c.id).where(waits, deliveries.c.channel == "sms"))).first()
+                texts = select(deliveries.c.id).where(waits, deliveries.c.channel.in_(BY_NUMBER))
+                text = (await conn.execute(texts)).first()
                 return new is None and text is None
 
         await eventually(is_done)
