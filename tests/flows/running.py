@@ -301,8 +301,11 @@ class Gateway:
     # --- what is on disk --------------------------------------------------------------------------
 
     async def rows(self, table: str) -> list[dict[str, Any]]:
+        """In the order of their keys: of ids that is the order in which they were made."""
+        found = metadata.tables[table]
         async with self.house.database.read() as conn:
-            return [dict(row) for row in (await conn.execute(select(metadata.tables[table]))).mappings()]
+            rows = await conn.execute(select(found).order_by(*found.primary_key.columns))
+            return [dict(row) for row in rows.mappings()]
 
     async def everything(self, *, but: Sequence[str] = ()) -> dict[str, list[str]]:
         """Every row of every table, to compare with."""

@@ -13,7 +13,7 @@ from tests.flows.filling import make, preference, sent_in
 from tests.flows.pages import sites
 from tests.flows.pages.conftest import NARROW, NARROW_DARK, WIDE, WIDE_DARK, Look, Screen, chromium
 from tests.flows.pages.sites import Site
-from tests.flows.running import Gateway
+from tests.flows.running import Gateway, eventually
 
 SMALL = Look(320, 640, "light")
 LOOKS = pytest.mark.parametrize("look", [WIDE, WIDE_DARK, NARROW, NARROW_DARK, SMALL], indirect=True, ids=str)
@@ -199,7 +199,8 @@ async def must_have_its_height(page: Page, frame: Frame) -> int:
         arg=[element, await frame.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")],
     )
     # A frame of another origin is another process, which hears of its size a moment later.
-    await frame.wait_for_function("document.documentElement.scrollHeight <= innerHeight")
+    # Not `wait_for_function`, which asks again by `eval`: the form's policy forbids that.
+    await eventually(lambda: frame.evaluate("document.documentElement.scrollHeight <= innerHeight"))
     assert await frame.evaluate("document.documentElement.scrollWidth <= innerWidth")
     return int(await element.evaluate("one => one.offsetHeight"))
 
