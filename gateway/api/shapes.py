@@ -116,8 +116,10 @@ class Line(Shape):
     with_address: bool = Field(description="The act turned that address's flag too.")
     from_: StateName = Field(alias="from")
     to: StateName
-    basis: str | None
-    expires_at: datetime | None
+    basis: str | None = Field(
+        description="Of a yes; of a no by `link` that of the yes which comes back with its channel."
+    )
+    expires_at: datetime | None = Field(description="As `basis`: when that yes ends.")
     at: datetime
     provider_at: datetime | None = Field(description="When it was said, by another clock.")
     source: str
