@@ -77,7 +77,8 @@ def new_answers(row: Row, person: Person, before: Sequence[Earlier], source: Sou
 def _is_recorded(answer: Answer, person: Person, before: Sequence[Earlier], place: tuple[str, int]) -> bool:
     flag, obtained = person.flags.get(answer.subject), person.obtained.get(answer.subject)
     terms = ((answer.basis or "express") if answer.to == "yes" else None, answer.expires_at)
-    stands = flag is not None and flag.state == answer.to and (flag.basis, flag.expires_at) == terms
+    # The terms that a no by a link keeps are not its own.
+    stands = flag is not None and flag.state == answer.to and terms in ((flag.basis, flag.expires_at), (None, None))
     if stands and flag is not None and answer.obtained_at in (flag.at, obtained or flag.at):
         return True  # whoever recorded it: what was exported comes home
     shown = (answer.obtained_at, answer.how, answer.wording)

@@ -23,7 +23,7 @@ from outbox.asking import Question
 from profiles import records
 from store.engine import Database
 from store.tables import profiles
-from tests.acts import BOOK, NOON, about, add_person, address_id, later, say, text_in
+from tests.acts import BOOK, NOON, about, add_person, address_id, flags, later, say, text_in
 from tests.audience.test_importing import count, holds, outcomes, profile, rows, verdict
 
 ANA, BEN, CLEO = "sms:+14155550123", "sms:+14155550124", "email:cleo@example.org"
@@ -78,6 +78,19 @@ async def test_what_is_exported_comes_home_unchanged(database: Database, story: 
     before = await rows(database)
     assert outcomes(await taken(database, file)) == ["unchanged"] * 4
     assert await rows(database) == before
+
+
+async def test_a_no_by_a_link_comes_home_as_one(database: Database, tmp_path: Path) -> None:
+    """It still comes back with its channel."""
+    async with database.write() as conn:
+        news = await preferences.create(conn, name="News", linked_channel="email", now=NOON)
+    ana = await add_person(database, CLEO)
+    await say(database, ana, {f"preference:{news.id}": "yes"}, now=later(1))
+    await say(database, ana, {"email": "no"}, now=later(2))
+    await exported(database, "profiles", tmp_path / "people.csv")
+    assert outcomes(await taken(database, tmp_path / "people.csv")) == ["unchanged"]
+    await say(database, ana, {"email": "yes"}, now=later(10_000), source="preference_centre")
+    assert (await flags(database, ana))[about(f"preference:{news.id}")].state == "yes"
 
 
 async def test_another_gateway_reads_the_same_people_answers_and_dates(
