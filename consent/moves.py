@@ -98,11 +98,14 @@ class _Move:
         if wish.to == "yes":
             earliest = min(said_at or self._came_at, self._came_at)
             return earliest if earliest < self._at else said_at
-        if wish.to == "no" and said_at is not None and (self._beats(wish, said_at) or self._is_at_a_merged_yes(wish)):
+        if wish.to == "no" and said_at is not None and self._would_be_lost(wish, said_at):
             return None
         if wish.to == "no" and said_at is None and self._says_yes and self._is_behind_a_no(wish):
             return self._came_at  # that one stays: what this change says yes to would be opened under it
         return said_at
+
+    def _would_be_lost(self, wish: Wish, said_at: datetime) -> bool:
+        return self._beats(wish, said_at) or self._is_at_a_merged_yes(wish)
 
     def _beats(self, wish: Wish, said_at: datetime) -> bool:
         """Whether a yes that we heard of since this no was said had been obtained before: the no is the last word."""
@@ -114,8 +117,11 @@ class _Move:
 
     def _is_at_a_merged_yes(self, wish: Wish) -> bool:
         """Whether the yes that stands there may have been one to the channel, which is over no no to an address."""
-        flag = self.flags.get(wish.subject)
-        return flag is not None and flag.state == "yes" and flag.source == "merge"
+        turned = [wish.subject]
+        if self._change.with_address and wish.subject.kind == "channel" and self._change.address_id is not None:
+            turned.append(Subject("address", self._change.address_id))
+        flags = [flag for one in turned if (flag := self.flags.get(one)) is not None]
+        return any(flag.state == "yes" and flag.source == "merge" for flag in flags)
 
     def _is_behind_a_no(self, wish: Wish) -> bool:
         flag = self.flags.get(wish.subject)

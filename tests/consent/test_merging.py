@@ -74,6 +74,18 @@ def sendable(flags: Flags, covered: Mapping[str, Any] | None = None) -> set[str]
     return found
 
 
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_a_stop_from_before_the_channels_yes_closes_its_number_merged_or_not(is_merged: bool) -> None:
+    """Told only afterwards."""
+    flags = said({"sms": "yes"})
+    flags = merge(flags, {}) if is_merged else flags
+    stop = change("pro_1", {"sms": "no"}, address_id="adr_1", with_address=True, said_at=NOON - timedelta(minutes=1))
+    person = Person(flags, tuple(CHANNELS.items()), CHANNELS)
+    moved = transition(person, stop, links={}, now=LATER + timedelta(hours=1), new_id=lambda: f"evt_{next(_ids)}")
+    assert state_of(moved.flags, about("address:adr_1")) == "no"
+    assert "adr_1" not in sendable(moved.flags)
+
+
 @pytest.mark.parametrize("name", ["everything", "sms", "address:adr_1", "preference:a"])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_every_no_wins(name: str, swapped: bool) -> None:
