@@ -105,7 +105,7 @@ class _Move:
         return said_at
 
     def _would_be_lost(self, wish: Wish, said_at: datetime) -> bool:
-        return self._beats(wish, said_at) or self._is_at_a_merged_yes(wish)
+        return self._beats(wish, said_at) or self._is_at_a_merged_yes(wish) or self._is_behind_a_link(wish, said_at)
 
     def _beats(self, wish: Wish, said_at: datetime) -> bool:
         """Whether a yes that we heard of since this no was said had been obtained before: the no is the last word."""
@@ -122,6 +122,11 @@ class _Move:
             turned.append(Subject("address", self._change.address_id))
         flags = [flag for one in turned if (flag := self.flags.get(one)) is not None]
         return any(flag.state == "yes" and flag.source == "merge" for flag in flags)
+
+    def _is_behind_a_link(self, wish: Wish, said_at: datetime) -> bool:
+        """Whether a no by a link, said since, stands there: the preference would come back with its channel."""
+        flag = self.flags.get(wish.subject)
+        return flag is not None and _by_link(flag) and said_at < flag.order_at
 
     def _is_behind_a_no(self, wish: Wish) -> bool:
         flag = self.flags.get(wish.subject)

@@ -390,6 +390,17 @@ def test_one_that_was_declined_or_never_asked_stays() -> None:
     assert (story[DRAMA], story[OPERA], story[DANCE]) == ("no", "no", "not_asked")
 
 
+@pytest.mark.parametrize("source", ["keyword", "api", "import"])
+def test_so_does_one_that_was_declined_before_its_channel_was_and_we_hear_of_it_afterwards(source: str) -> None:
+    story = linked()
+    story.says({DRAMA: "yes"}, source="form")
+    said_at = story.now + timedelta(seconds=30)
+    story.unsubscribes()
+    story.says({DRAMA: "no"}, source=source, said_at=said_at)
+    story.says({"email": "yes"}, source="preference_centre")
+    assert story[DRAMA] == "no"
+
+
 def test_what_a_change_names_itself_a_link_never_touches() -> None:
     story = linked()
     story.says({DRAMA: "yes", OPERA: "yes"}, source="form")
