@@ -16,7 +16,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import EVERYTHING, Event, Flag, Flags, Subject, fold, state_of
+from consent.states import EVERYTHING, Event, Flag, Flags, Subject, fold
 from store.tables import attempts, audit, consent_events, defaults, profile_addresses, profiles
 
 PAGE = 500  # attempts, with the histories of their people, that are in memory at once
@@ -75,9 +75,11 @@ class _World:
             if (no := _no(self._flags(other, attempt), attempt)) is not None:
                 return f"{other}, who has the address too, had said no to {no}"
         if attempt.preference_id is not None:
-            answer = state_of(flags, Subject("preference", attempt.preference_id))
-            if answer != "yes":
-                return f"preference {attempt.preference_id} was {answer}"
+            answer = flags.get(Subject("preference", attempt.preference_id))
+            if answer is None or answer.state != "yes":
+                return f"preference {attempt.preference_id} was {answer.state if answer else 'not_asked'}"
+            if answer.expires_at is not None and answer.expires_at <= attempt.at:
+                return f"the yes to preference {attempt.preference_id} had ended"
         return None if self._yes(flags, attempt) else "nobody had said yes"
 
     def _flags(self, profile_id: str, attempt: Row[Any]) -> Flags:

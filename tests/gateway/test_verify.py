@@ -317,6 +317,16 @@ async def test_an_attempt_without_the_preference_it_names_is_a_violation_of_i1(h
     assert f"preference {theatre} was not_asked" in violation
 
 
+async def test_an_attempt_on_an_expired_yes_to_the_preference_it_names_is_a_violation_of_i1(house: House) -> None:
+    theatre = await preferences_of(house)
+    yes = [Wish(about(f"preference:{theatre}"), "yes", "implied", later(60, than=house.at))]
+    await say(house.database, house.people["ada"], yes, now=house.at, source="form")
+    assert await house.plant(await attempt_of(house, "ada", preference_id=theatre)) == []
+    late = await attempt_of(house, "ada", preference_id=theatre, at=later(60, than=house.at))
+    [violation] = await house.plant(late)
+    assert f"the yes to preference {theatre} had ended" in violation
+
+
 async def test_an_attempt_on_an_expired_yes_is_a_violation_of_i1(house: House) -> None:
     yes = [Wish(about("sms"), "yes", "implied", later(60, than=house.at))]
     await say(house.database, house.people["fay"], yes, now=house.at)
