@@ -94,7 +94,7 @@ def channels_of(
 def _channel(name: str, having: Sequence[Address], flags: Flags, text: str, now: datetime) -> Channel:
     subject = Subject("channel", name)
     flag, everything = flags.get(subject), flags.get(EVERYTHING)
-    is_ended = _has_ended(flag, now)
+    is_ended = has_ended(flag, now)
     is_closed = everything is not None and everything.state == "no" and not (flag is not None and flag.opens)
     is_yes = flag is not None and flag.state == "yes" and not is_ended and not is_closed
     is_on = is_yes and any(one.is_covered for one in having)
@@ -135,7 +135,7 @@ def _address(one: Address, flags: Flags, now: datetime, *, is_apart: bool) -> Bo
         one.channel,
         needs_text=needs_text,
         is_followed=flag is None or flag.state == "not_asked",
-        is_ended=_has_ended(flag, now),
+        is_ended=has_ended(flag, now),
         is_declined=is_declined(flags, subject),
         is_apart=is_apart,
     )
@@ -143,7 +143,7 @@ def _address(one: Address, flags: Flags, now: datetime, *, is_apart: bool) -> Bo
 
 def _is_open_below(own: Flag | None, channel: Flag | None, now: datetime) -> bool:
     """Whether an address is at yes by itself, beside or over what its channel is."""
-    if own is None or own.state != "yes" or _has_ended(own, now):
+    if own is None or own.state != "yes" or has_ended(own, now):
         return False
     return own.opens or channel is None or channel.state != "no"
 
@@ -151,14 +151,15 @@ def _is_open_below(own: Flag | None, channel: Flag | None, now: datetime) -> boo
 def preference(id_: str, text: str, linked: str | None, flags: Flags, now: datetime) -> Box:
     subject = Subject("preference", id_)
     flag = flags.get(subject)
-    is_ended = _has_ended(flag, now)
+    is_ended = has_ended(flag, now)
     is_on = flag is not None and flag.state == "yes" and not is_ended
     is_by_link = flag is not None and flag.state == "no" and flag.via == "link"
     is_own = is_declined(flags, subject)
     return Box(subject, text, state_of(flags, subject), is_on, None, linked, is_ended, is_by_link, is_own)
 
 
-def _has_ended(flag: Flag | None, now: datetime) -> bool:
+def has_ended(flag: Flag | None, now: datetime) -> bool:
+    """Whether it is a yes that is past its end."""
     return flag is not None and flag.state == "yes" and flag.expires_at is not None and flag.expires_at <= now
 
 

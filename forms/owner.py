@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
 from consent.states import is_declined
+from forms.boxes import has_ended
 from forms.catalogue import Form
 from forms.desk import Desk
 from profiles import merges, records
@@ -25,7 +26,7 @@ class Owner:
     address: str  # on the form's channel; empty: they have none
     addresses: frozenset[str]  # all of theirs on it, by their hashes
     fields: Mapping[str, str]  # of the form's
-    ticked: frozenset[str]  # preferences that are yes
+    ticked: frozenset[str]  # preferences that are yes, and have not ended
     declined: frozenset[str]  # and those that are no
     locale: str | None
     embed_origin: str | None  # the page that may frame it besides
@@ -45,6 +46,7 @@ async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) ->
     own = next((one.value for one in theirs if one.address_id == opened.address_id), None)
     first = own or next((one.value for one in theirs if one.primary), None) or (theirs[0].value if theirs else "")
     flags = (await reading.flags_of(conn, [profile_id]))[profile_id]
+    yeses = {one: flag for one, flag in flags.items() if flag.state == "yes" and not has_ended(flag, desk.clock())}
     values = {"first_name": profile.first_name, "last_name": profile.last_name}
     values |= {f"attributes.{name}": value for name, value in profile.attributes.items() if isinstance(value, str)}
     return Owner(
@@ -53,7 +55,7 @@ async def owner_of(conn: AsyncConnection, desk: Desk, token: str, form: Form) ->
         address=first,
         addresses=frozenset(desk.book.proved(form.channel, one.value).hash for one in theirs),
         fields={name: value for name in form.shown.fields if (value := values.get(name))},
-        ticked=frozenset(one.key for one, flag in flags.items() if one.kind == "preference" and flag.state == "yes"),
+        ticked=frozenset(one.key for one in yeses if one.kind == "preference"),
         declined=frozenset(one.key for one in flags if one.kind == "preference" and is_declined(flags, one)),
         locale=profile.locale,
         embed_origin=opened.embed_origin,

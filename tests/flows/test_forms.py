@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -955,6 +956,20 @@ async def test_a_signed_link_fills_the_form_in_for_its_person_alone(gateway: Gat
         assert (stranger.status, MAIL in stranger.html) == (200, False)
     gateway.clock.advance(hours=3)
     assert MAIL not in (await look(gateway, made["id"], f"?for={token}")).html, "a link is handed on, and stays about"
+
+
+async def test_a_yes_that_has_ended_is_not_ticked_for_its_person(gateway: Gateway) -> None:
+    """Nobody says it once more by sending the form in as it is."""
+    drama = await preference(gateway, "Drama")
+    made = await make(gateway, preferences=[{"name": "Drama"}])
+    ana = await gateway.person(f"email:{MAIL}")
+    ends = (gateway.clock() + timedelta(days=1)).isoformat()
+    await gateway.say(ana["id"], preferences={"Drama": "yes"}, basis="implied", expires_at=ends)
+    seen = await look(gateway, made["id"], own(gateway, ana, made["id"]))
+    assert seen.field("preference", drama["id"]).is_checked
+    gateway.clock.advance(days=1)
+    seen = await look(gateway, made["id"], own(gateway, ana, made["id"]))
+    assert not seen.field("preference", drama["id"]).is_checked
 
 
 async def test_what_is_unticked_by_a_signed_link_counts_at_once_and_what_is_ticked_is_asked(gateway: Gateway) -> None:
