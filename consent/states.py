@@ -179,6 +179,11 @@ def is_declined(flags: Flags, subject: Subject) -> bool:
     return flag is not None and flag.state == "no" and flag.firm and flag.via != "link"
 
 
+def has_ended(flag: Flag | None, now: datetime) -> bool:
+    """Whether it is a yes that is past its end."""
+    return flag is not None and flag.state == "yes" and flag.expires_at is not None and flag.expires_at <= now
+
+
 def state_of(flags: Flags, subject: Subject) -> State:
     flag = flags.get(subject)
     return flag.state if flag else "not_asked"

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from consent.states import EVERYTHING, Flag, Flags, State, Subject, Wish, is_declined, state_of
+from consent.states import EVERYTHING, Flag, Flags, State, Subject, Wish, has_ended, is_declined, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +156,6 @@ def preference(id_: str, text: str, linked: str | None, flags: Flags, now: datet
     is_by_link = flag is not None and flag.state == "no" and flag.via == "link"
     is_own = is_declined(flags, subject)
     return Box(subject, text, state_of(flags, subject), is_on, None, linked, is_ended, is_by_link, is_own)
-
-
-def has_ended(flag: Flag | None, now: datetime) -> bool:
-    """Whether it is a yes that is past its end."""
-    return flag is not None and flag.state == "yes" and flag.expires_at is not None and flag.expires_at <= now
 
 
 # --- what was answered ------------------------------------------------------------------------

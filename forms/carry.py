@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import holds, preferences, reading
-from consent.states import Change, Flags, Subject, Wish
+from consent.states import Change, Flags, Subject, Wish, has_ended
 from content import languages
 from forms.catalogue import Shown
 from forms.decision import Holder, Known, Plan, decide, wishes_of
@@ -213,7 +213,7 @@ def _is_covered(flags: Flags, channel: str, since: datetime, made_at: datetime, 
     flag = flags.get(Subject("channel", channel))
     if flag is None or flag.state != "yes":
         return False
-    return (since <= flag.at or since <= made_at) and (flag.expires_at is None or flag.expires_at > now)
+    return (since <= flag.at or since <= made_at) and not has_ended(flag, now)
 
 
 # --- what is done -----------------------------------------------------------------------------

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import is_declined
-from forms.boxes import has_ended
+from consent.states import has_ended, is_declined
 from forms.catalogue import Form
 from forms.desk import Desk
 from profiles import merges, records

@@ -16,7 +16,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent import reading
-from consent.states import EVERYTHING, Event, Flag, Flags, Subject, fold
+from consent.states import EVERYTHING, Event, Flag, Flags, Subject, fold, has_ended
 from store.tables import attempts, audit, consent_events, defaults, profile_addresses, profiles
 
 PAGE = 500  # attempts, with the histories of their people, that are in memory at once
@@ -78,7 +78,7 @@ class _World:
             answer = flags.get(Subject("preference", attempt.preference_id))
             if answer is None or answer.state != "yes":
                 return f"preference {attempt.preference_id} was {answer.state if answer else 'not_asked'}"
-            if answer.expires_at is not None and answer.expires_at <= attempt.at:
+            if has_ended(answer, attempt.at):
                 return f"the yes to preference {attempt.preference_id} had ended"
         return None if self._yes(flags, attempt) else "nobody had said yes"
 
@@ -89,12 +89,12 @@ class _World:
     def _yes(self, flags: Flags, attempt: Row[Any]) -> bool:
         """Whether a yes covered the address and had not run out; else the default, for who was never asked."""
         channel = flags.get(Subject("channel", attempt.channel))
-        yeses = [flags.get(Subject("address", attempt.address_id))]
+        said = [flags.get(Subject("address", attempt.address_id))]
         if channel is not None and self._covers(channel, attempt):
-            yeses.append(channel)
-        terms = [flag.expires_at for flag in yeses if flag is not None and flag.state == "yes"]
-        if terms:
-            return any(term is None or term > attempt.at for term in terms)
+            said.append(channel)
+        yeses = [flag for flag in said if flag is not None and flag.state == "yes"]
+        if yeses:
+            return not all(has_ended(flag, attempt.at) for flag in yeses)
         if channel is not None and channel.state != "not_asked":
             return False
         version, applied_at = self.versions.get(attempt.profile_id), self.defaults.applied_at

@@ -395,13 +395,18 @@ async def test_what_is_ticked_once_more_by_an_old_link_stays_asked(gateway: Gate
     assert confirmed["evidence"]["asked_again_at"] > confirmed["evidence"]["asked_at"]
 
 
-async def test_what_was_taken_back_is_not_asked_again_by_the_same_link(gateway: Gateway) -> None:
+async def drama_is_asked(gateway: Gateway) -> tuple[dict[str, Any], Centre, str]:
+    """Who has asked for drama by an old link, their page, and the question."""
     await preference(gateway)
     ana = await person(gateway)
     page = await own(gateway, ana, "message")
     await page.open()
     await page.save(tick=("drama",))
-    question = link_in(await mail(gateway), "confirm")
+    return ana, page, link_in(await mail(gateway), "confirm")
+
+
+async def test_what_was_taken_back_is_not_asked_again_by_the_same_link(gateway: Gateway) -> None:
+    _, page, question = await drama_is_asked(gateway)
     gateway.clock.advance(minutes=1)
     await page.save()
     gateway.clock.advance(minutes=1)
@@ -412,12 +417,7 @@ async def test_what_was_taken_back_is_not_asked_again_by_the_same_link(gateway: 
 async def test_a_no_from_before_it_was_asked_again_takes_it_back_also_where_it_is_told_only_afterwards(
     gateway: Gateway,
 ) -> None:
-    await preference(gateway)
-    ana = await person(gateway)
-    page = await own(gateway, ana, "message")
-    await page.open()
-    await page.save(tick=("drama",))
-    question = link_in(await mail(gateway), "confirm")
+    ana, page, question = await drama_is_asked(gateway)
     gateway.clock.advance(minutes=5)
     said_at = gateway.clock().isoformat()
     gateway.clock.advance(minutes=5)
